@@ -1,0 +1,79 @@
+"""Predictions, refusals and the model itself as the JSON objects of `openapi.yaml`."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from inference.artifact import Artifact
+from inference.classifier import Classifier
+from inference.decode import FORMATS, decode
+from inference.errors import LensletError
+from inference.request import MAX_IMAGES, Question
+
+PROBABILITY_DECIMALS = 6
+GRID_DECIMALS = 3
+
+
+def answer(question: Question, classifier: Classifier) -> dict[str, Any]:
+    """The prediction asked for; for a batch {"results": […]}, in order, each a prediction or an error.
+
+    Raises: LensletError if the one image of a question that is no batch cannot be classified.
+    """
+    if not question.is_batch:
+        return _prediction(question.photos[0](), question, classifier)
+    # Links are waited for side by side: sixteen slow ones in a row would outlast every gateway.
+    with ThreadPoolExecutor(len(question.photos)) as pool:
+        readings = [pool.submit(photo) for photo in question.photos]
+    results = []
+    for reading in readings:
+        try:
+            results.append(_prediction(reading.result(), question, classifier))
+        except LensletError as error:
+            results.append(refusal(error))
+    return {"results": results}
+
+
+def refusal(error: LensletError) -> dict[str, Any]:
+    return {"error": {"code": error.code, "message": str(error)}}
+
+
+def description(artifact: Artifact) -> dict[str, Any]:
+    """What is served: labels, input, how it was built and what it scored."""
+    return {
+        "name": artifact.name,
+        "version": artifact.version,
+        "labels": list(artifact.labels),
+        "image_size": artifact.image_size,
+        "formats": list(FORMATS),
+        "max_images": MAX_IMAGES,
+        "precision": artifact.precision,
+        "runtime": artifact.runtime,
+        # An undefined figure is NaN in Python; JSON has no such number.
+        "metrics": json.loads(json.dumps(dict(artifact.metrics)), parse_constant=lambda _: None),
+    }
+
+
+def _prediction(image: bytes, question: Question, classifier: Classifier) -> dict[str, Any]:
+    artifact = classifier.artifact
+    prediction = classifier.classify(decode(image, artifact.image_size))
+    ranked = prediction.ranked()[: question.top]
+    found = {
+        "predictions": [
+            {"label": label, "probability": round(probability, PROBABILITY_DECIMALS)}
+            for label, probability in ranked
+        ],
+        "is_certain": prediction.is_certain,
+        "prediction_set": prediction.prediction_set,
+        "model": {"name": artifact.name, "version": artifact.version},
+    }
+    if not question.explain:
+        return found
+    explanation = prediction.explanation()
+    if explanation is None:  # a head with hidden units has no map
+        return {**found, "explanation": None}
+    label, grid = explanation
+    # As float64: a rounded float32 is printed with all its false digits.
+    return {
+        **found,
+        "explanation": {"label": label, "grid": grid.astype(float).round(GRID_DECIMALS).tolist()},
+    }
