@@ -1,0 +1,1 @@
+"""Tests; `make check` runs the fast ones, `make test` all."""

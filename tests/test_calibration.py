@@ -1,0 +1,45 @@
+"""Temperature and prediction sets on cases with a known answer."""
+
+import numpy as np
+import pytest
+
+from evaluation.calibration import conformal_threshold, coverage, fit_temperature
+
+
+def test_temperature_of_logits_that_are_too_bold() -> None:
+    # Three of four photos are right, so the best probability is ¾, at logit ln 3; the network says 2 ln 3.
+    logits = np.array([[2 * np.log(3), 0]] * 4, np.float32)
+    assert fit_temperature(logits, np.array([0, 0, 0, 1])) == pytest.approx(2.0, rel=1e-3)
+
+
+def test_temperature_of_calibrated_logits_is_one() -> None:
+    logits = np.array([[np.log(3), 0]] * 4, np.float32)
+    assert fit_temperature(logits, np.array([0, 0, 0, 1])) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_threshold_is_the_finite_sample_quantile() -> None:
+    # Nineteen photos whose true class gets 0.05, 0.10 … 0.95; alpha (n + 1) = 2, so the second smallest.
+    true_class = np.arange(1, 20) * 0.05
+    probabilities = np.stack([true_class, 1 - true_class], axis=1).astype(np.float32)
+    targets = np.zeros(19, np.int64)
+    assert conformal_threshold(probabilities, targets, alpha=0.1) == pytest.approx(0.10)
+
+
+def test_too_few_photos_promise_nothing() -> None:
+    assert conformal_threshold(np.array([[0.9, 0.1]], np.float32), np.array([0]), alpha=0.1) == 0.0
+
+
+def test_coverage_counts_the_top_label_even_below_the_threshold() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.6, 0.35, 0.05], [0.34, 0.33, 0.33]], np.float32)
+    # Sets at 0.35: {0}, {0, 1}, and {0} only because it is the top label.
+    assert coverage(probabilities, np.array([0, 1, 2]), 0.35) == (pytest.approx(2 / 3), pytest.approx(4 / 3))
+
+
+def test_threshold_keeps_its_promise_on_new_photos() -> None:
+    random = np.random.default_rng(7)
+    logits = random.normal(size=(20_000, 4)) * 2
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    targets = np.array([random.choice(4, p=row) for row in probabilities])
+    threshold = conformal_threshold(probabilities[:10_000], targets[:10_000], alpha=0.1)
+    covered, _ = coverage(probabilities[10_000:], targets[10_000:], threshold)
+    assert covered == pytest.approx(0.9, abs=0.012)

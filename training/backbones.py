@@ -1,0 +1,124 @@
+"""The table of backbones: Keras constructor, scaling of its input, and where its weights come from."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from training.params import BackboneParams
+
+
+class WeightsUnavailable(Exception):
+    """The wanted initial weights cannot be had; the message says which, and what to do instead."""
+
+
+def _small_cnn(input_shape: tuple[int | None, ...], include_top: bool, weights: None) -> keras.Model:
+    """Three convolutions, to be trained from scratch. Keras's constructors give the signature."""
+    image = keras.Input(input_shape)
+    features = image
+    for filters in (32, 64, 128):
+        features = keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(features)
+    return keras.Model(image, features)
+
+
+def _minus_one_to_one(image: Any) -> Any:
+    return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
+
+
+def _zero_to_one(image: Any) -> Any:
+    return keras.layers.Rescaling(1 / 255, name="scaling")(image)
+
+
+def _imagenet_statistics(image: Any) -> Any:
+    """Zero mean and unit variance per channel, by the statistics that Keras's EfficientNetV2B weights expect."""
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    scale = [1 / (255 * each) for each in deviation]
+    offset = [-center / each for center, each in zip(mean, deviation, strict=True)]
+    return keras.layers.Rescaling(scale, offset=offset, name="scaling")(image)
+
+
+def _caffe(image: Any) -> Any:
+    """BGR minus ImageNet's mean colour: what the ResNet50 and VGG16 weights were trained on."""
+    blue_green_red = keras.ops.flip(keras.ops.cast(image, "float32"), axis=-1)
+    return keras.layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="scaling")(blue_green_red)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    constructor: Callable[..., keras.Model]
+    scaling: Callable[[Any], Any]  # uint8 image → what the constructor's weights expect
+    has_imagenet_weights: bool = True
+
+
+_applications = keras.applications
+BACKBONES = {
+    "mobilenet_v2": Backbone(_applications.MobileNetV2, _minus_one_to_one),
+    "mobilenet_v2_035": Backbone(partial(_applications.MobileNetV2, alpha=0.35), _minus_one_to_one),
+    "mobilenet_v3_small": Backbone(
+        partial(_applications.MobileNetV3Small, include_preprocessing=False), _minus_one_to_one
+    ),
+    "mobilenet_v3_large": Backbone(
+        partial(_applications.MobileNetV3Large, include_preprocessing=False), _minus_one_to_one
+    ),
+    "efficientnet_v2_b0": Backbone(
+        partial(_applications.EfficientNetV2B0, include_preprocessing=False), _imagenet_statistics
+    ),
+    "resnet50": Backbone(_applications.ResNet50, _caffe),
+    "vgg16": Backbone(_applications.VGG16, _caffe),
+    "small_cnn": Backbone(_small_cnn, _zero_to_one, has_imagenet_weights=False),
+}
+
+
+def build_backbone(params: BackboneParams) -> keras.Model:
+    """The convolutional part of the network with its initial weights, for images of any size.
+
+    Returns: a model float32 (batch, height, width, 3), scaled → feature map (batch, h, w, channels).
+    Raises: WeightsUnavailable.
+    """
+    if params.name not in BACKBONES:
+        raise WeightsUnavailable(f"backbone {params.name!r} is unknown; known are: {', '.join(BACKBONES)}")
+    row = BACKBONES[params.name]
+    construct = partial(row.constructor, input_shape=(None, None, 3), include_top=False)
+    if params.weights == "imagenet":
+        backbone = _with_imagenet_weights(params.name, row, construct)
+    else:
+        backbone = construct(weights=None)
+        if params.weights != "none":
+            _copy_weights(Path(params.weights), backbone, params.name)
+    backbone.name = "backbone"
+    return backbone
+
+
+def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., keras.Model]) -> keras.Model:
+    if not row.has_imagenet_weights:
+        raise WeightsUnavailable(
+            f"{name} has no ImageNet weights: set train.backbone.weights to none in params.yaml"
+        )
+    try:
+        with warnings.catch_warnings():
+            # "Weights for input shape (224, 224) will be loaded": wanted, they serve every size.
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
+            return construct(weights="imagenet")
+    except Exception as error:  # Keras's download raises nothing more specific
+        if "URL fetch failure" not in str(error):
+            raise
+        file_name = str(error).split(" on ")[1].split(":  ")[0].split(": ")[0].rpartition("/")[2]
+        raise WeightsUnavailable(
+            f"the ImageNet weights {file_name} are not here and cannot be downloaded: "
+            f"put the file into models/ of a folder that KERAS_HOME names, "
+            f"or start from the shipped model with --weights model/model.keras"
+        ) from error
+
+
+def _copy_weights(path: Path, backbone: keras.Model, name: str) -> None:
+    if not path.is_file():
+        raise WeightsUnavailable(f"{path}, named by train.backbone.weights, does not exist")
+    try:
+        source = keras.models.load_model(path, compile=False).get_layer("backbone")
+        backbone.set_weights(source.get_weights())
+    except ValueError as error:
+        raise WeightsUnavailable(f"{path} holds no weights for the backbone {name}") from error

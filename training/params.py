@@ -1,0 +1,142 @@
+"""`params.yaml`, the only home of tunable numbers, as frozen dataclasses; an unknown key is an error."""
+
+import types
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+
+class ParamsError(Exception):
+    """A key of `params.yaml` is unknown, missing, or has a value that is not allowed."""
+
+
+@dataclass(frozen=True)
+class BackboneParams:
+    name: str
+    weights: str
+    layers_unfrozen: int | Literal["all"]
+
+
+@dataclass(frozen=True)
+class HeadParams:
+    hidden_units: int
+    dropout: float
+    batch_size: int
+    learning_rate: float
+    epochs: int
+    patience: int
+
+
+@dataclass(frozen=True)
+class FineTuneParams:
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: float
+    weight_decay: float
+    label_smoothing: float
+    epochs: int
+    patience: int
+
+
+@dataclass(frozen=True)
+class AugmentationParams:
+    flip: Literal["none", "horizontal", "both"]
+    shift: float
+    zoom: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    seed: int
+    image_size: int
+    validation_fraction: float
+    test_fraction: float
+    backbone: BackboneParams
+    head: HeadParams
+    fine_tune: FineTuneParams
+    augmentation: AugmentationParams
+
+
+@dataclass(frozen=True)
+class ConvertParams:
+    precisions: tuple[Literal["float32", "float16", "dynamic_range", "int8"], ...]
+    calibration_photos: int
+    accuracy_loss_allowed: float
+    agreement_required: float
+    slower_allowed: float
+    conformal_alpha: float
+
+
+@dataclass(frozen=True)
+class Params:
+    train: TrainParams
+    convert: ConvertParams
+
+
+def read_params(path: Path) -> Params:
+    """Read and check the whole file. Raises ParamsError, naming the file, the key and what is allowed."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    try:
+        params: Params = parse_params(content, Params)
+    except ParamsError as error:
+        raise ParamsError(f"{path}: {error}") from None
+    return params
+
+
+def parse_params(content: Any, kind: Any, key: str = "") -> Any:
+    """Make a value of type `kind` (dataclasses, tuples, literals, unions and plain types) from parsed YAML or JSON.
+
+    Raises: ParamsError, naming the dotted `key` and what is allowed there. Numbers must not be negative.
+    """
+    if is_dataclass(kind):
+        return _parse_dataclass(content, kind, key)
+    if get_origin(kind) is tuple:
+        if not isinstance(content, list) or not content:
+            raise ParamsError(f"{key} must be a list, not {content!r}")
+        return tuple(parse_params(each, get_args(kind)[0], key) for each in content)
+    if kind is float and type(content) is int:
+        content = float(content)
+    if not _fits(content, kind):
+        raise ParamsError(f"{key} must be {_allowed(kind)}, not {content!r}")
+    if isinstance(content, int | float) and content < 0:
+        raise ParamsError(f"{key} must not be negative, but is {content}")
+    return content
+
+
+def _parse_dataclass(content: Any, kind: Any, key: str) -> Any:
+    if not isinstance(content, dict):
+        raise ParamsError(f"{key or 'the file'} must hold keys and values, not {content!r}")
+    known = [each.name for each in fields(kind)]
+    prefix = f"{key}." if key else ""
+    for name in content:
+        if name not in known:
+            raise ParamsError(f"{prefix}{name} is not a known key; known here: {', '.join(known)}")
+    for name in known:
+        if name not in content:
+            raise ParamsError(f"{prefix}{name} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{name: parse_params(content[name], hints[name], prefix + name) for name in known})
+
+
+def _fits(content: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return content in get_args(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_fits(content, each) for each in get_args(kind))
+    return type(content) is kind
+
+
+def _allowed(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " | ".join(str(each) for each in get_args(kind))
+    if get_origin(kind) in (Union, types.UnionType):
+        return " | ".join(_allowed(each) for each in get_args(kind))
+    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]

@@ -1,0 +1,86 @@
+"""Photos decoded once into one uint8 array on disk, memory-mapped and keyed by content."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import PIL
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from inference.artifact import sha256_of
+from inference.atomic import replacing, write_text
+from inference.decode import RESIZE_RULE, decode
+from inference.errors import LensletError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file's place and the checksum of its bytes."""
+
+    path: Path
+    sha256: str
+
+
+def read_all(paths: Sequence[Path]) -> list[Content]:
+    """Checksum every file; an unreadable one counts as empty, and `cached_pixels` will name it."""
+    return list(_in_parallel(lambda path: Content(path, sha256_of(_bytes_of(path))), paths, "reading"))
+
+
+def cached_pixels(
+    contents: Sequence[Content], size: int, cache: Path
+) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    """The decoded pixels of `contents`, from `cache` if the same bytes were decoded before.
+
+    Returns: a read-only memory map, uint8 RGB, shape (files, size, size, 3), and row → reason for each file
+        that could not be read (its row is zero).
+    """
+    # Pillow's version counts: its decoders may round differently from one release to the next.
+    recipe = f"{RESIZE_RULE} {size} {PIL.__version__} " + " ".join(content.sha256 for content in contents)
+    key = sha256_of(recipe.encode())[:16]
+    array_path, reasons_path = cache / f"pixels-{key}.npy", cache / f"pixels-{key}.json"
+    if not array_path.exists():
+        with replacing(array_path) as temporary:
+            shape = (len(contents), size, size, 3)
+            array = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]
+            unreadable = _decode_into(array, contents, size)
+            array.flush()
+            write_text(reasons_path, json.dumps(unreadable))
+    reasons = {
+        int(row): reason for row, reason in json.loads(reasons_path.read_text(encoding="utf-8")).items()
+    }
+    return np.load(array_path, mmap_mode="r"), reasons
+
+
+def _decode_into(array: NDArray[np.uint8], contents: Sequence[Content], size: int) -> dict[int, str]:
+    def decode_row(row: int) -> str | None:
+        try:
+            array[row] = decode(_bytes_of(contents[row].path), size)
+        except LensletError as error:
+            return str(error)
+        return None
+
+    reasons = _in_parallel(decode_row, range(len(contents)), "decoding")
+    return {row: reason for row, reason in enumerate(reasons) if reason is not None}
+
+
+def _in_parallel(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterable[Result]:
+    # Threads suffice: Pillow and hashlib let go of the interpreter lock while they work.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from tqdm(pool.map(work, items), title, total=len(items), unit=" photos", leave=False)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,53 @@
+"""`training.json`: how a model was trained, so that conversion and evaluation find the same photos again."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from inference.atomic import write_text
+from training.params import ParamsError, TrainParams, parse_params
+
+RECORD_NAME = "training.json"
+KERAS_NAME = "model.keras"
+
+
+class RecordError(Exception):
+    """The folder holds no trained model, or one that was trained on other photos."""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    name: str
+    params: TrainParams
+    data_fingerprint: str
+    photos: Mapping[str, int]  # split → number of photos
+    validation: Mapping[str, float]  # metrics of the finished network
+    history: Mapping[str, Mapping[str, list[float]]]  # step → metric → value after each epoch
+    minutes: float
+    versions: Mapping[str, str]
+
+
+def installed_versions() -> dict[str, str]:
+    """Of everything that the numbers depend on."""
+    packages = ("tensorflow-cpu", "keras", "numpy", "pillow")
+    return {"python": platform.python_version()} | {package: version(package) for package in packages}
+
+
+def write_record(record: TrainingRecord, folder: Path) -> None:
+    write_text(folder / RECORD_NAME, json.dumps(asdict(record), indent=2) + "\n")
+
+
+def read_record(folder: Path) -> TrainingRecord:
+    """Raises RecordError if `train.py` has not finished in `folder`."""
+    path = folder / RECORD_NAME
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return TrainingRecord(**{**content, "params": parse_params(content["params"], TrainParams, "params")})
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist: train.py writes it when it has finished") from None
+    except (OSError, ValueError, KeyError, TypeError, ParamsError) as error:
+        raise RecordError(f"{path} is damaged or of another version ({error}): train again") from error
