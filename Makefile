@@ -10,14 +10,15 @@ SERVE := .venv-serve/installed
 FULL := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test bench sample clean
+.PHONY: help demo serve install check test bench sample clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: MODEL=folder PORT=number PYTHON=command"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
-	@.venv-serve/bin/python serve.py --port $(PORT) --model $(MODEL) & server=$$!; \
+	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
+	.venv-serve/bin/python serve.py --port $(PORT) --model $(MODEL) & server=$$!; \
 	.venv-serve/bin/python test.py http://127.0.0.1:$(PORT) --wait 20; status=$$?; \
 	kill $$server && wait $$server; exit $$status
 
@@ -37,7 +38,7 @@ test: $(FULL) check  ## everything: check, then the slow tests (TensorFlow, real
 
 bench: $(FULL)  ## speed of the function beside its peers, on this machine
 	.venv/bin/pip install --quiet --requirement bench/requirements.txt
-	.venv/bin/python -m bench.serving
+	.venv/bin/python -m bench.serving --json report/serving.json
 
 sample: $(FULL)  ## draw data/sample anew: the same bytes
 	.venv/bin/python data/make_sample.py

@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: i
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from evaluation.calibration import conformal_threshold, coverage, fit_temperature
 from evaluation.metrics import score
@@ -86,10 +87,11 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
         conformal_threshold=0.0,
     )
     calibration = calibration_pixels(dataset, params.calibration_photos, record.params.seed)
-    candidates = []
-    for precision in params.precisions:
-        model = convert(network, precision, calibration)
-        candidates.append(try_out(precision, model, draft, pixels, targets, expected))
+    models: dict[str, bytes] = {
+        precision: convert(network, precision, calibration)
+        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False)
+    }
+    candidates = try_out(models, draft, pixels, targets, expected)
     print(comparison(candidates, keras_accuracy, params))
     chosen = choose(candidates, keras_accuracy, params)
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
@@ -122,25 +124,29 @@ def calibration_pixels(dataset: Dataset, count: int, seed: int) -> NDArray[np.ui
     """Some training photos, drawn by the seed: uint8 RGB, shape (count, size, size, 3)."""
     train = dataset.members("train")
     drawn = np.random.default_rng(seed).choice(train, size=min(count, len(train)), replace=False)
-    return dataset.pixels[dataset.rows[np.sort(drawn)]]
+    pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[np.sort(drawn)]]
+    return pixels
 
 
 def try_out(
-    precision: str,
-    model: bytes,
+    models: dict[str, bytes],
     draft: Artifact,
     pixels: NDArray[np.uint8],
     targets: NDArray[np.int64],
     expected: NDArray[np.float32],
-) -> Candidate:
-    """Load and run a candidate exactly as it would be served, in a model folder of its own."""
+) -> list[Candidate]:
+    """Load and run each precision's file exactly as it would be served, in a model folder of its own."""
     with tempfile.TemporaryDirectory() as name:
-        save(replace(draft, sha256=sha256_of(model), precision=precision), model, Path(name))
-        try:
-            trial = run_apart(Path(name), pixels, title=precision)
-        except ArtifactError as error:
-            return Candidate(precision, model, failure=str(error))
-    return judge(precision, model, trial.probabilities, trial.time_ms, targets, expected)
+        folders = [Path(name) / precision for precision in models]
+        for folder, (precision, model) in zip(folders, models.items(), strict=True):
+            save(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
+        trials = run_apart(folders, pixels)
+    return [
+        Candidate(precision, model, failure=str(trial))
+        if isinstance(trial, ArtifactError)
+        else judge(precision, model, trial.probabilities, trial.time_ms, targets, expected)
+        for (precision, model), trial in zip(models.items(), trials, strict=True)
+    ]
 
 
 def measured(

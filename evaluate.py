@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     test = dataset.members("test")
     targets = dataset.targets[test]
-    trial = run(classifier, dataset.pixels[dataset.rows[test]])
+    [trial] = run([classifier], dataset.pixels[dataset.rows[test]])
     covered, set_size = coverage(trial.probabilities, targets, classifier.artifact.conformal_threshold)
     figures = score(dataset.labels, targets, trial.probabilities)
     figures |= {"coverage": covered, "mean_set_size": set_size, "time_ms": trial.time_ms}

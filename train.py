@@ -109,11 +109,11 @@ def train_head(
 ) -> History:
     """Fit the head on cached features and put it into the network."""
     extractor = build_feature_extractor(backbone, params)
-    folds = [
+    train, validation = (
         Fold(cached_features(extractor, dataset, members, cache), dataset.targets[members])
         for members in (dataset.members("train"), dataset.members("validation"))
-    ]
-    weights, history = fit_head(*folds, classes=len(dataset.labels), params=params.head)
+    )
+    weights, history = fit_head(train, validation, len(dataset.labels), params.head)
     set_head(network, weights)
     return history
 

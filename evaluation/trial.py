@@ -1,9 +1,11 @@
-"""A model folder tried on decoded photos: its answers and its time, in this process or in one without TensorFlow."""
+"""Model folders tried on decoded photos: their answers and times, in this process or in one without TensorFlow."""
 
+import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,47 +23,67 @@ class Trial:
     time_ms: float  # median of one photo on one thread
 
 
-def run(classifier: Classifier, pixels: NDArray[np.uint8], title: str = "classifying") -> Trial:
-    """Classify pictures one by one, as they will be served: uint8 RGB, shape (photos, size, size, 3)."""
-    answers, seconds = [], []
-    for picture in tqdm(pixels, title, unit=" photos", leave=False):
-        started = time.perf_counter()
-        answers.append(classifier.classify(picture).probabilities)
-        seconds.append(time.perf_counter() - started)
-    return Trial(np.stack(answers), 1000 * float(np.median(seconds)))
+def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Trial]:
+    """Classify pictures one by one, as they will be served: uint8 RGB, shape (photos, size, size, 3).
+
+    The classifiers take turns at each picture, so that a machine that slows down slows all of them alike.
+    """
+    answers: list[list[NDArray[np.float32]]] = [[] for _ in classifiers]
+    seconds = np.empty((len(classifiers), len(pixels)))
+    for number, picture in enumerate(tqdm(pixels, "classifying", unit=" photos", leave=False)):
+        for row, classifier in enumerate(classifiers):
+            started = time.perf_counter()
+            answers[row].append(classifier.classify(picture).probabilities)
+            seconds[row, number] = time.perf_counter() - started
+    times = 1000 * np.median(seconds, axis=1)
+    return [Trial(np.stack(given), float(time_ms)) for given, time_ms in zip(answers, times, strict=True)]
 
 
-def run_apart(folder: Path, pixels: NDArray[np.uint8], title: str) -> Trial:
-    """`run` in a new process. Raises ArtifactError if the runtime cannot load the model folder.
+def run_apart(folders: Sequence[Path], pixels: NDArray[np.uint8]) -> list[Trial | ArtifactError]:
+    """`run` of several model folders in a new process; an error for each that the runtime cannot load.
 
     TensorFlow and the TFLite runtime define the same symbols: in a process that has loaded TensorFlow, the
     runtime would execute TensorFlow's newer kernels, load files that it cannot load, and be another runtime
     than the one that serves.
     """
-    with tempfile.TemporaryDirectory() as exchange:
-        inputs, outputs = Path(exchange) / "pixels.npy", Path(exchange) / "trial.npz"
-        np.save(inputs, pixels)
-        command = [sys.executable, "-m", "evaluation.trial", str(folder), str(inputs), str(outputs), title]
-        finished = subprocess.run(
-            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True, check=False
-        )
-        if finished.returncode:
-            raise ArtifactError(
-                finished.stdout.strip() or f"the runtime ended with exit code {finished.returncode}"
+    with tempfile.TemporaryDirectory() as name:
+        exchange = Path(name)
+        np.save(exchange / "pixels.npy", pixels)
+        command = [
+            sys.executable,
+            "-m",
+            "evaluation.trial",
+            name,
+            *(str(folder.resolve()) for folder in folders),
+        ]
+        subprocess.run(command, cwd=Path(__file__).parent.parent, check=True)
+        failures: dict[str, str] = json.loads((exchange / "failures.json").read_text(encoding="utf-8"))
+        with np.load(exchange / "trials.npz") as found:
+            trials = iter(
+                [Trial(*each) for each in zip(found["probabilities"], found["times_ms"], strict=True)]
             )
-        with np.load(outputs) as found:
-            return Trial(found["probabilities"], float(found["time_ms"]))
+        return [
+            ArtifactError(failures[str(row)]) if str(row) in failures else next(trials)
+            for row in range(len(folders))
+        ]
 
 
-def _main(folder: str, inputs: str, outputs: str, title: str) -> int:
-    try:
-        trial = run(Classifier.load(Path(folder)), np.load(inputs, mmap_mode="r"), title)
-    except ArtifactError as error:
-        print(str(error).splitlines()[0])
-        return 2
-    np.savez(outputs, probabilities=trial.probabilities, time_ms=trial.time_ms)
-    return 0
+def _main(exchange: Path, folders: Sequence[str]) -> None:
+    """The new process: reads pixels.npy from `exchange`, writes failures.json and trials.npz into it."""
+    classifiers, failures = [], {}
+    for row, folder in enumerate(folders):
+        try:
+            classifiers.append(Classifier.load(Path(folder)))
+        except ArtifactError as error:
+            failures[row] = str(error).splitlines()[0]
+    trials = run(classifiers, np.load(exchange / "pixels.npy", mmap_mode="r"))
+    (exchange / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
+    np.savez(
+        exchange / "trials.npz",
+        probabilities=[trial.probabilities for trial in trials],
+        times_ms=[trial.time_ms for trial in trials],
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+    _main(Path(sys.argv[1]), sys.argv[2:])

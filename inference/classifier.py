@@ -3,7 +3,6 @@
 import importlib
 import threading
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +134,10 @@ class Classifier:
 
 def runtime_name() -> str:
     """The installed runtime's package and version, as "tflite-runtime 2.14.0"."""
+    from importlib.metadata import (
+        version,  # 16 ms that serving need not pay: only failures and convert.py ask
+    )
+
     package = _installed_runtime()[0]
     return f"{package} {version(package)}"
 

@@ -1,8 +1,11 @@
 """TFLite candidates of every precision, and the choice between them once the serving runtime has tried them."""
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -45,7 +48,7 @@ def convert(network: keras.Model, precision: str, calibration: NDArray[np.uint8]
     archive = keras.export.ExportArchive()
     archive.track(network)
     archive.add_endpoint("serve", lambda image: network(image, training=False), input_signature=[image])
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _silenced_libraries():
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if precision != "float32":
@@ -56,6 +59,19 @@ def convert(network: keras.Model, precision: str, calibration: NDArray[np.uint8]
             converter.representative_dataset = lambda: ([picture[np.newaxis]] for picture in calibration)
         model: bytes = converter.convert()
     return model
+
+
+@contextmanager
+def _silenced_libraries() -> Iterator[None]:
+    """Drop what the converter's C++ writes past Python's logging, ten lines a file; failures raise all the same."""
+    standard_error = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
 
 
 def judge(

@@ -33,8 +33,10 @@ class TrainingRecord:
 
 def installed_versions() -> dict[str, str]:
     """Of everything that the numbers depend on."""
-    packages = ("tensorflow-cpu", "keras", "numpy", "pillow")
-    return {"python": platform.python_version()} | {package: version(package) for package in packages}
+    import tensorflow  # here only: evaluation reads records without it
+
+    packages = {package: version(package) for package in ("keras", "numpy", "pillow")}
+    return {"python": platform.python_version(), "tensorflow": tensorflow.__version__, **packages}
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:
