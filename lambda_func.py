@@ -1,0 +1,123 @@
+"""The Lambda function: an event of API Gateway, Function URL or direct invoke in, predictions as JSON out.
+
+Entry point: `lambda_func.handler(event, context)`; the contract is `openapi.yaml`. The model folder is
+`model/` beside this file, or the one that the environment variable LENSLET_MODEL names.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics.functions import is_metrics_disabled
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+
+from inference.answer import answer, description, refusal
+from inference.classifier import Classifier
+from inference.errors import LensletError, MethodNotAllowed, UnknownPath
+from inference.request import Call, question_of, read_call, read_question
+
+SERVICE = "lenslet"
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+    "Access-Control-Allow-Headers": "Content-Type, Authorization, X-Api-Key",
+    "Access-Control-Max-Age": "7200",
+}
+
+# The one module whose import does something: Lambda gives that phase a full CPU, and no caller waits for it.
+classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
+logger = Logger(service=SERVICE)
+
+# A table of our own and not powertools' resolvers: those keep the current event on a class
+# (`BaseRouter.current_event = …` in 3.37), and mix up requests when serve.py calls from several threads.
+ROUTES: dict[str, dict[str, Callable[[Call], dict[str, Any]]]] = {
+    "/": {"GET": lambda call: description(classifier.artifact)},
+    "/health": {"GET": lambda call: {"status": "ok"}},
+    "/predict": {"POST": lambda call: answer(read_question(call), classifier)},
+}
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Answer one event, failures too. HTTP gets a proxy response, a direct invoke the JSON object itself."""
+    started = time.perf_counter()
+    # Passed with each line of the log: the logger's own keys are shared by all threads.
+    about: dict[str, Any] = {"request_id": getattr(context, "aws_request_id", None)}
+    call = None
+    try:
+        call = read_call(event)
+        if call:
+            about |= {"method": call.method, "path": call.path}
+        status, content = _route(call) if call else (200, answer(question_of(event), classifier))
+        body = json.dumps(content, allow_nan=False) if content else ""
+    except LensletError as error:
+        status, content = error.status, refusal(error)
+        body = json.dumps(content)
+    except Exception as error:
+        logger.error(
+            "unexpected error", **about, exception=_trace(error), exception_name=type(error).__name__
+        )
+        status, content = 500, refusal(LensletError("the request failed; the reason is in the service's log"))
+        body = json.dumps(content)
+    _record(status, content, about, latency_ms=(time.perf_counter() - started) * 1000)
+    return _http(call, status, body) if call else content
+
+
+def _route(call: Call) -> tuple[int, dict[str, Any]]:
+    if call.path not in ROUTES:
+        raise UnknownPath(f"there is nothing at this path; there is at {', '.join(ROUTES)}")
+    methods = ROUTES[call.path]
+    if call.method == "OPTIONS":  # a browser asks before it posts; the headers are the answer
+        return 204, {}
+    if call.method not in methods:
+        raise MethodNotAllowed(f"{call.path} takes {', '.join(methods)}")
+    return 200, methods[call.method](call)
+
+
+def _http(call: Call, status: int, body: str) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", **CORS}
+    if status == 405:
+        headers["Allow"] = ", ".join([*ROUTES[call.path], "OPTIONS"])
+    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+
+
+def _record(status: int, content: dict[str, Any], about: dict[str, Any], latency_ms: float) -> None:
+    """One line of log for every event, metrics for every prediction. No image and no link is written."""
+    results = [result for result in content.get("results", [content]) if "predictions" in result]
+    labels = [result["predictions"][0]["label"] for result in results]
+    failure = content.get("error", {}).get("code")
+    logger.info(
+        "answered", **about, status=status, code=failure, latency_ms=round(latency_ms, 2), labels=labels
+    )
+    if not results or is_metrics_disabled():
+        return
+    measured = [("Latency", "Milliseconds", round(latency_ms, 2))]
+    measured += [("Uncertain", "Count", int(not result["is_certain"])) for result in results]
+    _write_metrics(measured)
+    for label, count in Counter(labels).items():
+        in_ascii = ascii(label)[1:-1]  # CloudWatch takes no other text as a dimension
+        _write_metrics([("Predictions", "Count", count)], Label=in_ascii)
+
+
+def _write_metrics(measured: list[tuple[str, str, float]], **dimensions: str) -> None:
+    """One line in CloudWatch's embedded metric format.
+
+    A provider for each line: powertools' `Metrics` is one set of state for all threads. Written here, because
+    its `flush_metrics` prints line and line end in two steps, between which another thread may print.
+    """
+    provider = AmazonCloudWatchEMFProvider(namespace="Lenslet", service=SERVICE, dimension_set=dimensions)
+    for name, unit, value in measured:
+        provider.add_metric(name, unit, value)
+    sys.stdout.write(json.dumps(provider.serialize_metric_set()) + "\n")
+
+
+def _trace(error: Exception) -> str:
+    """The traceback, with the query of any link in it cut off: it may hold a signature."""
+    return re.sub(r"\?[^\s'\"]+", "?…", "".join(traceback.format_exception(error)))

@@ -1,0 +1,225 @@
+"""The Lambda function behind plain HTTP, for laptops, virtual machines and plain containers.
+
+    python serve.py --port 8080
+    curl http://127.0.0.1:8080/predict -H "Content-Type: image/jpeg" --data-binary @photo.jpg
+
+Each request becomes the event that a Function URL would send (payload format version 2.0), the function's own
+`handler` answers it in a worker thread, and its answer goes back as it is. One line of log for each request.
+"""
+
+import argparse
+import asyncio
+import base64
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from inference.errors import ArtifactError
+from inference.request import MAX_BODY_BYTES
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+# As with API Gateway, bodies of these types stay text in the event; all others are base64.
+TEXT_TYPES = ("text/", "application/json")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells the function about one invocation."""
+
+    function_name: str = "lenslet"
+    function_version: str = "$LATEST"
+    invoked_function_arn: str = "arn:aws:lambda:local:000000000000:function:lenslet"
+    memory_limit_in_mb: int = 1769
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    log_group_name: str = "/aws/lambda/lenslet"
+    log_stream_name: str = "local"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = read_arguments(argv)
+    if arguments.model:
+        os.environ["LENSLET_MODEL"] = str(arguments.model)
+    try:
+        from lambda_func import handler  # loads the model, as it does in Lambda
+    except ArtifactError as error:
+        return refuse(f"the model cannot be served: {error}")
+    try:
+        listener = open_port(arguments.host, arguments.port)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # Python adds the address in brackets
+        return refuse(f"cannot listen on {arguments.host}, port {arguments.port}: {reason}")
+    host, port = listener.getsockname()[:2]
+    print(
+        f"Lenslet answers on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C stops it)",
+        flush=True,
+    )
+    run(bridge(handler, arguments.workers), listener)
+    return 0
+
+
+def read_arguments(argv: list[str] | None) -> argparse.Namespace:
+    description, _, details = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets the network in (127.0.0.1)")
+    parser.add_argument("--port", type=port, default=8080, metavar="N", help="0 takes a free one (8080)")
+    parser.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="written by convert.py ($LENSLET_MODEL, else model/)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="requests answered at the same time (as many as there are processors)",
+    )
+    return parser.parse_args(argv)
+
+
+def port(text: str) -> int:
+    """`text` as a TCP port. Raises ValueError, which argparse turns into a sentence."""
+    if not 0 <= int(text) <= 65535:
+        raise ValueError(text)
+    return int(text)
+
+
+def workers(text: str) -> int:
+    """`text` as a number of threads. Raises ValueError, as `port`."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def refuse(sentence: str) -> int:
+    print(f"serve.py: {sentence}", file=sys.stderr)
+    return 2
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError if the address is unknown or taken."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.create_server(address[:2], family=family, backlog=128)
+    # Each connection inherits it. Without it an answer's body waits 40 ms for the headers to be confirmed.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def run(application: Callable[[Scope, Receive, Send], Awaitable[None]], listener: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM; requests in progress get ten seconds to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops on these, then raises them once more: by default a traceback, or a death by signal.
+        signal.signal(number, lambda number, frame: None)
+    config = uvicorn.Config(
+        application,
+        lifespan="off",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def bridge(handler: Handler, workers: int) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """An ASGI application that answers with `handler`, run in at most `workers` threads."""
+    # Threads that stay, because each keeps an interpreter of the model.
+    threads = ThreadPoolExecutor(workers, thread_name_prefix="handler")
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            body = await read_body(request)
+        except ClientDisconnect:
+            return
+        event = event_of(request, body)
+        answer = await asyncio.get_running_loop().run_in_executor(threads, handler, event, Context())
+        content = base64.b64decode(answer["body"]) if answer.get("isBase64Encoded") else answer["body"]
+        await Response(content, answer["statusCode"], answer["headers"])(scope, receive, send)
+
+    return application
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, or the first part of one that is over the limit: enough for the handler to refuse it."""
+    body = bytearray()
+    async for chunk in request.stream():
+        # The rest is read and dropped: a client that is cut off while it sends never sees the answer.
+        if len(body) <= MAX_BODY_BYTES:
+            body += chunk
+    return bytes(body)
+
+
+def event_of(request: Request, body: bytes) -> dict[str, Any]:
+    """The event of an API Gateway HTTP API or a Function URL, payload format version 2.0."""
+    path = request.scope["path"]
+    content, is_base64 = encode_body(body, request.headers.get("content-type", ""))
+    event = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": request.scope["query_string"].decode("latin-1"),
+        "headers": joined(request.headers.items()),
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "local",
+            "domainName": request.headers.get("host", ""),
+            "http": {
+                "method": request.method,
+                "path": path,
+                "protocol": f"HTTP/{request.scope['http_version']}",
+                "sourceIp": request.client.host if request.client else "",
+                "userAgent": request.headers.get("user-agent", ""),
+            },
+            "requestId": str(uuid.uuid4()),
+            "routeKey": "$default",
+            "stage": "$default",
+            "timeEpoch": int(time.time() * 1000),
+        },
+        "isBase64Encoded": is_base64,
+    }
+    # Payload 2.0 leaves out what is empty.
+    if request.query_params:
+        event["queryStringParameters"] = joined(request.query_params.multi_items())
+    if content:
+        event["body"] = content
+    return event
+
+
+def encode_body(body: bytes, content_type: str) -> tuple[str, bool]:
+    """The body as a string, and whether it is base64."""
+    if content_type.lower().startswith(TEXT_TYPES):
+        try:
+            return body.decode(), False
+        except UnicodeDecodeError:
+            pass  # base64 carries it as it is, and the handler says what is wrong
+    return base64.b64encode(body).decode(), True
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """(name, value) pairs as a dictionary; the values of a name given more than once are joined by commas."""
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        values[name] = f"{values[name]},{value}" if name in values else value
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main())

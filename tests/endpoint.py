@@ -1,0 +1,29 @@
+"""A real `serve.py` process for tests."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start serve.py on a free port; give its address, once it has printed it, and the process."""
+    process = subprocess.Popen(
+        [sys.executable, "serve.py", "--port", "0", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = process.stdout.readline()
+        address = re.search(r"http://[^ ]+", line)
+        assert address, f"serve.py did not start; it printed {line!r}"
+        # Its log must be read, else it fills the pipe and the server waits for ever.
+        Thread(target=process.stdout.read, daemon=True).start()
+        yield address.group(), process
+    finally:
+        process.kill()
+        process.wait()
