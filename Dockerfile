@@ -1,0 +1,41 @@
+# The function's image for AWS Lambda: its packages, lambda_func.py, inference/ and the model's two files.
+#
+#   docker build --platform linux/amd64 --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:… -t lenslet .
+#
+# linux/arm64 works too. Give the base by digest, so that every build starts from the same bytes;
+# `docker buildx imagetools inspect python:3.11-slim` prints today's.
+# Where no Docker engine is, tests/test_image.py does by hand what this file says. It takes every WORKDIR for a
+# folder of its own, so that no other absolute path may stand in these instructions.
+
+# Debian, not AWS's own image for Python 3.11: that one has glibc 2.26, and the wheels of tflite-runtime 2.14
+# need 2.29 (x86-64) or 2.34 (arm64).
+ARG PYTHON_IMAGE=python:3.11-slim
+
+
+FROM ${PYTHON_IMAGE} AS packages
+WORKDIR /build
+COPY requirements-lambda.txt ./
+# pip's cache stays behind in this stage.
+RUN pip install --require-hashes --no-compile --target /var/task -r requirements-lambda.txt
+# Lambda's file system is read-only: without bytecode made here, every cold start would compile all modules anew.
+# Unchecked, because a registry may change the files' times, and that would make checked bytecode worthless.
+RUN python -m compileall -q --invalidation-mode unchecked-hash /var/task
+
+
+FROM ${PYTHON_IMAGE}
+WORKDIR /var/task
+# The packages are a layer of their own: a new model is a push of a few megabytes.
+COPY --from=packages /var/task ./
+COPY lambda_func.py ./
+COPY inference/ inference/
+# By name: model.keras, for training only, is as large as all the code.
+COPY model/model.tflite model/model.json model/
+RUN python -m compileall -q --invalidation-mode unchecked-hash lambda_func.py inference
+ENV PYTHONDONTWRITEBYTECODE=1
+# Debian's `nobody`, by number because Kubernetes can tell only of a number that it is not root. (Lambda itself
+# runs every image as a user without rights.)
+USER 65534:65534
+# A library, file permission or model that does not fit fails the build here, not the first request.
+RUN python -c "import base64, io; from PIL import Image; from lambda_func import handler; photo = io.BytesIO(); Image.new('RGB', (320, 240)).save(photo, 'JPEG'); print(handler({'image': base64.b64encode(photo.getvalue()).decode()}, None)['predictions'])"
+ENTRYPOINT ["python", "-m", "awslambdaric"]
+CMD ["lambda_func.handler"]
