@@ -6,15 +6,17 @@ import pytest
 from evaluation.calibration import conformal_threshold, coverage, fit_temperature
 
 
-def test_temperature_of_logits_that_are_too_bold() -> None:
-    # Three of four photos are right, so the best probability is ¾, at logit ln 3; the network says 2 ln 3.
-    logits = np.array([[2 * np.log(3), 0]] * 4, np.float32)
-    assert fit_temperature(logits, np.array([0, 0, 0, 1])) == pytest.approx(2.0, rel=1e-3)
+@pytest.mark.parametrize(("boldness", "temperature"), [(2, 2.0), (1, 1.0), (0.5, 0.5)])
+def test_temperature_of_many_photos(boldness: float, temperature: float) -> None:
+    # Three of four photos are right, so the best probability is ¾, at logit ln 3.
+    logits = np.array([[boldness * np.log(3), 0]] * 4000, np.float32)
+    assert fit_temperature(logits, np.array([0, 0, 0, 1] * 1000)) == pytest.approx(temperature, rel=0.01)
 
 
-def test_temperature_of_calibrated_logits_is_one() -> None:
-    logits = np.array([[np.log(3), 0]] * 4, np.float32)
-    assert fit_temperature(logits, np.array([0, 0, 0, 1])) == pytest.approx(1.0, rel=1e-3)
+def test_few_photos_that_are_all_right_do_not_make_certain() -> None:
+    # Eighteen of eighteen: the true class counts 19/20, the other five 1/100 each, so logits differ by ln 95.
+    logits = np.array([[5, 0, 0, 0, 0, 0]] * 18, np.float32)
+    assert fit_temperature(logits, np.zeros(18, np.int64)) == pytest.approx(5 / np.log(95), rel=1e-3)
 
 
 def test_threshold_is_the_finite_sample_quantile() -> None:
@@ -25,8 +27,9 @@ def test_threshold_is_the_finite_sample_quantile() -> None:
     assert conformal_threshold(probabilities, targets, alpha=0.1) == pytest.approx(0.10)
 
 
-def test_too_few_photos_promise_nothing() -> None:
-    assert conformal_threshold(np.array([[0.9, 0.1]], np.float32), np.array([0]), alpha=0.1) == 0.0
+def test_too_few_photos_promise_what_they_can() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.7, 0.3]], np.float32)
+    assert conformal_threshold(probabilities, np.array([0, 0]), alpha=0.1) == pytest.approx(0.7)
 
 
 def test_coverage_counts_the_top_label_even_below_the_threshold() -> None:
