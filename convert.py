@@ -21,20 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from evaluation.calibration import conformal_threshold, coverage, fit_temperature
-from evaluation.metrics import score
+from evaluation.calibration import conformal_threshold, fit_temperature
 from evaluation.model_card import write_model_card
-from evaluation.trial import run_apart
-from inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, sha256_of, write_artifact
-from inference.atomic import replacing
+from evaluation.trial import Trial, figures_of, run_apart
+from inference.artifact import Artifact, sha256_of, write_model_folder
 from inference.classifier import runtime_name
 from inference.decode import RESIZE_RULE
 from inference.errors import ArtifactError
-from training.dataset import Dataset, DatasetError, read_dataset
+from training.dataset import DatasetError
 from training.network import logits_of, with_temperature
 from training.params import ParamsError, read_params
-from training.quantize import Candidate, ConversionRefused, choose, comparison, convert, judge
-from training.record import KERAS_NAME, RecordError, TrainingRecord, read_record
+from training.quantize import (
+    Candidate,
+    ConversionRefused,
+    calibration_pixels,
+    choose,
+    comparison,
+    convert,
+    judge,
+)
+from training.record import KERAS_NAME, RecordError, TrainingRecord, read_record, read_same_photos
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,7 +70,7 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
     """All steps from model.keras to a whole model folder."""
     params = read_params(arguments.params).convert
     record = read_record(arguments.model)
-    dataset = same_photos(arguments, record)
+    dataset = read_same_photos(arguments.data, record, arguments.cache)
     validation = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
 
@@ -74,58 +80,55 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
     expected = network.predict(pixels, verbose=0)["probabilities"]
     keras_accuracy = float(np.mean(expected.argmax(axis=1) == targets))
 
-    draft = Artifact(
+    calibration = calibration_pixels(dataset, params.calibration_photos, record.params.seed)
+    models: dict[str, bytes] = {
+        precision: convert(network, precision, calibration)
+        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False)
+    }
+    draft = draft_artifact(record, dataset.labels, temperature, params.conformal_alpha)
+    candidates = try_out(models, draft, pixels, targets, expected)
+    print(comparison(candidates, keras_accuracy, params))
+    chosen = choose(candidates, keras_accuracy, params)
+    print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
+    artifact = finished_artifact(draft, chosen, targets, dataset.fingerprint)
+    write_model_card(artifact, arguments.model)
+    write_model_folder(artifact, chosen.model, arguments.model)
+    return artifact
+
+
+def draft_artifact(
+    record: TrainingRecord, labels: tuple[str, ...], temperature: float, alpha: float
+) -> Artifact:
+    """What is known before a file is chosen."""
+    return Artifact(
         name=record.name,
-        labels=dataset.labels,
+        labels=labels,
         image_size=record.params.image_size,
         resize=RESIZE_RULE,
         sha256="",
         precision="",
         runtime=runtime_name(),
         temperature=temperature,
-        conformal_alpha=params.conformal_alpha,
+        conformal_alpha=alpha,
         conformal_threshold=0.0,
     )
-    calibration = calibration_pixels(dataset, params.calibration_photos, record.params.seed)
-    models: dict[str, bytes] = {
-        precision: convert(network, precision, calibration)
-        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False)
-    }
-    candidates = try_out(models, draft, pixels, targets, expected)
-    print(comparison(candidates, keras_accuracy, params))
-    chosen = choose(candidates, keras_accuracy, params)
-    print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
 
-    threshold = conformal_threshold(chosen.probabilities, targets, params.conformal_alpha)
-    metrics = {"data_fingerprint": dataset.fingerprint} | measured(chosen, dataset.labels, targets, threshold)
-    artifact = replace(
+
+def finished_artifact(
+    draft: Artifact, chosen: Candidate, targets: NDArray[np.int64], fingerprint: str
+) -> Artifact:
+    """The draft with the chosen file, its prediction sets, and its figures on the validation photos."""
+    threshold = conformal_threshold(chosen.probabilities, targets, draft.conformal_alpha)
+    trial = Trial(chosen.probabilities, chosen.time_ms)
+    figures = figures_of(draft.labels, targets, trial, threshold)
+    validation = {"data_fingerprint": fingerprint, **figures, "agreement_with_keras": chosen.agreement}
+    return replace(
         draft,
         sha256=sha256_of(chosen.model),
         precision=chosen.precision,
         conformal_threshold=threshold,
-        metrics={"validation": metrics},
+        metrics={"validation": validation},
     )
-    save(artifact, chosen.model, arguments.model)
-    return artifact
-
-
-def same_photos(arguments: argparse.Namespace, record: TrainingRecord) -> Dataset:
-    """The photos the model was trained on, in the same splits: others could not say how well it generalises."""
-    dataset = read_dataset(arguments.data, record.params, arguments.cache)
-    if dataset.fingerprint != record.data_fingerprint:
-        raise RecordError(
-            f"{arguments.data} does not hold the photos that {arguments.model} was trained on: "
-            "give the same folder, or train again"
-        )
-    return dataset
-
-
-def calibration_pixels(dataset: Dataset, count: int, seed: int) -> NDArray[np.uint8]:
-    """Some training photos, drawn by the seed: uint8 RGB, shape (count, size, size, 3)."""
-    train = dataset.members("train")
-    drawn = np.random.default_rng(seed).choice(train, size=min(count, len(train)), replace=False)
-    pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[np.sort(drawn)]]
-    return pixels
 
 
 def try_out(
@@ -139,7 +142,7 @@ def try_out(
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / precision for precision in models]
         for folder, (precision, model) in zip(folders, models.items(), strict=True):
-            save(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
+            write_model_folder(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
         trials = run_apart(folders, pixels)
     return [
         Candidate(precision, model, failure=str(trial))
@@ -147,29 +150,6 @@ def try_out(
         else judge(precision, model, trial.probabilities, trial.time_ms, targets, expected)
         for (precision, model), trial in zip(models.items(), trials, strict=True)
     ]
-
-
-def measured(
-    chosen: Candidate, labels: tuple[str, ...], targets: NDArray[np.int64], threshold: float
-) -> dict[str, float]:
-    """What model.json says of the validation photos."""
-    covered, set_size = coverage(chosen.probabilities, targets, threshold)
-    return {
-        **score(labels, targets, chosen.probabilities),
-        "coverage": covered,
-        "mean_set_size": set_size,
-        "agreement_with_keras": chosen.agreement,
-        "time_ms": chosen.time_ms,
-    }
-
-
-def save(artifact: Artifact, model: bytes, folder: Path) -> None:
-    """model.json goes first and comes back last: while it is away, the folder is not whole."""
-    (folder / JSON_NAME).unlink(missing_ok=True)
-    with replacing(folder / TFLITE_NAME) as temporary:
-        temporary.write_bytes(model)
-    write_model_card(artifact, folder)
-    write_artifact(artifact, folder)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.calibration import coverage
-from evaluation.metrics import confusion, score
+from evaluation.metrics import confusion
 from evaluation.model_card import write_model_card
 from evaluation.plots import confusion_figure, roc_figure
-from evaluation.trial import run
+from evaluation.trial import figures_of, run
 from inference.artifact import Artifact, write_artifact
 from inference.atomic import replacing, write_text
 from inference.classifier import Classifier
@@ -46,9 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     test = dataset.members("test")
     targets = dataset.targets[test]
     [trial] = run([classifier], dataset.pixels[dataset.rows[test]])
-    covered, set_size = coverage(trial.probabilities, targets, classifier.artifact.conformal_threshold)
-    figures = score(dataset.labels, targets, trial.probabilities)
-    figures |= {"coverage": covered, "mean_set_size": set_size, "time_ms": trial.time_ms}
+    figures = figures_of(dataset.labels, targets, trial, classifier.artifact.conformal_threshold)
     print(table(figures, dataset.labels))
     write_report(arguments.report, figures, dataset.labels, targets, trial.probabilities)
     print(f"written: metrics.json, confusion_matrix.png and roc.png in {arguments.report}")

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from evaluation.calibration import coverage
+from evaluation.metrics import score
 from inference.classifier import Classifier
 from inference.errors import ArtifactError
 
@@ -21,6 +23,15 @@ from inference.errors import ArtifactError
 class Trial:
     probabilities: NDArray[np.float32]  # shape (photos, classes)
     time_ms: float  # median of one photo on one thread
+
+
+def figures_of(
+    labels: Sequence[str], targets: NDArray[np.int64], trial: Trial, threshold: float
+) -> dict[str, float]:
+    """`metrics.score` with the coverage and size of the prediction sets and the time, as in model.json."""
+    covered, set_size = coverage(trial.probabilities, targets, threshold)
+    sets_and_time = {"coverage": covered, "mean_set_size": set_size, "time_ms": trial.time_ms}
+    return score(labels, targets, trial.probabilities) | sets_and_time
 
 
 def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Trial]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from inference.atomic import write_text
+from inference.atomic import replacing, write_text
 from inference.errors import ArtifactError
 
 FORMAT_VERSION = 1
@@ -80,8 +80,16 @@ def read_model(folder: Path, artifact: Artifact) -> bytes:
     return model
 
 
+def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
+    """Replace the served model. `model.json` goes first and comes back last: without it, no folder is whole."""
+    (folder / JSON_NAME).unlink(missing_ok=True)
+    with replacing(folder / TFLITE_NAME) as temporary:
+        temporary.write_bytes(model)
+    write_artifact(artifact, folder)
+
+
 def write_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write `model.json` in one step. Call it last: a folder with a `model.json` is whole."""
+    """Write `model.json` in one step."""
     write_text(folder / JSON_NAME, json.dumps(asdict(artifact), indent=2, ensure_ascii=False) + "\n")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training.dataset import Dataset
 from training.params import ConvertParams
 
 FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that rounding may explain
@@ -36,6 +37,14 @@ class Candidate:
     agreement: float = 0.0  # share of photos with the same top label as Keras
     difference: float = 0.0  # largest difference of a probability from Keras
     time_ms: float = 0.0  # median of one picture on one thread
+
+
+def calibration_pixels(dataset: Dataset, count: int, seed: int) -> NDArray[np.uint8]:
+    """Some training photos, drawn by the seed: uint8 RGB, shape (count, size, size, 3)."""
+    train = dataset.members("train")
+    drawn = np.random.default_rng(seed).choice(train, size=min(count, len(train)), replace=False)
+    pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[np.sort(drawn)]]
+    return pixels
 
 
 def convert(network: keras.Model, precision: str, calibration: NDArray[np.uint8]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.atomic import write_text
+from training.dataset import Dataset, read_dataset
 from training.params import ParamsError, TrainParams, parse_params
 
 RECORD_NAME = "training.json"
@@ -53,3 +54,17 @@ def read_record(folder: Path) -> TrainingRecord:
         raise RecordError(f"{path} does not exist: train.py writes it when it has finished") from None
     except (OSError, ValueError, KeyError, TypeError, ParamsError) as error:
         raise RecordError(f"{path} is damaged or of another version ({error}): train again") from error
+
+
+def read_same_photos(folder: Path, record: TrainingRecord, cache: Path) -> Dataset:
+    """The photos a model was trained on, in the same splits: others could not say how well it generalises.
+
+    Raises: RecordError if `folder` holds other photos; DatasetError as `read_dataset`.
+    """
+    dataset = read_dataset(folder, record.params, cache)
+    if dataset.fingerprint != record.data_fingerprint:
+        raise RecordError(
+            f"{folder} does not hold the photos that {record.name} was trained on: "
+            "give the same folder, or train again"
+        )
+    return dataset
