@@ -23,6 +23,7 @@ from inference.answer import answer, description, refusal
 from inference.classifier import Classifier
 from inference.errors import LensletError, MethodNotAllowed, UnknownPath
 from inference.request import Call, question_of, read_call, read_question
+from inference.rules import read_rules
 
 SERVICE = "lenslet"
 CORS = {
@@ -34,6 +35,7 @@ CORS = {
 
 # The one module whose import does something: Lambda gives that phase a full CPU, and no caller waits for it.
 classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
+read_rules(os.environ)  # a setting that makes no sense must stop the start, not the first link
 logger = Logger(service=SERVICE)
 
 # A table of our own and not powertools' resolvers: those keep the current event on a class

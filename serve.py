@@ -59,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         from lambda_func import handler  # loads the model, as it does in Lambda
     except ArtifactError as error:
         return refuse(f"the model cannot be served: {error}")
+    except ValueError as error:
+        return refuse(f"a setting makes no sense: {error}")
     try:
         listener = open_port(arguments.host, arguments.port)
     except OSError as error:

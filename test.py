@@ -87,7 +87,7 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--api-key", default=os.environ.get("LENSLET_API_KEY"), help="sent as X-Api-Key ($LENSLET_API_KEY)"
     )
     parser.add_argument(
-        "--image-url", help="an https:// or s3:// link to a photo that the endpoint can fetch"
+        "--image-url", help="an http(s):// or s3:// link to a photo that the endpoint can fetch"
     )
     parser.add_argument(
         "--photos",

@@ -1,111 +1,158 @@
-"""https:// and s3:// links to bytes, within limits of time and size."""
+"""http(s):// and s3:// links to bytes, within limits of place (`inference.address`), time and size."""
 
+import os
+import string
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
-from inference.errors import LinkFailed, LinkRefused, LinkTimeout, RequestTooLarge
+from inference.address import NEVER_IN_LINKS, Place, locate
+from inference.connection import Deadline, connect
+from inference.errors import LinkFailed, LinkRefused, RequestTooLarge
+from inference.rules import Rules, read_rules
 
 if TYPE_CHECKING:
-    from requests import Response, Session
+    from http.client import HTTPResponse
 
-# requests (77 ms) and boto3 (205 ms with a client) are imported where a link needs them, not at start-up.
+# http.client with ssl (33 ms), certifi and boto3 (205 ms with a client) are imported where a link needs them, not
+# at start-up. Not `requests`: it resolves a name itself, after any check, follows proxies and unpacks bodies.
 
+VERSION = "0.1.0"  # of pyproject.toml, which is not in the image; a test compares them
+MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
 TIMEOUT_S = 10.0  # for the whole fetch; the gateway gives up after 29 s
-# A worker thread that outlives its fetch ends with its socket; later, so that the limit above speaks first.
-SOCKET_TIMEOUT_FACTOR = 2
+# A thread that outlives its S3 fetch ends with its socket; later, so that the limit above speaks first.
+S3_TIMEOUT_FACTOR = 2
 MAX_REDIRECTS = 3
+REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK_BYTES = 64 * 1024
-# Some hosts (Wikimedia among them) refuse a library's default agent and let in one that gives its name.
-# Photos are compressed already, and what a server packs once more could unpack to any size.
-HEADERS = {"User-Agent": "lenslet/0.1", "Accept-Encoding": "identity"}
 
 
 def fetch(link: str) -> bytes:
-    """The bytes behind https://host/path or s3://bucket/key; a key is taken literally, as AWS's own tools do.
+    """The bytes behind http(s)://host/path or s3://bucket/key; a key is taken literally, as AWS's own tools do.
 
-    Raises: LinkRefused (another scheme, no host or key), LinkFailed (unreachable, or an error status),
-        LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`).
+    Raises: LinkRefused (another scheme, or a place that is not public or not allowed), LinkFailed (unreachable,
+        or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`).
     """
     scheme, separator, _ = link.partition("://")
     if not separator or scheme.lower() not in READERS:
-        raise LinkRefused("only https:// and s3:// links are fetched")
-    return _in_time(READERS[scheme.lower()], link)
+        raise LinkRefused("only http://, https:// and s3:// links are fetched")
+    if len(link) > MAX_LINK_LENGTH:
+        raise LinkRefused(f"the link is longer than {MAX_LINK_LENGTH:,} characters, the limit")
+    read = partial(READERS[scheme.lower()], link, read_rules(os.environ))
+    return _in_time(read, Deadline(TIMEOUT_S))
 
 
-def _in_time(read: Callable[[str, float], bytes], link: str) -> bytes:
-    """`read(link, deadline)` on its own thread: no socket timeout bounds a name look-up or slow headers."""
+def _in_time(read: Callable[[Deadline], bytes], deadline: Deadline) -> bytes:
+    """`read(deadline)` on its own thread: no socket timeout bounds a name look-up or slow headers."""
     outcome: Future[bytes] = Future()
-    deadline = time.monotonic() + TIMEOUT_S
 
     def work() -> None:
         try:
-            outcome.set_result(read(link, deadline))
+            outcome.set_result(read(deadline))
         except BaseException as error:
             outcome.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
     try:
-        return outcome.result(TIMEOUT_S)
+        return outcome.result(deadline.remaining_s())
     except FutureTimeout as error:
-        raise LinkTimeout(_too_slow()) from error
+        deadline.cut()
+        raise deadline.passed() from error
 
 
-def _read_https(link: str, deadline: float) -> bytes:
-    import requests
-    from urllib3.exceptions import HTTPError
+def _read_web(link: str, rules: Rules, deadline: Deadline) -> bytes:
+    from http.client import HTTPException
 
+    place = locate(link, rules)
     try:
-        with requests.Session() as session, _answer(session, link) as response:
-            if response.status_code != 200:
-                raise LinkFailed(f"the link's server answered with status {response.status_code}")
-            # Not `iter_content`: it waits until a chunk is full, past any deadline.
-            return _join(iter(lambda: response.raw.read1(CHUNK_BYTES), b""), deadline)
-    except requests.exceptions.InvalidURL as error:
-        raise LinkRefused("the link is not a valid URL with a host") from error
-    except (requests.RequestException, HTTPError, ValueError) as error:
+        for _ in range(1 + MAX_REDIRECTS):
+            with _answer(place, rules, deadline) as response:
+                location = response.getheader("Location") if response.status in REDIRECTS else None
+                if location is None:
+                    return _body(response, deadline)
+            place = _redirected(place, location, rules)
+    except TimeoutError as error:
+        raise deadline.passed() from error
+    except (OSError, HTTPException, ValueError) as error:
         raise LinkFailed("the link's server could not be reached, or broke off") from error
-
-
-def _answer(session: "Session", link: str) -> "Response":
-    """What the link's server answers when all redirects are followed; the body is not read yet."""
-    from requests import Request
-
-    for _ in range(1 + MAX_REDIRECTS):
-        if not link.lower().startswith("https://"):
-            raise LinkRefused("the link redirects to something else than https://")
-        # Not `session.get`: of a redirect it reads the whole body, however long, even if told not to follow.
-        request = Request("GET", link, headers=HEADERS).prepare()
-        settings: Any = session.merge_environment_settings(link, {}, True, None, None)  # proxies, CA bundle
-        response = session.get_adapter(link).send(
-            request, timeout=SOCKET_TIMEOUT_FACTOR * TIMEOUT_S, **settings
-        )
-        target = session.get_redirect_target(response)
-        if target is None:
-            return response
-        response.close()
-        link = urljoin(link, target)
     raise LinkFailed(f"the link redirects more than {MAX_REDIRECTS} times")
 
 
-def _read_s3(link: str, deadline: float) -> bytes:
-    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+@contextmanager
+def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPResponse]":
+    """The head of what a place answers; the body is not read yet."""
+    from http.client import HTTPConnection
 
+    contact = f" (+{rules.contact})" if rules.contact else ""
+    headers = {
+        "Host": place.authority,
+        # Some hosts (Wikimedia among them) refuse a library's default agent and let in one that gives its name.
+        "User-Agent": f"lenslet/{VERSION}{contact}",
+        # Photos are compressed already, and what a server packs once more could unpack to any size.
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    connection = HTTPConnection(place.name, place.port)
+    with connect(place, deadline) as connection.sock:
+        connection.request("GET", place.target, headers=headers)
+        with connection.getresponse() as response:
+            yield response
+
+
+def _redirected(place: Place, location: str, rules: Rules) -> Place:
+    """Where a redirect leads, checked like a link of its own."""
+    # Headers arrive as Latin-1; what servers send is mostly UTF-8, which percent-encoding keeps as it was.
+    sent = location.encode("latin-1")
+    if NEVER_IN_LINKS.search(sent.decode(errors="replace")):  # before urljoin takes tabs and line ends out
+        raise LinkRefused("the link redirects to one with a control character or a backslash in it")
+    try:
+        link = urljoin(
+            f"{place.scheme}://{place.authority}{place.target}", quote(sent, safe=string.punctuation)
+        )
+    except ValueError as error:
+        raise LinkRefused("the link redirects to something that is not a valid URL") from error
+    if not link.lower().startswith(("http://", "https://")):
+        raise LinkRefused("the link redirects to something else than http:// or https://")
+    following = locate(link, rules)
+    if place.scheme == "https" and following.scheme == "http":
+        raise LinkRefused("the link redirects from https:// to http://, which anybody on the way can change")
+    return following
+
+
+def _body(response: "HTTPResponse", deadline: Deadline) -> bytes:
+    if response.status != 200:
+        raise LinkFailed(f"the link's server answered with status {response.status}")
+    if response.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise LinkFailed("the link's server sent a compressed body, though it was asked for a plain one")
+    # Not `read`: it waits until all is there, past any deadline.
+    data = _join(iter(lambda: response.read1(CHUNK_BYTES), b""), deadline)
+    if response.length:
+        raise LinkFailed("the link's server sent fewer bytes than it announced")
+    return data
+
+
+def _read_s3(link: str, rules: Rules, deadline: Deadline) -> bytes:
     bucket, _, key = link.partition("://")[2].partition("/")
     if not (bucket and key):
         raise LinkRefused("the link must name a bucket and a key: s3://bucket/key")
+    if not rules.buckets:
+        raise LinkRefused("s3:// links are not fetched here: LENSLET_S3_BUCKETS names no bucket")
+    if bucket not in rules.buckets:
+        raise LinkRefused("the link's bucket is not among those that LENSLET_S3_BUCKETS names")
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
     try:
-        stored = _s3_client(SOCKET_TIMEOUT_FACTOR * TIMEOUT_S).get_object(Bucket=bucket, Key=key)
+        stored = _s3_client(S3_TIMEOUT_FACTOR * TIMEOUT_S).get_object(Bucket=bucket, Key=key)
         return _join(stored["Body"].iter_chunks(CHUNK_BYTES), deadline)
     except ClientError as error:
         raise LinkFailed(f"S3 did not give the object: {error.response['Error']['Code']}") from error
-    except ParamValidationError as error:
+    except (ParamValidationError, UnicodeError) as error:
         raise LinkRefused("the link names an impossible bucket or key") from error
     except BotoCoreError as error:
         raise LinkFailed("S3 could not be asked for the object, or broke off") from error
@@ -121,20 +168,15 @@ def _s3_client(timeout_s: float) -> Any:
     return boto3.session.Session().client("s3", config=limits)
 
 
-READERS = {"https": _read_https, "s3": _read_s3}
+READERS = {"http": _read_web, "https": _read_web, "s3": _read_s3}
 
 
-def _join(chunks: Iterable[bytes], deadline: float) -> bytes:
+def _join(chunks: Iterable[bytes], deadline: Deadline) -> bytes:
     """All chunks as one, counted while they arrive: a server may lie about its Content-Length."""
     data = bytearray()
     for chunk in chunks:
         data += chunk
         if len(data) > MAX_BYTES:
             raise RequestTooLarge(f"the link delivers more than {MAX_BYTES:,} bytes, the limit")
-        if time.monotonic() > deadline:
-            raise LinkTimeout(_too_slow())
+        deadline.remaining_s()
     return bytes(data)
-
-
-def _too_slow() -> str:
-    return f"the link's server took longer than {TIMEOUT_S:g} s"

@@ -1,0 +1,61 @@
+"""What the operator allows links to name, read from the environment with every link.
+
+- LENSLET_LINK_HOSTS: hosts that http(s) links may name, separated by commas, as `images.example.com,
+  *.example.org` (each host below example.org, not that one itself). `images.example.com:8443` allows that port
+  instead of 80 and 443. Not set or blank: every host. What a listed host resolves to must be public all the same.
+- LENSLET_S3_BUCKETS: buckets that s3 links may name, separated by commas. Not set or blank: none.
+- LENSLET_CONTACT: the address of a page about this deployment, which the User-Agent of its requests then names.
+
+A malformed setting is an error, and no link is fetched.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+USUAL_PORTS = (80, 443)
+HOST = re.compile(r"((\*\.)?[a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+BUCKET = re.compile(r"[a-z0-9._-]{3,255}", re.IGNORECASE | re.ASCII)
+CONTACT = re.compile(r"https?://[!-'*-~]+")  # printable; a bracket would end the comment it stands in
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Hosts are (name or *.name, port or None for the usual ones); if there are none, every host is allowed."""
+
+    hosts: tuple[tuple[str, int | None], ...] = ()
+    buckets: frozenset[str] = frozenset()
+    contact: str = ""
+
+    def allow(self, host: str, port: int) -> bool:
+        if not self.hosts:
+            return port in USUAL_PORTS
+        return any(
+            (host.endswith(name[1:]) if name.startswith("*") else host == name)
+            and (port in USUAL_PORTS if allowed is None else port == allowed)
+            for name, allowed in self.hosts
+        )
+
+
+def read_rules(environment: Mapping[str, str]) -> Rules:
+    """The settings named above. Raises ValueError, naming the setting and what makes no sense in it."""
+    hosts = []
+    for entry in _entries(
+        environment, "LENSLET_LINK_HOSTS", HOST, "host names as *.example.org or a.example:8443"
+    ):
+        name, *port = re.split(r":(?=[0-9]+$)", entry.lower())  # not within [2606:4700::1111]
+        hosts.append((name, int(port[0]) if port else None))
+    buckets = _entries(environment, "LENSLET_S3_BUCKETS", BUCKET, "bucket names")
+    contact = environment.get("LENSLET_CONTACT", "").strip()
+    if contact and not CONTACT.fullmatch(contact):
+        raise ValueError(f"LENSLET_CONTACT takes an http(s):// address without brackets, not {contact!r}")
+    return Rules(tuple(hosts), frozenset(buckets), contact)
+
+
+def _entries(environment: Mapping[str, str], setting: str, form: re.Pattern[str], kind: str) -> list[str]:
+    text = environment.get(setting, "").strip()
+    entries = [entry.strip() for entry in text.split(",")] if text else []
+    for entry in entries:
+        if not form.fullmatch(entry):
+            raise ValueError(f"{setting} takes {kind}, separated by commas, not {entry!r}")
+    return entries
