@@ -1,6 +1,7 @@
 """Probabilities that mean what they say: temperature scaling and split-conformal prediction sets."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,3 +51,41 @@ def coverage(
     sets = probabilities >= threshold
     sets[np.arange(len(targets)), probabilities.argmax(axis=1)] = True
     return float(sets[np.arange(len(targets)), targets].mean()), float(sets.sum(axis=1).mean())
+
+
+def without_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """What softmax(logits) was, of softmax(logits / temperature): powers, brought back to a sum of 1."""
+    powers = np.power(probabilities.astype(np.float64), temperature)
+    plain: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return plain
+
+
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """How often the top label is right, by how probable the model calls it; arrays of shape (bins,)."""
+
+    confidence: NDArray[np.float64]  # mean probability of the top label
+    accuracy: NDArray[np.float64]
+    photos: NDArray[np.int64]  # bins without photos have 0 here and NaN above
+
+    @property
+    def expected_error(self) -> float:
+        """Expected calibration error: the mean gap between confidence and accuracy, weighted by photos."""
+        filled = self.photos > 0
+        gaps = np.abs(self.confidence - self.accuracy)[filled]
+        return float(np.average(gaps, weights=self.photos[filled]))
+
+
+def reliability(
+    probabilities: NDArray[np.float32], targets: NDArray[np.int64], bins: int = 15
+) -> ReliabilityBins:
+    """Bins of equal width over the top label's probability, as in Guo et al. 2017 (15 of them)."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    members = np.minimum((confidence * bins).astype(int), bins - 1)
+    photos = np.bincount(members, minlength=bins)
+    with np.errstate(invalid="ignore"):  # 0 / 0 in empty bins
+        return ReliabilityBins(
+            confidence=np.bincount(members, confidence, bins) / photos,
+            accuracy=np.bincount(members, right, bins) / photos,
+            photos=photos,
+        )

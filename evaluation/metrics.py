@@ -1,6 +1,7 @@
 """How right a classifier is: flat figures with stable names, from labels and probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def score(
     )
     figures = {
         "photos": len(targets),
-        "accuracy": np.mean(predicted == targets),
+        "accuracy": accuracy(targets, exact),
         "macro_f1": np.mean(f1),
         "log_loss": log_loss(targets, exact, labels=columns),
         "roc_auc": area,
@@ -51,3 +52,26 @@ def confusion(
         targets, probabilities.argmax(axis=1), labels=list(range(classes))
     )
     return counts
+
+
+def bootstrap_interval(
+    metric: Callable[[NDArray[np.int64], NDArray[np.float32]], float],
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The 95 % percentile interval of a metric over photos drawn with replacement (Efron 1979).
+
+    `metric` takes class indices (photos,) and probabilities (photos, classes).
+    """
+    random = np.random.default_rng(seed)
+    drawn = (random.integers(0, len(targets), len(targets)) for _ in range(draws))
+    values = [metric(targets[photos], probabilities[photos]) for photos in drawn]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def accuracy(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
+    """Share of photos whose most probable class is the true one."""
+    return float(np.mean(probabilities.argmax(axis=1) == targets))

@@ -12,9 +12,13 @@ BEGIN, END = "<!-- facts: written by convert.py and evaluate.py -->", "<!-- end 
 SHOWN = {
     "photos": ("photos", "{:,.0f}"),
     "accuracy": ("accuracy", "{:.4f}"),
+    "accuracy_low": ("95 % interval of accuracy, from", "{:.4f}"),
+    "accuracy_high": ("95 % interval of accuracy, to", "{:.4f}"),
     "macro_f1": ("macro F1", "{:.4f}"),
     "roc_auc": ("area under the ROC curve", "{:.4f}"),
     "log_loss": ("log loss", "{:.4f}"),
+    "calibration_error": ("expected calibration error", "{:.4f}"),
+    "robustness_mean": ("accuracy under damage, of that without", "{:.1%}"),
     "coverage": ("prediction sets that hold the truth", "{:.1%}"),
     "mean_set_size": ("labels per prediction set", "{:.2f}"),
     "time_ms": ("time per photo, one thread (ms)", "{:.1f}"),

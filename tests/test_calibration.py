@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from evaluation.calibration import conformal_threshold, coverage, fit_temperature
+from evaluation.calibration import (
+    conformal_threshold,
+    coverage,
+    fit_temperature,
+    reliability,
+    without_temperature,
+)
 
 
 @pytest.mark.parametrize(("boldness", "temperature"), [(2, 2.0), (1, 1.0), (0.5, 0.5)])
@@ -46,3 +52,27 @@ def test_threshold_keeps_its_promise_on_new_photos() -> None:
     threshold = conformal_threshold(probabilities[:10_000], targets[:10_000], alpha=0.1)
     covered, _ = coverage(probabilities[10_000:], targets[10_000:], threshold)
     assert covered == pytest.approx(0.9, abs=0.012)
+
+
+def test_temperature_is_taken_back() -> None:
+    logits = np.array([2.0, 1.0, -1.0])
+    plain, cooled = (np.exp(logits / each) / np.exp(logits / each).sum() for each in (1, 3))
+    found = without_temperature(cooled[np.newaxis].astype(np.float32), 3.0)
+    np.testing.assert_allclose(found[0], plain, atol=1e-6)
+
+
+def test_reliability_bins_and_expected_error() -> None:
+    # Two photos called 0.95 probable, one of them right; two called 0.55 probable, both right.
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.45, 0.55]], np.float32)
+    bins = reliability(probabilities, np.array([0, 1, 0, 1]), bins=10)
+    assert bins.photos.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
+    assert bins.accuracy[[5, 9]].tolist() == [1.0, 0.5]
+    assert bins.confidence[[5, 9]] == pytest.approx([0.55, 0.95])
+    # Half of the photos miss by 0.45 downwards, half by 0.45 upwards.
+    assert bins.expected_error == pytest.approx(0.45)
+
+
+def test_certain_and_right_falls_into_the_last_bin() -> None:
+    bins = reliability(np.array([[1.0, 0.0]], np.float32), np.array([0]), bins=10)
+    assert bins.photos[9] == 1
+    assert bins.expected_error == 0.0

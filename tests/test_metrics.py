@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import confusion, score
+from evaluation.metrics import accuracy, bootstrap_interval, confusion, score
 
 TARGETS = np.array([0, 0, 1, 1])
 PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
@@ -39,3 +39,13 @@ def test_three_classes() -> None:
 
 def test_confusion_has_true_classes_as_rows() -> None:
     assert confusion(2, TARGETS, PROBABILITIES).tolist() == [[1, 1], [0, 2]]
+
+
+def test_bootstrap_interval_of_a_share() -> None:
+    # 90 of 100 right: the binomial's standard deviation is 0.03, so 95 % lie within about 0.9 ± 0.059.
+    targets = np.array([0] * 90 + [1] * 10)
+    probabilities = np.tile(np.array([[0.8, 0.2]], np.float32), (100, 1))
+    low, high = bootstrap_interval(accuracy, targets, probabilities)
+    assert low == pytest.approx(0.841, abs=0.015)
+    assert high == pytest.approx(0.959, abs=0.015)
+    assert (low, high) == bootstrap_interval(accuracy, targets, probabilities)

@@ -63,6 +63,6 @@ def test_same_versions_in_the_image_and_outside() -> None:
     serve = re.findall(r"^([\w.-]+)==([^;\s]+)(.*)", Path("requirements-serve.txt").read_text(), re.MULTILINE)
     shared = [(name, version) for name, version, marker in serve if name in pinned and "< " not in marker]
     shared = [(name, version) for name, version in shared if (name, version) != ("numpy", "2.2.6")]
-    assert {"tflite-runtime", "numpy", "pillow", "boto3", "requests"} <= {name for name, _ in shared}
+    assert {"tflite-runtime", "numpy", "pillow", "boto3", "certifi"} <= {name for name, _ in shared}
     for name, version in shared:
         assert pinned[name] == version, name

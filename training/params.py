@@ -71,9 +71,39 @@ class ConvertParams:
 
 
 @dataclass(frozen=True)
+class EvaluateParams:
+    ladder_photos: int
+
+
+@dataclass(frozen=True)
+class LowerLimits:
+    accuracy: float
+    roc_auc: float
+    worst_recall: float
+    robustness_mean: float
+    robustness_worst: float
+    agreement_with_keras: float
+
+
+@dataclass(frozen=True)
+class UpperLimits:
+    calibration_error: float
+    megabytes: float
+    time_ms: float
+
+
+@dataclass(frozen=True)
+class GateParams:
+    at_least: LowerLimits
+    at_most: UpperLimits
+
+
+@dataclass(frozen=True)
 class Params:
     train: TrainParams
     convert: ConvertParams
+    evaluate: EvaluateParams
+    gate: GateParams
 
 
 def read_params(path: Path) -> Params:

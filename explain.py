@@ -1,0 +1,79 @@
+"""Show what a decision about one photo rests on.
+
+    python explain.py photo.jpg --model out/mine
+
+Writes a picture with three views beside each other: the photo as the model sees it, where the served model finds
+evidence for its answer (class activation map), and which pixels the answer rests on (integrated gradients of the
+Keras network). Prints the answer and how exactly the gradients add up.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the answer
+
+from evaluation.plots import explanation_figure
+from inference.atomic import replacing
+from inference.classifier import Classifier
+from inference.decode import decode
+from inference.errors import ArtifactError, LensletError
+from training.record import KERAS_NAME
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    try:
+        classifier = Classifier.load(arguments.model)
+        pixels = decode(arguments.photo.read_bytes(), classifier.artifact.image_size)
+        prediction = classifier.classify(pixels)
+        if not (arguments.model / KERAS_NAME).exists():
+            raise ArtifactError(
+                f"{arguments.model / KERAS_NAME} does not exist: gradients need the Keras network"
+            )
+    except (ArtifactError, LensletError) as error:
+        print(f"explain.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"explain.py: {arguments.photo} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    for label, probability in prediction.ranked()[:3]:
+        print(f"{label:<16}{probability:>7.1%}")
+
+    # Only now, when the served model has answered: with TensorFlow loaded, its kernels would answer instead.
+    import keras
+
+    from evaluation.attribution import integrated_gradients
+
+    network = keras.models.load_model(arguments.model / KERAS_NAME, compile=False)
+    attribution = integrated_gradients(
+        network, pixels, int(prediction.probabilities.argmax()), arguments.steps
+    )
+    print(
+        f"integrated gradients add up to the change of the logit within {attribution.completeness_error:.2%}"
+    )
+    figure = explanation_figure(pixels, prediction, attribution.pixels)
+    with replacing(arguments.out) as temporary:
+        figure.savefig(temporary, dpi=150)
+    print(f"written: {arguments.out}")
+    return 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("report/explanation.png"), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=256, help="more are slower and add up better (%(default)s)"
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
