@@ -4,17 +4,18 @@
 PYTHON ?= $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null && echo $$name && break; done)
 MODEL ?= model
 PORT ?= 8080
+DATA ?= data/sample
 
 # These words in a rule's prerequisites build the environments.
 SERVE := .venv-serve/installed
 FULL := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve install check test bench sample clean
+.PHONY: help demo serve install check test tune bench sample clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL=folder PORT=number PYTHON=command"
+	@echo "Variables: MODEL=folder DATA=folder PORT=number PYTHON=command"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
 	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
@@ -36,6 +37,9 @@ check: $(FULL)  ## format, lint, types and fast tests: under a minute
 
 test: $(FULL) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest -m slow
+
+tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped
+	.venv/bin/python tune.py --data $(DATA)
 
 bench: $(FULL)  ## speed of the function beside its peers, on this machine
 	.venv/bin/pip install --quiet --requirement bench/requirements.txt

@@ -5,70 +5,91 @@
 `my_photos` holds a folder per class (the splits are drawn), or train/, val/ and test/ with a folder per class
 each. Numbers come from params.yaml. Prints what it found, a progress bar for each long step, and the validation
 accuracy; writes model.keras and training.json into the --out folder. convert.py makes them servable.
+If it is killed while it fine-tunes, the same command with --resume goes on after the last finished epoch.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "2"
-)  # before TensorFlow loads: its notices drown the progress bars
+# Before TensorFlow loads: its notices drown the progress bars.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
-from inference.artifact import JSON_NAME
-from inference.atomic import replacing
+from training.acceleration import acceleration, found_gpus
 from training.backbones import WeightsUnavailable, build_backbone
 from training.dataset import Dataset, DatasetError, describe, read_dataset
 from training.features import cached_features
 from training.fit import Fold, History, fine_tune, fit_head, validate
 from training.network import build_feature_extractor, build_network, set_head
 from training.params import ParamsError, TrainParams, read_params
-from training.record import KERAS_NAME, TrainingRecord, installed_versions, write_record
+from training.pixels import CacheFull
+from training.record import KERAS_NAME, record_of, save
+from training.run import CheckpointError, Run, finish_run, start_run, unfinished_run
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    started = time.monotonic()
     try:
-        params = chosen_params(arguments)
-        dataset = read_dataset(arguments.data, params, arguments.cache)
-        print(describe(dataset, arguments.data))
-        backbone = build_backbone(params.backbone)
-    except (DatasetError, ParamsError, WeightsUnavailable) as error:
+        train(arguments)
+    except (CacheFull, CheckpointError, DatasetError, ParamsError, WeightsUnavailable) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> None:
+    started = time.monotonic()
+    params = chosen_params(arguments)
+    dataset = read_dataset(arguments.data, params, arguments.cache)
+    print(describe(dataset, arguments.data))
+    gpus = [] if arguments.no_acceleration else found_gpus()
+    fewest = min(len(dataset.members(split)) for split in ("train", "validation"))
+    accelerated = acceleration(gpus, first_batch=min(fewest, params.fine_tune.batch_size))
+    run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
+    folder = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{arguments.out.name}"
+    killed = find_killed(arguments, run) if arguments.resume else None
+    if killed:
+        folder, run = killed
+        started -= 60 * run.minutes
     keras.utils.set_random_seed(params.seed)
-    network = build_network(backbone, len(dataset.labels), params)
-    history: dict[str, History] = {}
-    if params.backbone.weights != "none":
+    with accelerated.strategy.scope():
+        backbone = build_backbone(params.backbone)
+        network = build_network(backbone, len(dataset.labels), params)
+    history = dict(run.history)
+    if params.backbone.weights != "none" and not killed:
         history["head"] = train_head(network, backbone, dataset, params, arguments.cache)
         report("head", validate(network, dataset, params))
     if params.fine_tune.epochs:
-        run = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{arguments.out.name}"
-        history["fine_tune"] = fine_tune(network, dataset, params, run)
+        if not killed:
+            start_run(folder, replace(run, history=history, minutes=(time.monotonic() - started) / 60))
+        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision)
     validation = validate(network, dataset, params)
     report("network", validation)
-    record = TrainingRecord(
-        name=arguments.name or arguments.data.resolve().name,
-        params=params,
-        data_fingerprint=dataset.fingerprint,
-        photos=dict(Counter(photo.split for photo in dataset.photos if photo.split)),
-        validation=validation,
-        history=history,
-        minutes=round((time.monotonic() - started) / 60, 1),
-        versions=installed_versions(),
-    )
+    name = arguments.name or arguments.data.resolve().name
+    record = record_of(name, params, dataset, validation, history, (time.monotonic() - started) / 60)
     save(network, record, arguments.out)
+    if params.fine_tune.epochs:
+        finish_run(folder, arguments.out)
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(f"  python convert.py --data {arguments.data} --model {arguments.out}")
-    return 0
+
+
+def find_killed(arguments: argparse.Namespace, wanted: Run) -> tuple[Path, Run] | None:
+    """The folder of the run to go on with, and the run; says what it found."""
+    found = unfinished_run(arguments.runs, wanted)
+    if not found:
+        # No error: whatever starts a killed training again may say --resume each time, also the first.
+        print(f"nothing to resume for {arguments.out} in {arguments.runs}: starting afresh")
+        return None
+    folder, run, epochs = found
+    print(f"resuming {folder} after {epochs} finished epochs")
+    return folder, run
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -82,11 +103,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--weights", help="instead of train.backbone.weights: imagenet, none, or a .keras file"
     )
-    parser.add_argument(
-        "--no-fine-tune", action="store_true", help="stop after the head: seconds, not minutes"
-    )
+    parser.add_argument("--no-fine-tune", action="store_true", help="stop after the head, within seconds")
     parser.add_argument(
         "--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run for --out that was killed")
+    parser.add_argument(
+        "--no-acceleration", action="store_true", help="float32 on one device, as without GPUs"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="logs and checkpoints (%(default)s)")
     return parser.parse_args(argv)
@@ -113,21 +136,13 @@ def train_head(
         Fold(cached_features(extractor, dataset, members, cache), dataset.targets[members])
         for members in (dataset.members("train"), dataset.members("validation"))
     )
-    weights, history = fit_head(train, validation, len(dataset.labels), params.head)
+    weights, history = fit_head(train, validation, len(dataset.labels), params.head, params.class_weights)
     set_head(network, weights)
     return history
 
 
 def report(what: str, validation: dict[str, float]) -> None:
     print(f"{what}: validation accuracy {validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f}")
-
-
-def save(network: keras.Model, record: TrainingRecord, folder: Path) -> None:
-    """Write the network and its record; until it is converted again, the folder is not a whole model folder."""
-    with replacing(folder / KERAS_NAME) as temporary:
-        network.save(temporary)
-        (folder / JSON_NAME).unlink(missing_ok=True)
-    write_record(record, folder)
 
 
 if __name__ == "__main__":

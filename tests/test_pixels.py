@@ -1,5 +1,9 @@
 """The pixel cache: decoded once, kept by content, never half-written."""
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +12,7 @@ import pytest
 import training.pixels
 from inference.decode import decode
 from tests.photos import BLUE, GREEN, RED, plain
-from training.pixels import cached_pixels, read_all
+from training.pixels import CacheFull, cached_pixels, read_all
 
 
 @pytest.fixture
@@ -64,3 +68,39 @@ def test_failure_in_the_middle_leaves_no_cache(
         cached_pixels(read_all(paths), 4, tmp_path / "cache")
     assert list((tmp_path / "cache").glob("*.npy")) == []
     assert list((tmp_path / "cache").glob(".*")) == []
+
+
+def no_room(descriptor: int, offset: int, length: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_full_disk_is_one_sentence_before_anything_is_decoded(
+    paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    monkeypatch.setattr(training.pixels, "decode", no_decoding)
+    with pytest.raises(CacheFull, match=r"cache has no room for 2 MB .*No space left on device.* --cache"):
+        cached_pixels(read_all(paths), 460, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+SMALL_DISK = """
+import resource, sys
+from pathlib import Path
+from training.pixels import CacheFull, cached_pixels, read_all
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+contents = read_all([Path(path) for path in sys.argv[2:]])
+for side, fits in ((64, True), (128, False)):  # 37 KB and 147 KB
+    try:
+        pixels, _ = cached_pixels(contents, side, Path(sys.argv[1]))
+        assert fits and pixels[0, 0, 0].tolist() == [255, 0, 0]
+    except CacheFull:
+        assert not fits
+"""
+
+
+def test_limit_of_the_system_itself_leaves_no_half_cache(paths: list[Path], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", SMALL_DISK, cache, *paths], check=True)
+    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]  # those that had room

@@ -8,6 +8,7 @@ import tensorflow as tf
 from training.params import AugmentationParams
 
 VALUE_RANGE = (0, 255)
+DRAWS_APART = 64  # more than a layer draws for one batch, so that no two batches share a draw
 
 
 def build_augmentation(params: AugmentationParams, seed: int) -> keras.Sequential:
@@ -28,6 +29,19 @@ def build_augmentation(params: AugmentationParams, seed: int) -> keras.Sequentia
     if params.contrast:
         layers.append(keras.layers.RandomContrast(params.contrast, value_range=VALUE_RANGE, seed=seed))
     return keras.Sequential([*layers, _ToBytes()], name="augmentation")
+
+
+def reseed(model: keras.Model, seed: int, draw: int | tf.Tensor) -> None:
+    """Make the model's next random draws depend on `seed` and on the number `draw` alone, whatever came before.
+
+    Each random layer gets a seed of its own: with the same one, all photos that are flipped would be shifted in
+    the same direction. Inside a graph, such as that of tf.data, `draw` may be a tensor.
+    """
+    states = [each for each in model.variables if each.name == "seed_generator_state"]
+    for number, state in enumerate(states):
+        state.assign(
+            tf.stack([tf.cast(seed + number, state.dtype), tf.cast(draw * DRAWS_APART, state.dtype)])
+        )
 
 
 class _ToBytes(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types

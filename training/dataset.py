@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inference.artifact import sha256_of
 from training.params import TrainParams
-from training.pixels import cached_pixels, read_all
+from training.pixels import CacheFull, cached_pixels, read_all
 
 # Split → names its folder may have. The last ones are those of the Intel Image Classification set.
 SPLITS = {
@@ -69,7 +69,10 @@ def read_dataset(folder: Path, params: TrainParams, cache: Path, only_test: bool
     """
     found = find_photos(folder)
     contents = read_all([photo.path for photo in found])
-    pixels, unreadable_rows = cached_pixels(contents, params.image_size, cache)
+    try:
+        pixels, unreadable_rows = cached_pixels(contents, params.image_size, cache)
+    except CacheFull as error:
+        raise DatasetError(str(error)) from error
     rows = [row for row in range(len(found)) if row not in unreadable_rows]
     hashes = [contents[row].sha256 for row in rows]
     lost = sorted({photo.label for photo in found} - {found[row].label for row in rows})

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from inference.artifact import sha256_of
-from inference.atomic import replacing
 from training.dataset import Dataset
+from training.pixels import new_array
 
 BATCH_SIZE = 64
 
@@ -20,23 +20,24 @@ def cached_features(
     """Output of `network.build_feature_extractor` for the photos at positions `members` of the dataset.
 
     Returns: float32, shape (members, channels); from `cache` if the same photos went through the same weights.
+    Raises: CacheFull.
     """
     photos = [dataset.hashes[number] for number in members]
     weights = [sha256_of(weight.tobytes()) for weight in extractor.get_weights()]
     recipe = " ".join([*map(str, extractor.input_shape), *photos, *weights])
     path = cache / f"features-{sha256_of(recipe.encode())[:16]}.npy"
     if not path.exists():
-        with replacing(path) as temporary:
-            np.save(temporary, _extract(extractor, dataset, members))
-    features: NDArray[np.float32] = np.load(path)
-    return features
+        with new_array(path, (len(members), extractor.output_shape[1]), np.float32) as features:
+            _extract_into(features, extractor, dataset, members)
+    cached: NDArray[np.float32] = np.load(path)
+    return cached
 
 
-def _extract(extractor: keras.Model, dataset: Dataset, members: NDArray[np.int64]) -> NDArray[np.float32]:
-    batches = []
+def _extract_into(
+    features: NDArray[np.float32], extractor: keras.Model, dataset: Dataset, members: NDArray[np.int64]
+) -> None:
     with tqdm(total=len(members), desc="features", unit=" photos", leave=False) as progress:
         for start in range(0, len(members), BATCH_SIZE):
             rows = dataset.rows[members[start : start + BATCH_SIZE]]
-            batches.append(extractor.predict_on_batch(dataset.pixels[rows]))
+            features[start : start + len(rows)] = extractor.predict_on_batch(dataset.pixels[rows])
             progress.update(len(rows))
-    return np.concatenate(batches)

@@ -1,8 +1,10 @@
 """The two steps of training: a head on cached features, then fine-tuning of the whole network on pixels."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -10,10 +12,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.augmentation import build_augmentation
+from training.acceleration import computing_in
+from training.augmentation import build_augmentation, reseed
+from training.checkpoint import Checkpointing, restore, state_of
 from training.dataset import Dataset
+from training.head import build_head
 from training.network import logits_of, unfreeze
 from training.params import HeadParams, TrainParams
+from training.run import Checkpoint, read_checkpoint, write_checkpoint
 
 History = Mapping[str, list[float]]  # metric → its value after each epoch
 
@@ -27,30 +33,28 @@ class Fold:
 
 
 def fit_head(
-    train: Fold, validation: Fold, classes: int, params: HeadParams
+    train: Fold,
+    validation: Fold,
+    classes: int,
+    params: HeadParams,
+    class_weights: Literal["none", "balanced"] = "none",
 ) -> tuple[list[NDArray[np.float32]], History]:
-    """Fit a dense head on pooled features; keeps the weights of the epoch with the lowest validation loss.
+    """Fit a dense head on pooled features; keeps the weights of the epoch with the lowest validation log loss.
 
     Returns: weights for `network.set_head`, and the history.
     """
-    layers: list[keras.layers.Layer] = [keras.Input(train.features.shape[1:])]
-    if params.hidden_units:
-        layers.append(keras.layers.Dense(params.hidden_units, activation="relu"))
-    layers += [keras.layers.Dropout(params.dropout), keras.layers.Dense(classes)]
-    head = keras.Sequential(layers)
-    head.compile(
-        optimizer=keras.optimizers.Adam(params.learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+    head = build_head(train.features.shape[1], classes, params)
+    stop = keras.callbacks.EarlyStopping(
+        "val_log_loss", patience=params.patience, mode="min", restore_best_weights=True
     )
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=params.patience, restore_best_weights=True)
     with tqdm(total=params.epochs, desc="fitting the head", unit=" epochs", leave=False) as progress:
         fitted = head.fit(
             train.features,
-            train.targets,
+            keras.utils.to_categorical(train.targets, classes),
             batch_size=params.batch_size,
             epochs=params.epochs,
-            validation_data=(validation.features, validation.targets),
+            validation_data=(validation.features, keras.utils.to_categorical(validation.targets, classes)),
+            class_weight=class_weight(train.targets, classes, class_weights),
             callbacks=[
                 stop,
                 keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress.update()),
@@ -60,45 +64,79 @@ def fit_head(
     return head.get_weights(), fitted.history
 
 
-def fine_tune(network: keras.Model, dataset: Dataset, params: TrainParams, run: Path) -> History:
+def class_weight(
+    targets: NDArray[np.int64], classes: int, rule: Literal["none", "balanced"]
+) -> dict[int, float] | None:
+    """What the loss of a photo counts by its class, 1 on average over the photos, in the form that Keras takes.
+
+    `balanced`: photos / (classes × photos of the class), so that every class counts the same in sum (King and
+    Zeng 2001).
+    """
+    if rule == "none":
+        return None
+    counts = np.bincount(targets, minlength=classes)
+    return {number: len(targets) / (classes * int(count)) for number, count in enumerate(counts)}
+
+
+def fine_tune(
+    network: keras.Model, dataset: Dataset, params: TrainParams, run: Path, precision: str = "float32"
+) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
     The best epoch is that of the lowest validation loss; if no epoch is better than the network was on entry,
-    that one stays. `run` is the folder for the log and the best weights.
+    that one stays. `run` is the folder for logs and checkpoint; if it holds a checkpoint, training goes on from
+    there. `precision` is what the backbone computes in meanwhile, a Keras dtype policy.
+    Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
-    tuned = params.fine_tune
+    tuned, members = params.fine_tune, dataset.members("train")
+    steps = math.ceil(len(members) / tuned.batch_size)
+    validation = _batches(dataset, "validation", tuned.batch_size)
     unfreeze(network, params.backbone)
-    train, validation = _train_batches(dataset, params), _batches(dataset, "validation", tuned.batch_size)
-    trained = logits_of(network)
-    trained.compile(
-        optimizer=_optimizer(params, steps_per_epoch=len(train)),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuned.label_smoothing),
-        metrics=["accuracy"],
-    )
-    run.mkdir(parents=True)
-    entry_loss = trained.evaluate(validation, verbose=0)[0]
-    best = run / "best.weights.h5"
-    trained.save_weights(best)
-    fitted = trained.fit(
-        train,
-        validation_data=validation,
-        epochs=tuned.epochs,
-        shuffle=False,  # `train` shuffles itself
-        callbacks=[
-            keras.callbacks.ModelCheckpoint(
-                best,
-                "val_loss",
-                save_best_only=True,
-                save_weights_only=True,
-                initial_value_threshold=entry_loss,
+    with network.distribute_strategy.scope(), computing_in(precision, network.get_layer("backbone")):
+        trained = logits_of(network)
+        trained.compile(
+            optimizer=_optimizer(params, steps, precision),
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=tuned.label_smoothing
             ),
-            keras.callbacks.EarlyStopping("val_loss", patience=tuned.patience),
-            keras.callbacks.CSVLogger(run / "log.csv"),
-        ],
-    )
-    trained.load_weights(best)
-    history: History = fitted.history
-    return history
+            metrics=["accuracy"],
+        )
+        checkpoint = _begin_or_go_on(trained, validation, run)
+        first = len(checkpoint.losses)
+        if first < tuned.epochs and not checkpoint.is_at_end_of(tuned.patience):
+            kept = Checkpointing(run, checkpoint, tuned.patience)
+            trained.fit(
+                train_batches(dataset, params, range(first, tuned.epochs)),
+                validation_data=validation,
+                initial_epoch=first,
+                epochs=tuned.epochs,
+                steps_per_epoch=steps,
+                shuffle=False,  # the batches come in an order of their own
+                class_weight=class_weight(
+                    dataset.targets[members], len(dataset.labels), params.class_weights
+                ),
+                # Scalars only: pictures of the graph and profiles are large, and slow every epoch.
+                callbacks=[
+                    kept,
+                    keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
+                ],
+            )
+            checkpoint = kept.checkpoint
+        trained.set_weights(checkpoint.best)
+    return checkpoint.history
+
+
+def _begin_or_go_on(trained: keras.Model, validation: tf.data.Dataset, run: Path) -> Checkpoint:
+    """The checkpoint of `run`, put into the compiled model; a first one if there is none."""
+    trained.optimizer.build(trained.trainable_variables)
+    checkpoint = read_checkpoint(run)
+    if checkpoint:
+        restore(trained, checkpoint.variables)
+    else:
+        loss, _ = trained.evaluate(validation, verbose=0)
+        checkpoint = Checkpoint(entry_loss=loss, variables=state_of(trained), best=trained.get_weights())
+    write_checkpoint(run, checkpoint)
+    return checkpoint
 
 
 def validate(network: keras.Model, dataset: Dataset, params: TrainParams) -> dict[str, float]:
@@ -109,7 +147,7 @@ def validate(network: keras.Model, dataset: Dataset, params: TrainParams) -> dic
     return {"accuracy": accuracy, "log_loss": loss}
 
 
-def _optimizer(params: TrainParams, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def _optimizer(params: TrainParams, steps_per_epoch: int, precision: str) -> keras.optimizers.Optimizer:
     tuned = params.fine_tune
     warmup = int(tuned.warmup_epochs * steps_per_epoch)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -120,30 +158,54 @@ def _optimizer(params: TrainParams, steps_per_epoch: int) -> keras.optimizers.Op
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=tuned.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    # Small gradients would vanish in float16. Keras wraps by itself only where the whole model is of that policy.
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
-def _train_batches(dataset: Dataset, params: TrainParams) -> tf.data.Dataset:
+def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1)) -> tf.data.Dataset:
+    """Augmented batches of (pixels, one-hot targets) of the training photos, epoch after epoch.
+
+    Order and augmentation follow from the seed and the epoch's number alone: training that goes on from a
+    checkpoint sees what it would have seen without a break.
+    """
+    members, batch_size = dataset.members("train"), params.fine_tune.batch_size
+    steps = math.ceil(len(members) / batch_size)
     augment = build_augmentation(params.augmentation, params.seed)
-    batches = _batches(dataset, "train", params.fine_tune.batch_size, shuffle_seed=params.seed)
-    return batches.map(lambda images, targets: (augment(images, training=True), targets)).prefetch(2)
+
+    def positions(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(members, seed=tf.stack([params.seed, epoch]))
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+    def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        images, targets = batch
+        reseed(augment, params.seed, draw=step)
+        return augment(images, training=True), targets
+
+    batches = _loaded(tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(positions), dataset)
+    numbered = batches.enumerate(epochs.start * steps).map(augmented)  # one at a time: they share their seeds
+    alone = tf.data.Options()  # one machine reads all photos, however many GPUs share the batch
+    alone.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    counted = numbered.apply(tf.data.experimental.assert_cardinality(len(epochs) * steps))
+    return counted.with_options(alone).prefetch(2)
 
 
-def _batches(
-    dataset: Dataset, split: str, batch_size: int, shuffle_seed: int | None = None
-) -> tf.data.Dataset:
-    """Batches of (pixels, one-hot targets), read from the memory map as they are needed."""
-    members, classes = dataset.members(split), len(dataset.labels)
-    shape = dataset.pixels.shape[1:]
+def _batches(dataset: Dataset, split: str, batch_size: int) -> tf.data.Dataset:
+    """Batches of (pixels, one-hot targets) of a split, in the dataset's order."""
+    return _loaded(tf.data.Dataset.from_tensor_slices(dataset.members(split)).batch(batch_size), dataset)
 
-    def read(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return dataset.pixels[rows]
 
-    def load(rows: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = tf.numpy_function(read, [rows], tf.uint8, stateful=False)
-        return tf.ensure_shape(pixels, (None, *shape)), tf.one_hot(targets, classes)
+def _loaded(positions: tf.data.Dataset, dataset: Dataset) -> tf.data.Dataset:
+    """Batches of positions become batches of (pixels, one-hot targets), read from the memory map as needed."""
+    targets, shape = dataset.targets, dataset.pixels.shape[1:]
 
-    batches = tf.data.Dataset.from_tensor_slices((dataset.rows[members], dataset.targets[members]))
-    if shuffle_seed is not None:
-        batches = batches.shuffle(len(members), seed=shuffle_seed, reshuffle_each_iteration=True)
-    return batches.batch(batch_size).map(load, num_parallel_calls=2).prefetch(2)
+    def read(members: NDArray[np.int64]) -> NDArray[np.uint8]:
+        pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[members]]
+        return pixels
+
+    def load(members: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = tf.numpy_function(read, [members], tf.uint8, stateful=False)
+        return tf.ensure_shape(pixels, (None, *shape)), tf.one_hot(
+            tf.gather(targets, members), len(dataset.labels)
+        )
+
+    return positions.map(load, num_parallel_calls=2).prefetch(2)

@@ -1,11 +1,16 @@
 """`params.yaml`, the only home of tunable numbers, as frozen dataclasses; an unknown key is an error."""
 
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
+from ruamel.yaml import YAML
+
+from inference.atomic import write_text
 
 
 class ParamsError(Exception):
@@ -24,7 +29,10 @@ class HeadParams:
     hidden_units: int
     dropout: float
     batch_size: int
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
     learning_rate: float
+    weight_decay: float
+    label_smoothing: float
     epochs: int
     patience: int
 
@@ -54,6 +62,7 @@ class TrainParams:
     image_size: int
     validation_fraction: float
     test_fraction: float
+    class_weights: Literal["none", "balanced"]
     backbone: BackboneParams
     head: HeadParams
     fine_tune: FineTuneParams
@@ -73,6 +82,37 @@ class ConvertParams:
 @dataclass(frozen=True)
 class EvaluateParams:
     ladder_photos: int
+
+
+@dataclass(frozen=True)
+class Range:
+    """Both ends are allowed."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TuneParams:
+    objective: Literal["log_loss", "auc", "accuracy"]
+    trials: int
+    backbones: tuple[str, ...]
+    optimizers: tuple[Literal["adam", "adamw", "sgd", "rmsprop"], ...]
+    hidden_units: tuple[int, ...]
+    learning_rate_factor: Range
+    weight_decay: Range
+    dropout: Range
+    label_smoothing: Range
+
+    def __post_init__(self) -> None:
+        for key in ("learning_rate_factor", "weight_decay", "dropout", "label_smoothing"):
+            ends: Range = getattr(self, key)
+            if ends.low > ends.high:
+                raise ParamsError(f"tune.{key}.low must not be above high, but is {ends.low:g}")
+            if key in ("learning_rate_factor", "weight_decay") and ends.low == 0:
+                raise ParamsError(f"tune.{key}.low must be above 0: it is drawn on a log scale")
+            if key in ("dropout", "label_smoothing") and ends.high >= 1:
+                raise ParamsError(f"tune.{key}.high must be below 1, but is {ends.high:g}")
 
 
 @dataclass(frozen=True)
@@ -104,6 +144,7 @@ class Params:
     convert: ConvertParams
     evaluate: EvaluateParams
     gate: GateParams
+    tune: TuneParams
 
 
 def read_params(path: Path) -> Params:
@@ -170,3 +211,25 @@ def _allowed(kind: Any) -> str:
     if get_origin(kind) in (Union, types.UnionType):
         return " | ".join(_allowed(each) for each in get_args(kind))
     return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
+
+
+def write_params(path: Path, values: Mapping[str, int | float | str]) -> None:
+    """Put `values` (dotted key → value) into the file; its other keys, comments and order stay as they are.
+
+    Raises: ParamsError if a key is not in the file.
+    """
+    document = YAML()  # ruamel's: PyYAML drops comments
+    document.preserve_quotes = True
+    document.width = 4096  # no line is folded
+    content = document.load(path.read_text(encoding="utf-8"))
+    for key, value in values.items():
+        *parents, name = key.split(".")
+        section = content
+        for parent in parents:
+            section = section.get(parent, {})
+        if name not in section:
+            raise ParamsError(f"{path}: {key} is missing")
+        section[name] = value
+    text = StringIO()
+    document.dump(content, text)
+    write_text(path, text.getvalue())

@@ -1,17 +1,21 @@
 """Photos decoded once into one uint8 array on disk, memory-mapped and keyed by content."""
 
+import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil, prod
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from tqdm import tqdm
 
 from inference.artifact import sha256_of
@@ -21,6 +25,10 @@ from inference.errors import LensletError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class CacheFull(Exception):
+    """An array has no room in the cache; the message is one sentence that says how much it needs."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +51,45 @@ def cached_pixels(
 
     Returns: a read-only memory map, uint8 RGB, shape (files, size, size, 3), and row → reason for each file
         that could not be read (its row is zero).
+    Raises: CacheFull.
     """
     # Pillow's version counts: its decoders may round differently from one release to the next.
     recipe = f"{RESIZE_RULE} {size} {PIL.__version__} " + " ".join(content.sha256 for content in contents)
     key = sha256_of(recipe.encode())[:16]
     array_path, reasons_path = cache / f"pixels-{key}.npy", cache / f"pixels-{key}.json"
     if not array_path.exists():
-        with replacing(array_path) as temporary:
-            shape = (len(contents), size, size, 3)
-            array = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]
+        with new_array(array_path, (len(contents), size, size, 3), np.uint8) as array:
             unreadable = _decode_into(array, contents, size)
-            array.flush()
             write_text(reasons_path, json.dumps(unreadable))
     reasons = {
         int(row): reason for row, reason in json.loads(reasons_path.read_text(encoding="utf-8")).items()
     }
     return np.load(array_path, mmap_mode="r"), reasons
+
+
+@contextmanager
+def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[NDArray[Any]]:
+    """A memory-mapped array to be filled; it becomes the .npy file `path` if the block succeeds.
+
+    Raises: CacheFull.
+    """
+    try:
+        with replacing(path) as temporary:
+            array = open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call]
+            # Without room behind it, the first write to the map would end the process by a signal (SIGBUS).
+            if sys.platform != "darwin":
+                with temporary.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+            yield array
+            array.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        megabytes = ceil(prod(shape) * np.dtype(dtype).itemsize / 1e6)
+        raise CacheFull(
+            f"{path.parent} has no room for {megabytes:,} MB of cached photos ({error.strerror}): "
+            "make room, or name another folder with --cache"
+        ) from error
 
 
 def _decode_into(array: NDArray[np.uint8], contents: Sequence[Content], size: int) -> dict[int, str]:

@@ -2,13 +2,15 @@
 
 import json
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inference.atomic import write_text
+from inference.artifact import JSON_NAME
+from inference.atomic import replacing, write_text
 from training.dataset import Dataset, read_dataset
 from training.params import ParamsError, TrainParams, parse_params
 
@@ -38,6 +40,36 @@ def installed_versions() -> dict[str, str]:
 
     packages = {package: version(package) for package in ("keras", "numpy", "pillow")}
     return {"python": platform.python_version(), "tensorflow": tensorflow.__version__, **packages}
+
+
+def record_of(
+    name: str,
+    params: TrainParams,
+    dataset: Dataset,
+    validation: Mapping[str, float],
+    history: Mapping[str, Mapping[str, list[float]]],
+    minutes: float,
+) -> TrainingRecord:
+    """The record of a network that was trained just now."""
+    photos = dict(Counter(photo.split for photo in dataset.photos if photo.split))
+    return TrainingRecord(
+        name,
+        params,
+        dataset.fingerprint,
+        photos,
+        validation,
+        history,
+        minutes=round(minutes, 1),
+        versions=installed_versions(),
+    )
+
+
+def save(network: Any, record: TrainingRecord, folder: Path) -> None:
+    """Write the Keras network and its record; until it is converted again, it is not a whole model folder."""
+    with replacing(folder / KERAS_NAME) as temporary:
+        network.save(temporary)
+        (folder / JSON_NAME).unlink(missing_ok=True)
+    write_record(record, folder)
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:

@@ -1,0 +1,141 @@
+"""Find settings by trying: a learning rate, then the head's other numbers.
+
+    python tune.py --data my_photos --lr-finder              a rate for the head: seconds
+    python tune.py --data my_photos --lr-finder --fine-tune  a rate for fine-tuning, its peak: minutes
+    python tune.py --data my_photos                          a search: minutes, once the features are cached
+    python tune.py --data my_photos --fine-tune-top 3 --write
+
+The finder raises the rate from batch to batch, prints where the loss falls fastest and draws report/lr_finder.png.
+
+The search tries backbones, optimizers and numbers (section `tune` of params.yaml) on cached features and judges
+them on the validation photos; the test photos are never looked at. Every trial is kept in the study, a file:
+Ctrl-C loses nothing, the same command goes on, and several processes may work on one study at once. It ends with
+a table of the best trials, report/tune_history.png and report/tune_importance.png. --fine-tune-top trains the
+whole network with the best few and judges again; --write puts the winner into params.yaml, comments kept.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the bars
+
+import optuna
+
+from evaluation.plots import lr_finder_figure
+from inference.atomic import replacing
+from training.backbones import WeightsUnavailable
+from training.dataset import Dataset, DatasetError, read_dataset
+from training.lr_finder import LearningRateNotFound
+from training.params import Params, ParamsError, read_params, write_params
+from training.pixels import CacheFull
+from training.search import backbones_at_hand, fine_tune_trial, read_folds, run_trials, suggested_rates, sweep
+from training.study import (
+    StudyRefused,
+    best_trials,
+    found_values,
+    open_study,
+    pictures,
+    search_space,
+    table,
+    winner,
+)
+
+SHOWN = 10  # trials in the table
+REFUSALS = CacheFull, DatasetError, LearningRateNotFound, ParamsError, StudyRefused, WeightsUnavailable
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    try:
+        params = chosen_params(arguments)
+        dataset = read_dataset(arguments.data, params.train, arguments.cache)
+        if arguments.lr_finder:
+            find_learning_rate(dataset, params, arguments)
+        else:
+            search(dataset, params, arguments)
+    except REFUSALS as error:
+        print(f"tune.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntune.py: stopped; a study keeps what was tried, the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of labelled photos")
+    add("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    add("--weights", help="instead of train.backbone.weights: imagenet, none, or a .keras file")
+    add("--lr-finder", action="store_true", help="only find a learning rate, for the head")
+    add("--fine-tune", action="store_true", help="with --lr-finder: for fine-tuning instead")
+    add("--study", default="runs/tune.db", help="SQLite file, .journal file or database URL (%(default)s)")
+    add("--fine-tune-top", type=int, default=0, metavar="N", help="fine-tune the best N trials (%(default)s)")
+    add("--write", action="store_true", help="put the best settings into the params file")
+    add("--report", type=Path, default=Path("report"), help="where pictures go (%(default)s)")
+    add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
+    add("--runs", type=Path, default=Path("runs"), help="logs of fine-tuning (%(default)s)")
+    arguments = parser.parse_args(argv)
+    if arguments.fine_tune and not arguments.lr_finder:
+        parser.error("--fine-tune goes with --lr-finder; a search is followed by --fine-tune-top N")
+    if arguments.lr_finder and (arguments.fine_tune_top or arguments.write):
+        parser.error("--fine-tune-top and --write go with a search, not with --lr-finder")
+    return arguments
+
+
+def chosen_params(arguments: argparse.Namespace) -> Params:
+    """`params.yaml`, with what the command line says instead."""
+    params = read_params(arguments.params)
+    backbone = params.train.backbone
+    backbone = replace(backbone, weights=arguments.weights or backbone.weights)
+    return replace(params, train=replace(params.train, backbone=backbone))
+
+
+def find_learning_rate(dataset: Dataset, params: Params, arguments: argparse.Namespace) -> None:
+    seen = sweep(dataset, params.train, arguments.fine_tune, arguments.cache)
+    save(lr_finder_figure(seen.rates, seen.losses, seen.suggestion), arguments.report / "lr_finder.png")
+    step = "fine_tune" if arguments.fine_tune else "head"
+    print(f"suggested train.{step}.learning_rate: {seen.suggestion:.2g}")
+
+
+def search(dataset: Dataset, params: Params, arguments: argparse.Namespace) -> None:
+    """Run what the study still lacks, then show, fine-tune and write as the arguments say."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    backbones = backbones_at_hand(params.train.backbone, params.tune.backbones)
+    print(f"backbones with weights at hand: {', '.join(backbones)}")
+    study = open_study(arguments.study, search_space(dataset, params, backbones))
+    folds, classes = read_folds(dataset, params.train, backbones, arguments.cache), len(dataset.labels)
+    run_trials(study, folds, classes, params, suggested_rates(study, folds, classes, params))
+    trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
+    print(f"{len(study.trials)} trials in {arguments.study}; the best by {params.tune.objective}:")
+    print(table(trials[:SHOWN]))
+    for name, figure in pictures(study).items():
+        save(figure, arguments.report / f"tune_{name}.png")
+    values = []
+    for trial in trials[: arguments.fine_tune_top]:
+        run = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-tune-trial-{trial.number}"
+        figures = fine_tune_trial(trial, folds, dataset, params.train, run)
+        print(f"trial {trial.number} fine-tuned: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+        values.append(figures[params.tune.objective])
+    if arguments.write:
+        best = winner(trials, values, params.tune.objective)
+        write_params(arguments.params, found_values(best))
+        print(f"{arguments.params} holds the settings of trial {best.number}")
+
+
+def save(figure: Any, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
