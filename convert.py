@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from evaluation.calibration import conformal_threshold, fit_temperature
+from evaluation.metrics import accuracy
 from evaluation.model_card import write_model_card
 from evaluation.trial import Trial, figures_of, run_apart
 from inference.artifact import Artifact, sha256_of, write_model_folder
@@ -78,7 +79,7 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
     temperature = fit_temperature(logits_of(network).predict(pixels, verbose=0), targets)
     network = with_temperature(network, temperature)
     expected = network.predict(pixels, verbose=0)["probabilities"]
-    keras_accuracy = float(np.mean(expected.argmax(axis=1) == targets))
+    keras_accuracy = accuracy(targets, expected)
 
     calibration = calibration_pixels(dataset, params.calibration_photos, record.params.seed)
     models: dict[str, bytes] = {

@@ -24,9 +24,8 @@ import keras
 from training.acceleration import acceleration, found_gpus
 from training.backbones import WeightsUnavailable, build_backbone
 from training.dataset import Dataset, DatasetError, describe, read_dataset
-from training.features import cached_features
-from training.fit import Fold, History, fine_tune, fit_head, validate
-from training.network import build_feature_extractor, build_network, set_head
+from training.fit import History, fine_tune, fit_head, head_folds, validate
+from training.network import build_network, set_head
 from training.params import ParamsError, TrainParams, read_params
 from training.pixels import CacheFull
 from training.record import KERAS_NAME, record_of, save
@@ -131,11 +130,7 @@ def train_head(
     network: keras.Model, backbone: keras.Model, dataset: Dataset, params: TrainParams, cache: Path
 ) -> History:
     """Fit the head on cached features and put it into the network."""
-    extractor = build_feature_extractor(backbone, params)
-    train, validation = (
-        Fold(cached_features(extractor, dataset, members, cache), dataset.targets[members])
-        for members in (dataset.members("train"), dataset.members("validation"))
-    )
+    train, validation = head_folds(backbone, dataset, params, cache)
     weights, history = fit_head(train, validation, len(dataset.labels), params.head, params.class_weights)
     set_head(network, weights)
     return history

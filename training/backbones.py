@@ -51,25 +51,41 @@ def _caffe(image: Any) -> Any:
 class Backbone:
     constructor: Callable[..., keras.Model]
     scaling: Callable[[Any], Any]  # uint8 image → what the constructor's weights expect
-    has_imagenet_weights: bool = True
+    imagenet_file: str | None  # what Keras calls its ImageNet weights without the classification layer
 
 
 _applications = keras.applications
 BACKBONES = {
-    "mobilenet_v2": Backbone(_applications.MobileNetV2, _minus_one_to_one),
-    "mobilenet_v2_035": Backbone(partial(_applications.MobileNetV2, alpha=0.35), _minus_one_to_one),
+    "mobilenet_v2": Backbone(
+        _applications.MobileNetV2,
+        _minus_one_to_one,
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+    ),
+    "mobilenet_v2_035": Backbone(
+        partial(_applications.MobileNetV2, alpha=0.35),
+        _minus_one_to_one,
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
+    ),
     "mobilenet_v3_small": Backbone(
-        partial(_applications.MobileNetV3Small, include_preprocessing=False), _minus_one_to_one
+        partial(_applications.MobileNetV3Small, include_preprocessing=False),
+        _minus_one_to_one,
+        "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
     ),
     "mobilenet_v3_large": Backbone(
-        partial(_applications.MobileNetV3Large, include_preprocessing=False), _minus_one_to_one
+        partial(_applications.MobileNetV3Large, include_preprocessing=False),
+        _minus_one_to_one,
+        "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
     ),
     "efficientnet_v2_b0": Backbone(
-        partial(_applications.EfficientNetV2B0, include_preprocessing=False), _imagenet_statistics
+        partial(_applications.EfficientNetV2B0, include_preprocessing=False),
+        _imagenet_statistics,
+        "efficientnetv2-b0_notop.h5",
     ),
-    "resnet50": Backbone(_applications.ResNet50, _caffe),
-    "vgg16": Backbone(_applications.VGG16, _caffe),
-    "small_cnn": Backbone(_small_cnn, _zero_to_one, has_imagenet_weights=False),
+    "resnet50": Backbone(
+        _applications.ResNet50, _caffe, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    ),
+    "vgg16": Backbone(_applications.VGG16, _caffe, "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    "small_cnn": Backbone(_small_cnn, _zero_to_one, imagenet_file=None),
 }
 
 
@@ -94,7 +110,7 @@ def build_backbone(params: BackboneParams) -> keras.Model:
 
 
 def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., keras.Model]) -> keras.Model:
-    if not row.has_imagenet_weights:
+    if not row.imagenet_file:
         raise WeightsUnavailable(
             f"{name} has no ImageNet weights: set train.backbone.weights to none in params.yaml"
         )
@@ -106,9 +122,8 @@ def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., ke
     except Exception as error:  # Keras's download raises nothing more specific
         if "URL fetch failure" not in str(error):
             raise
-        file_name = str(error).split(" on ")[1].split(":  ")[0].split(": ")[0].rpartition("/")[2]
         raise WeightsUnavailable(
-            f"the ImageNet weights {file_name} are not here and cannot be downloaded: "
+            f"the ImageNet weights {row.imagenet_file} are not here and cannot be downloaded: "
             f"put the file into models/ of a folder that KERAS_HOME names, "
             f"or start from the shipped model with --weights model/model.keras"
         ) from error

@@ -16,8 +16,9 @@ from training.acceleration import computing_in
 from training.augmentation import build_augmentation, reseed
 from training.checkpoint import Checkpointing, restore, state_of
 from training.dataset import Dataset
+from training.features import cached_features
 from training.head import build_head
-from training.network import logits_of, unfreeze
+from training.network import build_feature_extractor, logits_of, unfreeze
 from training.params import HeadParams, TrainParams
 from training.run import Checkpoint, read_checkpoint, write_checkpoint
 
@@ -30,6 +31,18 @@ class Fold:
 
     features: NDArray[np.float32]  # shape (photos, channels)
     targets: NDArray[np.int64]  # shape (photos,)
+
+
+def head_folds(
+    backbone: keras.Model, dataset: Dataset, params: TrainParams, cache: Path
+) -> tuple[Fold, Fold]:
+    """What a head is fitted to and judged by: the backbone's features of the training and validation photos."""
+    extractor = build_feature_extractor(backbone, params)
+    train, validation = (
+        Fold(cached_features(extractor, dataset, members, cache), dataset.targets[members])
+        for members in (dataset.members("train"), dataset.members("validation"))
+    )
+    return train, validation
 
 
 def fit_head(

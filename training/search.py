@@ -24,11 +24,10 @@ from tqdm import tqdm
 
 from training.backbones import BACKBONES, build_backbone
 from training.dataset import Dataset
-from training.features import cached_features
-from training.fit import Fold, fine_tune, fit_head
+from training.fit import Fold, fine_tune, fit_head, head_folds
 from training.head import build_head, update
 from training.lr_finder import Sweep, sweep_head, sweep_network, weight_vector
-from training.network import build_feature_extractor, build_network, set_head
+from training.network import build_network, set_head
 from training.params import BackboneParams, HeadParams, Params, ParamsError, TrainParams, TuneParams
 from training.study import FINISHED, found_params, with_backbone
 
@@ -36,17 +35,6 @@ Folds = Mapping[str, tuple[Fold, Fold]]  # backbone → its features of the trai
 Figures = Mapping[str, float]  # log_loss, auc, accuracy
 
 BATCH_SIZE = 64
-
-# What Keras calls the files of its ImageNet weights without the classification layer.
-IMAGENET_FILES = {
-    "mobilenet_v2": "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-    "mobilenet_v2_035": "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
-    "mobilenet_v3_small": "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
-    "mobilenet_v3_large": "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-    "efficientnet_v2_b0": "efficientnetv2-b0_notop.h5",
-    "resnet50": "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    "vgg16": "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-}
 
 
 def backbones_at_hand(params: BackboneParams, wanted: tuple[str, ...]) -> list[str]:
@@ -65,7 +53,8 @@ def backbones_at_hand(params: BackboneParams, wanted: tuple[str, ...]) -> list[s
     if params.weights != "imagenet":
         return [params.name]
     folder = _keras_folder() / "models"
-    found = [name for name in wanted if name in IMAGENET_FILES and (folder / IMAGENET_FILES[name]).is_file()]
+    files = {name: BACKBONES[name].imagenet_file for name in wanted}
+    found = [name for name, file in files.items() if file and (folder / file).is_file()]
     if not found:
         raise ParamsError(
             f"the weights of none of tune.backbones are in {folder}: train once with one of them, "
@@ -88,12 +77,7 @@ def read_folds(dataset: Dataset, params: TrainParams, backbones: list[str], cach
     folds = {}
     for name in backbones:
         backbone = build_backbone(replace(params.backbone, name=name))
-        extractor = build_feature_extractor(backbone, with_backbone(params, name))
-        train, validation = (
-            Fold(cached_features(extractor, dataset, members, cache), dataset.targets[members])
-            for members in (dataset.members("train"), dataset.members("validation"))
-        )
-        folds[name] = train, validation
+        folds[name] = head_folds(backbone, dataset, with_backbone(params, name), cache)
     return folds
 
 
