@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def params() -> TrainParams:
     shipped = read_params(Path("params.yaml")).train
-    small = replace(shipped.fine_tune, epochs=2, batch_size=4, learning_rate=0.01)
+    small = replace(shipped.fine_tune, epochs=2, batch_size=4, steps_at_least=1, learning_rate=0.01)
     return replace(
         shipped, image_size=8, backbone=BackboneParams("small_cnn", "none", "all"), fine_tune=small
     )
@@ -51,11 +51,24 @@ def test_third_epoch_is_the_same_without_the_first_two(dataset: Dataset, params:
 
 
 def test_every_epoch_shows_every_photo_once_in_another_order(dataset: Dataset, params: TrainParams) -> None:
-    plain = replace(params.augmentation, flip="none", shift=0.0, zoom=0.0, contrast=0.0)
+    plain = replace(params.augmentation, flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0)
     orders = epochs_of(dataset, replace(params, augmentation=plain), range(2))
     expected = sorted(dataset.pixels[row].tobytes() for row in dataset.rows[dataset.members("train")])
     assert [sorted(picture.tobytes() for picture in epoch) for epoch in orders] == [expected, expected]
     assert orders[0].tobytes() != orders[1].tobytes()
+
+
+def test_few_photos_are_shown_several_times_in_one_epoch(dataset: Dataset, params: TrainParams) -> None:
+    from training.fit import train_batches
+
+    plain = replace(params.augmentation, flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0)
+    often = replace(params, augmentation=plain, fine_tune=replace(params.fine_tune, steps_at_least=9))
+    epochs = [images.numpy() for images, _ in train_batches(dataset, often, range(2))]
+    assert [len(each) for each in epochs] == [4] * 18
+    shown = [picture.tobytes() for picture in np.concatenate(epochs)]
+    assert {shown[:36].count(picture) for picture in shown[:36]} == {2}
+    assert [*shown[:18]] != [*shown[18:36]]
+    assert [*shown[:36]] != [*shown[36:]]
 
 
 def test_targets_belong_to_their_pictures(dataset: Dataset, params: TrainParams) -> None:
@@ -67,12 +80,12 @@ def test_targets_belong_to_their_pictures(dataset: Dataset, params: TrainParams)
 
 
 def test_random_layers_draw_apart_from_each_other(params: TrainParams) -> None:
-    from training.augmentation import build_augmentation, reseed
+    from training.augmentation import Augmentation, reseed
 
-    augment = build_augmentation(params.augmentation, seed=3)
+    augment = Augmentation(replace(params.augmentation, mixup=0.2), seed=3)
     states = [each for each in augment.variables if each.name == "seed_generator_state"]
     reseed(augment, seed=3, draw=5)
-    assert [state.numpy().tolist() for state in states] == [[3, 320], [4, 320], [5, 320], [6, 320]]
+    assert [state.numpy().tolist() for state in states] == [[3, 320], [4, 320], [5, 320], [6, 320], [7, 320]]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.params import BackboneParams, TrainParams, read_params
+from training.params import AugmentationParams, BackboneParams, TrainParams, read_params
 
 pytestmark = pytest.mark.slow
 
@@ -178,18 +178,31 @@ def test_weights_that_cannot_be_had_are_one_sentence(name: str, weights: str, me
 
 
 def test_augmentation_keeps_shape_and_range_and_changes_every_picture(params: TrainParams) -> None:
-    from training.augmentation import build_augmentation
+    from training.augmentation import Augmentation
 
-    augment = build_augmentation(params.augmentation, seed=3)
-    same = np.repeat(pictures(1), 6, axis=0)
-    changed = augment(same, training=True).numpy()
+    same, targets = np.repeat(pictures(1), 6, axis=0), np.eye(6, dtype=np.float32)
+    changed, unchanged = (each.numpy() for each in Augmentation(params.augmentation, seed=3)(same, targets))
+    np.testing.assert_array_equal(unchanged, targets)
     assert changed.shape == same.shape
     assert changed.dtype == np.uint8
     assert len({picture.tobytes() for picture in changed}) == 6
 
 
 def test_augmentation_of_nothing_changes_nothing(params: TrainParams) -> None:
-    from training.augmentation import build_augmentation
+    from training.augmentation import Augmentation
 
-    none = replace(params.augmentation, flip="none", shift=0.0, zoom=0.0, contrast=0.0)
-    np.testing.assert_array_equal(build_augmentation(none, seed=3)(pictures(), training=True), pictures())
+    none = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0)
+    unchanged, _ = Augmentation(none, seed=3)(pictures(), np.eye(len(pictures()), dtype=np.float32))
+    np.testing.assert_array_equal(unchanged, pictures())
+
+
+def test_mixup_blends_labels_as_it_blends_photos() -> None:
+    from training.augmentation import Augmentation
+
+    mixup = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=1.0)
+    black_and_white = np.repeat([[0], [200]], 20, axis=0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 3))
+    targets = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
+    blended, shares = Augmentation(mixup, seed=3)(black_and_white.astype(np.uint8), targets)
+    np.testing.assert_allclose(blended[:, 0, 0, 0], 200 * shares[:, 1], atol=0.5)
+    np.testing.assert_allclose(shares.numpy().sum(axis=1), 1, atol=1e-6)
+    assert ((shares.numpy() > 0.1) & (shares.numpy() < 0.9)).any()

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.acceleration import computing_in
-from training.augmentation import build_augmentation, reseed
+from training.augmentation import Augmentation, reseed
 from training.checkpoint import Checkpointing, restore, state_of
 from training.dataset import Dataset
 from training.features import cached_features
 from training.head import build_head
 from training.network import build_feature_extractor, logits_of, unfreeze
-from training.params import HeadParams, TrainParams
+from training.params import FineTuneParams, HeadParams, TrainParams
 from training.run import Checkpoint, read_checkpoint, write_checkpoint
 
 History = Mapping[str, list[float]]  # metric → its value after each epoch
@@ -102,7 +102,7 @@ def fine_tune(
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     tuned, members = params.fine_tune, dataset.members("train")
-    steps = math.ceil(len(members) / tuned.batch_size)
+    steps = steps_per_epoch(len(members), tuned)
     validation = _batches(dataset, "validation", tuned.batch_size)
     unfreeze(network, params.backbone)
     with network.distribute_strategy.scope(), computing_in(precision, network.get_layer("backbone")):
@@ -175,6 +175,11 @@ def _optimizer(params: TrainParams, steps_per_epoch: int, precision: str) -> ker
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
+def steps_per_epoch(photos: int, params: FineTuneParams) -> int:
+    """Batches of one epoch: every photo once, or, where that is fewer than `steps_at_least`, several times."""
+    return max(math.ceil(photos / params.batch_size), params.steps_at_least)
+
+
 def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1)) -> tf.data.Dataset:
     """Augmented batches of (pixels, one-hot targets) of the training photos, epoch after epoch.
 
@@ -182,17 +187,24 @@ def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1
     checkpoint sees what it would have seen without a break.
     """
     members, batch_size = dataset.members("train"), params.fine_tune.batch_size
-    steps = math.ceil(len(members) / batch_size)
-    augment = build_augmentation(params.augmentation, params.seed)
+    steps = steps_per_epoch(len(members), params.fine_tune)
+    is_once = steps == math.ceil(len(members) / batch_size)  # then the last batch may be a smaller one
+    passes = 1 if is_once else math.ceil(steps * batch_size / len(members))
+    augment = Augmentation(params.augmentation, params.seed)
 
     def positions(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(members, seed=tf.stack([params.seed, epoch]))
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        orders = [
+            tf.random.experimental.stateless_shuffle(
+                members, seed=tf.stack([params.seed, epoch * passes + number])
+            )
+            for number in range(passes)
+        ]
+        return tf.data.Dataset.from_tensor_slices(tf.concat(orders, 0)).batch(batch_size).take(steps)
 
     def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        images, targets = batch
         reseed(augment, params.seed, draw=step)
-        return augment(images, training=True), targets
+        images, targets = augment(*batch)
+        return images, targets
 
     batches = _loaded(tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(positions), dataset)
     numbered = batches.enumerate(epochs.start * steps).map(augmented)  # one at a time: they share their seeds

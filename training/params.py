@@ -45,6 +45,7 @@ class FineTuneParams:
     weight_decay: float
     label_smoothing: float
     epochs: int
+    steps_at_least: int
     patience: int
 
 
@@ -54,6 +55,7 @@ class AugmentationParams:
     shift: float
     zoom: float
     contrast: float
+    mixup: float
 
 
 @dataclass(frozen=True)

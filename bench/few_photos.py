@@ -1,0 +1,161 @@
+"""How accurate a model gets from few photos per class, and which settings make the most of them.
+
+    python -m bench.few_photos --data photos/intel --photos 10 30 80 --draws 3 --settings head default --judge test
+
+Draws so many training photos of each class, several times, and trains on each draw with each of the settings, from
+their own validation split to the best epoch, as train.py would. Judged either on training photos that were not
+drawn (to choose settings) or on the test photos (to report them). Expect about two minutes for each training, a line
+after each, and in the end a table of mean accuracies with their range over the draws.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
+
+import keras
+import numpy as np
+
+from evaluation.metrics import accuracy
+from inference.atomic import write_text
+from training.backbones import build_backbone
+from training.dataset import Dataset, Photo, find_photos, read_dataset
+from training.fit import fine_tune, fit_head, head_folds
+from training.network import build_network, set_head
+from training.params import TrainParams, read_params
+
+JUDGING_PHOTOS = 1500  # at most
+
+
+def _with(section: str, **values: Any) -> Callable[[TrainParams], TrainParams]:
+    return lambda params: replace(params, **{section: replace(getattr(params, section), **values)})
+
+
+SETTINGS: dict[str, Callable[[TrainParams], TrainParams]] = {
+    "default": lambda params: params,
+    "head": _with("fine_tune", epochs=0),
+    "one pass": _with("fine_tune", steps_at_least=1),  # an epoch shows each photo once
+    "20 steps": _with("fine_tune", steps_at_least=20),
+    "40 steps": _with("fine_tune", steps_at_least=40),
+    "last 50 layers": _with("backbone", layers_unfrozen=50),
+    "rate / 3": _with("fine_tune", learning_rate=1e-4),
+    "mixup": _with("augmentation", mixup=0.2),
+    "strong augmentation": _with("augmentation", shift=0.2, zoom=0.4, contrast=0.4),
+    "validation 20 %": lambda params: replace(params, validation_fraction=0.2),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    params = read_params(Path("params.yaml")).train
+    results: dict[str, dict[str, float]] = {}  # settings → "photos/draw" → accuracy
+    for photos, draw, dataset in draws(arguments, params):
+        for name in arguments.settings:
+            started = time.monotonic()
+            reached = train_and_judge(
+                dataset(SETTINGS[name](params)), SETTINGS[name](params), arguments.cache
+            )
+            results.setdefault(name, {})[f"{photos}/{draw}"] = reached
+            minutes = (time.monotonic() - started) / 60
+            print(f"{photos} photos, draw {draw}, {name}: {reached:.4f} ({minutes:.1f} minutes)", flush=True)
+            if arguments.json:
+                write_text(arguments.json, json.dumps(results, indent=2) + "\n")
+    print(table(results, arguments.photos))
+    return 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of labelled photos with a test split")
+    add("--photos", type=int, nargs="+", default=[10, 30, 80], help="per class (10 30 80); 0: all there are")
+    add("--draws", type=int, default=3, help="how often photos are drawn (%(default)s)")
+    add("--settings", nargs="+", choices=SETTINGS, default=["head", "default"], metavar="NAME")
+    add("--judge", choices=("train", "test"), default="test", help="which split's photos judge (%(default)s)")
+    add("--json", type=Path, help="also write the accuracies here, after each training")
+    add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
+    return parser.parse_args(argv)
+
+
+def draws(
+    arguments: argparse.Namespace, params: TrainParams
+) -> Iterator[tuple[int, int, Callable[[TrainParams], Dataset]]]:
+    """(photos per class, number of the draw, function that reads the drawn photos by given settings)."""
+    found = find_photos(arguments.data)
+    for photos in arguments.photos:
+        for draw in range(arguments.draws if photos else 1):
+            with tempfile.TemporaryDirectory() as name:
+                lay_out(
+                    found, photos, np.random.default_rng([params.seed, draw]), arguments.judge, Path(name)
+                )
+                yield (
+                    photos,
+                    draw,
+                    lambda chosen, folder=Path(name): read_dataset(  # type: ignore[misc]
+                        folder, chosen, arguments.cache
+                    ),
+                )
+
+
+def lay_out(found: list[Photo], photos: int, random: np.random.Generator, judge: str, folder: Path) -> None:
+    """A folder of links: train/ with so many photos of each class, test/ with the photos that judge."""
+    left = []
+    for label in sorted({photo.label for photo in found}):
+        mine = [photo for photo in found if photo.label == label and photo.split in ("train", None)]
+        order = random.permutation(len(mine))
+        drawn = order[: photos or None]
+        _link([mine[number] for number in drawn], folder / "train" / label)
+        left += [mine[number] for number in order[len(drawn) :]]
+    judging = left if judge == "train" else [photo for photo in found if photo.split == "test"]
+    if len(judging) > JUDGING_PHOTOS and judge == "train":
+        judging = [judging[number] for number in random.permutation(len(judging))[:JUDGING_PHOTOS]]
+    for label in sorted({photo.label for photo in found}):
+        _link([photo for photo in judging if photo.label == label], folder / "test" / label)
+
+
+def _link(photos: list[Photo], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for number, photo in enumerate(photos):
+        (folder / f"{number:05}").symlink_to(photo.path.resolve())
+
+
+def train_and_judge(dataset: Dataset, params: TrainParams, cache: Path) -> float:
+    """Accuracy on the test split of a network that is trained as train.py does it."""
+    keras.utils.set_random_seed(params.seed)
+    backbone = build_backbone(params.backbone)
+    network = build_network(backbone, len(dataset.labels), params)
+    train, validation = head_folds(backbone, dataset, params, cache)
+    weights, _ = fit_head(train, validation, len(dataset.labels), params.head, params.class_weights)
+    set_head(network, weights)
+    if params.fine_tune.epochs:
+        with tempfile.TemporaryDirectory() as run:
+            fine_tune(network, dataset, params, Path(run))
+    test = dataset.members("test")
+    answers = network.predict(dataset.pixels[dataset.rows[test]], verbose=0)["probabilities"]
+    return accuracy(dataset.targets[test], answers)
+
+
+def table(results: dict[str, dict[str, float]], photos: list[int]) -> str:
+    """One row for each of the settings, one column for each number of photos."""
+    lines = [f"{'settings':<24}" + "".join(f"{count or 'all':>24}" for count in photos)]
+    for name, reached in results.items():
+        cells = []
+        for count in photos:
+            values = [value for key, value in reached.items() if key.startswith(f"{count}/")]
+            cells.append(f"{np.mean(values):.4f} ({min(values):.4f}–{max(values):.4f})")
+        lines.append(f"{name:<24}" + "".join(f"{cell:>24}" for cell in cells))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
