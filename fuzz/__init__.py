@@ -1,0 +1,1 @@
+"""Inputs that nobody would send in good faith: `make fuzz` runs both targets."""

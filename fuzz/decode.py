@@ -1,0 +1,89 @@
+"""Bytes nobody would call a picture, into `inference.decode`: pixels or one of our errors, in time.
+
+    python -m fuzz.decode --inputs 200000
+
+Atheris changes tiny pictures of every format (`fuzz.seeds`) and keeps what reaches new lines of Pillow's plugins and
+of ours. It stops at the first input that raises anything else, takes more than five seconds or more than 512 MB,
+names the file that holds it, and ends with exit code 77.
+"""
+
+import argparse
+import importlib
+import struct
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+import atheris
+import numpy as np
+
+PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
+
+with atheris.instrument_imports(include=["PIL", "inference"]):
+    for plugin in PLUGINS:  # those that a picture loads only later would stay unwatched
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    from fuzz.seeds import write_seeds
+    from inference.decode import decode
+    from inference.errors import LensletError
+
+SIZE = 16
+MAX_SECONDS = 5.0
+MAX_MEMORY_MB = 512
+MAX_BYTES = 4096
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--inputs", type=int, default=20_000, help="how many inputs (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
+    parser.add_argument("--findings", type=Path, default=Path(), help="folder for what was found")
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"{write_seeds(Path(folder))} seeds", flush=True)
+        options = [
+            f"-runs={given.inputs}",
+            f"-seed={given.seed}",
+            f"-max_len={MAX_BYTES}",
+            f"-rss_limit_mb={MAX_MEMORY_MB}",
+            f"-timeout={MAX_SECONDS:.0f}",
+            f"-artifact_prefix={given.findings}/",
+            "-print_final_stats=1",
+        ]
+        atheris.Setup([sys.argv[0], *options, folder], decode_one, custom_mutator=mutate)
+        atheris.Fuzz()  # ends the process
+
+
+def decode_one(data: bytes) -> None:
+    started = time.perf_counter()
+    try:
+        pixels = decode(data, SIZE)
+    except LensletError as error:
+        assert error.status in (413, 415, 422), error.status
+    else:
+        assert pixels.shape == (SIZE, SIZE, 3)
+        assert pixels.dtype == np.uint8
+    assert time.perf_counter() - started < MAX_SECONDS, "too slow"
+
+
+def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+    """What libFuzzer makes of `data`; in a PNG the checksums are set right again, else nothing else would matter."""
+    changed = atheris.Mutate(data, len(data))
+    return with_right_checksums(changed)[:max_size] if changed.startswith(b"\x89PNG\r\n\x1a\n") else changed
+
+
+def with_right_checksums(data: bytes) -> bytes:
+    whole, place = bytearray(data), 8
+    while place + 12 <= len(whole):
+        (length,) = struct.unpack_from(">I", whole, place)
+        end = place + 8 + length
+        if end + 4 > len(whole):
+            break
+        struct.pack_into(">I", whole, end, zlib.crc32(whole[place + 4 : end]))
+        place = end + 4
+    return bytes(whole)
+
+
+if __name__ == "__main__":
+    main()
