@@ -63,6 +63,61 @@ def test_a_new_photo_keeps_the_others_in_their_splits(params: TrainParams) -> No
     assert sum(old != new for old, new in zip(before, after, strict=False)) <= 2
 
 
+def drawn(labels: str, pairs: list[tuple[int, int]], params: TrainParams) -> list[str | None]:
+    """The splits of photos with one letter as label each, their hashes 000, 001…, of which `pairs` look the same."""
+    photos = [Photo(Path(f"{number}.jpg"), label, None) for number, label in enumerate(labels)]
+    duplicates = np.array([(first, second, 9) for first, second in pairs], np.int64).reshape(-1, 3)
+    hashes = [f"{number:03}" for number in range(len(labels))]
+    return [photo.split for photo in assign_splits(photos, hashes, params, duplicates)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_photos_that_look_the_same_stay_together(seed: int, params: TrainParams) -> None:
+    # Pairs, a chain of three, a pair across the classes.
+    pairs = [(0, 1), (2, 3), (4, 5), (5, 6), (10, 30), (22, 23), (24, 25)]
+    splits = drawn("s" * 20 + "t" * 20, pairs, replace(params, seed=seed))
+    assert all(splits[first] == splits[second] for first, second in pairs)
+    for members in (splits[:20], splits[20:]):
+        counts = Counter(members)
+        assert counts["test"] == 2
+        assert counts["validation"] == 2
+
+
+def test_only_photos_with_duplicates_move(params: TrainParams) -> None:
+    """Where a pair gives way or comes in whole, as many others take its place; no more than these move."""
+    before = drawn("s" * 100 + "t" * 100, [], params)
+    after = drawn("s" * 100 + "t" * 100, [(0, 1), (150, 151)], params)
+    moved = [number for number in range(200) if before[number] != after[number]]
+    assert len(moved) <= 4
+
+
+def test_pair_larger_than_the_split_is_drawn_whole(params: TrainParams) -> None:
+    # A tenth of ten photos is one, but all are pairs.
+    pairs = [(number, number + 1) for number in range(0, 20, 2)]
+    splits = drawn("s" * 10 + "t" * 10, pairs, params)
+    assert Counter(splits[:10]) == {"test": 2, "validation": 2, "train": 6}
+    assert all(splits[first] == splits[second] for first, second in pairs)
+
+
+def test_class_that_all_looks_the_same_is_drawn_photo_by_photo(params: TrainParams) -> None:
+    """A fixed camera: no draw can keep its photos together."""
+    pairs = [(number, number + 1) for number in range(39)]
+    splits = drawn("s" * 20 + "t" * 20, pairs, params)
+    assert splits == drawn("s" * 20 + "t" * 20, [], params)
+    assert Counter(splits[:20]) == {"test": 2, "validation": 2, "train": 16}
+
+
+def test_exact_copies_stay_together_under_two_labels(
+    two_classes: Path, params: TrainParams, tmp_path: Path
+) -> None:
+    for path in sorted((two_classes / "red").iterdir())[:9]:
+        (two_classes / "green" / f"copy-{path.name}").write_bytes(path.read_bytes())
+    for seed in range(5):
+        dataset = read_dataset(two_classes, replace(params, seed=seed), tmp_path / "cache")
+        splits = {(photo.split, digest) for photo, digest in zip(dataset.photos, dataset.hashes, strict=True)}
+        assert len(splits) == 30
+
+
 @pytest.mark.parametrize(
     ("train", "validation", "test"),
     [("train", "val", "test"), ("seg_train", "seg_val", "seg_test"), ("Training", "Valid", "Testing")],

@@ -1,15 +1,18 @@
 """Folders of labelled photos become a table of (path, label, split) with decoded pixels and a fingerprint."""
 
+import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.artifact import sha256_of
+from training.duplicates import cluster_names, near_duplicates
 from training.params import TrainParams
-from training.pixels import CacheFull, cached_pixels, read_all
+from training.pixels import ArrayFile, CacheFull, cached_pixels, read_all
 
 # Split → names its folder may have. The last ones are those of the Intel Image Classification set.
 SPLITS = {
@@ -17,6 +20,8 @@ SPLITS = {
     "validation": ("val", "valid", "validation", "seg_val"),
     "test": ("test", "testing", "seg_test"),
 }
+
+NO_PAIRS = np.empty((0, 3), np.int64)
 
 
 class DatasetError(Exception):
@@ -37,9 +42,11 @@ class Dataset:
     photos: tuple[Photo, ...]
     labels: tuple[str, ...]  # class names, sorted
     unreadable: dict[Path, str]  # path → reason; these are not among `photos`
-    pixels: NDArray[np.uint8]  # memory-mapped, shape (rows, size, size, 3); `rows` of it belong to `photos`
+    pixels: ArrayFile  # uint8, shape (rows, size, size, 3), read as indexed; `rows` of it belong to `photos`
     rows: NDArray[np.int64]  # shape (photos,)
     hashes: tuple[str, ...]  # sha256 of each photo's file
+    # Photos that look the same, shape (pairs, 3): two positions in `photos`, and how many bits their hashes differ by.
+    duplicates: NDArray[np.int64] = field(default_factory=lambda: NO_PAIRS)
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -71,17 +78,18 @@ def read_dataset(folder: Path, params: TrainParams, cache: Path, only_test: bool
     contents = read_all([photo.path for photo in found])
     try:
         pixels, unreadable_rows = cached_pixels(contents, params.image_size, cache)
+        rows = [row for row in range(len(found)) if row not in unreadable_rows]
+        hashes = [contents[row].sha256 for row in rows]
+        duplicates = NO_PAIRS if only_test else near_duplicates(pixels, np.array(rows, int), hashes, cache)
     except CacheFull as error:
         raise DatasetError(str(error)) from error
-    rows = [row for row in range(len(found)) if row not in unreadable_rows]
-    hashes = [contents[row].sha256 for row in rows]
     lost = sorted({photo.label for photo in found} - {found[row].label for row in rows})
     if lost:
         raise DatasetError(f"{folder}: class {lost[0]!r} has no readable photo")
     if only_test:
         photos = [replace(found[row], split="test") for row in rows]
     else:
-        photos = assign_splits([found[row] for row in rows], hashes, params)
+        photos = assign_splits([found[row] for row in rows], hashes, params, duplicates)
         _check_splits(folder, photos)
     return Dataset(
         photos=tuple(photos),
@@ -90,6 +98,7 @@ def read_dataset(folder: Path, params: TrainParams, cache: Path, only_test: bool
         pixels=pixels,
         rows=np.array(rows),
         hashes=tuple(hashes),
+        duplicates=duplicates,
     )
 
 
@@ -116,23 +125,31 @@ def find_photos(folder: Path) -> list[Photo]:
     return photos
 
 
-def assign_splits(photos: list[Photo], hashes: list[str], params: TrainParams) -> list[Photo]:
+def assign_splits(
+    photos: list[Photo],
+    hashes: list[str],
+    params: TrainParams,
+    duplicates: NDArray[np.int64] = NO_PAIRS,
+) -> list[Photo]:
     """Draw the splits that the folder does not have, class by class, by the seed and the photos' content.
 
-    The order within a class is that of a hash of seed and content: names and places do not matter, a new photo
-    moves few others, and exact duplicates stay together. A missing test split is drawn first, from all photos;
-    a missing validation split from the training photos.
+    The order is that of a hash of seed and content: names and places do not matter, a new photo moves few others.
+    Photos that look the same (`duplicates`, as in a Dataset) stay together. A missing test split is drawn first,
+    from all photos; a missing validation split from the training photos.
     """
     given = {photo.split for photo in photos}
     fractions = {"test": params.test_fraction, "validation": params.validation_fraction}
     splits: list[str] = [photo.split or "train" for photo in photos]
+    clusters = cluster_names(hashes, duplicates)
     for split, fraction in fractions.items():
         if split in given or fraction == 0:
             continue
-        for members in _members_by_class(photos, splits, "train").values():
-            members.sort(key=lambda number: sha256_of(f"{params.seed} {hashes[number]}".encode()))
-            for number in members[: max(1, round(fraction * len(members)))]:
-                splits[number] = split
+        members = [number for number in range(len(photos)) if splits[number] == "train"]
+        labels = {number: photos[number].label for number in members}
+        groups = _groups(labels, clusters, hashes)
+        order = sorted(groups, key=lambda name: sha256_of(f"{params.seed} {name}".encode()))
+        for number in _draw([groups[name] for name in order], labels, fraction):
+            splits[number] = split
     return [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
 
 
@@ -169,12 +186,32 @@ def _visible_files(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_file() and not child.name.startswith("."))
 
 
-def _members_by_class(photos: list[Photo], splits: list[str], split: str) -> dict[str, list[int]]:
-    members: dict[str, list[int]] = {}
-    for number, photo in enumerate(photos):
-        if splits[number] == split:
-            members.setdefault(photo.label, []).append(number)
-    return members
+def _groups(labels: dict[int, str], clusters: Sequence[str], hashes: Sequence[str]) -> dict[str, list[int]]:
+    """What is drawn as one, by its name: clusters of similar photos, of the photos whose label is given."""
+    sizes = Counter(labels.values())
+    shares = Counter((clusters[number], label) for number, label in labels.items())
+    # If most of a class looks the same (a fixed camera), no honest draw exists: only exact copies stay together.
+    broken = {cluster for (cluster, label), share in shares.items() if 2 * share > sizes[label]}
+    groups: dict[str, list[int]] = {}
+    for number in labels:
+        name = hashes[number] if clusters[number] in broken else clusters[number]
+        groups.setdefault(name, []).append(number)
+    return groups
+
+
+def _draw(groups: Iterable[list[int]], labels: dict[int, str], fraction: float) -> list[int]:
+    """Whole groups in their order, as long as no class gets more than its fraction, or than its smallest group."""
+    needs = [(group, Counter(labels[number] for number in group)) for group in groups]
+    room = {label: max(1, round(fraction * count)) for label, count in Counter(labels.values()).items()}
+    for label in room:
+        room[label] = max(room[label], min(need[label] for _, need in needs if need[label]))
+    drawn: list[int] = []
+    for group, need in needs:
+        if all(count <= room[label] for label, count in need.items()):
+            drawn += group
+            for label, count in need.items():
+                room[label] -= count
+    return drawn
 
 
 def _check_splits(folder: Path, photos: list[Photo]) -> None:
@@ -189,3 +226,9 @@ def _check_splits(folder: Path, photos: list[Photo]) -> None:
             raise DatasetError(
                 f"{folder}: class {missing[0]!r} has no readable photo in the {split} split; add some"
             )
+
+
+if __name__ == "__main__":
+    from training.lint import main  # here, because it builds on this module
+
+    sys.exit(main())

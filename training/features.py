@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from inference.artifact import sha256_of
 from training.dataset import Dataset
-from training.pixels import new_array
+from training.pixels import ArrayFile, new_array
 
 BATCH_SIZE = 64
 
@@ -34,7 +34,7 @@ def cached_features(
 
 
 def _extract_into(
-    features: NDArray[np.float32], extractor: keras.Model, dataset: Dataset, members: NDArray[np.int64]
+    features: ArrayFile, extractor: keras.Model, dataset: Dataset, members: NDArray[np.int64]
 ) -> None:
     with tqdm(total=len(members), desc="features", unit=" photos", leave=False) as progress:
         for start in range(0, len(members), BATCH_SIZE):
