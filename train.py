@@ -6,6 +6,7 @@
 each. Numbers come from params.yaml. Prints what it found, a progress bar for each long step, and the validation
 accuracy; writes model.keras and training.json into the --out folder. convert.py makes them servable.
 If it is killed while it fine-tunes, the same command with --resume goes on after the last finished epoch.
+If MLFLOW_TRACKING_URI names an MLflow server (`make mlflow` starts one), the training is a run there, too.
 """
 
 import argparse
@@ -22,27 +23,32 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from training.acceleration import acceleration, found_gpus
-from training.backbones import WeightsUnavailable, build_backbone
+from training.backbones import WeightsUnavailable, build_backbone, pinned
 from training.dataset import Dataset, DatasetError, describe, read_dataset
 from training.fit import History, fine_tune, fit_head, head_folds, validate
+from training.lint import add_arguments, check
 from training.network import build_network, set_head
 from training.params import ParamsError, TrainParams, read_params
 from training.pixels import CacheFull
 from training.record import KERAS_NAME, record_of, save
 from training.run import CheckpointError, Run, finish_run, start_run, unfinished_run
+from training.tracking import Tracker, TrackingUnavailable, connect
+
+REFUSALS = CacheFull, CheckpointError, DatasetError, ParamsError, TrackingUnavailable, WeightsUnavailable
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        train(arguments)
-    except (CacheFull, CheckpointError, DatasetError, ParamsError, WeightsUnavailable) as error:
+        with connect() as tracker:
+            train(arguments, tracker)
+    except REFUSALS as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def train(arguments: argparse.Namespace) -> None:
+def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
     started = time.monotonic()
     params = chosen_params(arguments)
     dataset = read_dataset(arguments.data, params, arguments.cache)
@@ -56,10 +62,13 @@ def train(arguments: argparse.Namespace) -> None:
     if killed:
         folder, run = killed
         started -= 60 * run.minutes
+    name = arguments.name or arguments.data.resolve().name
+    tracker.begin(name, {"train": asdict(params)}, dataset.fingerprint, unfinished=folder)
     keras.utils.set_random_seed(params.seed)
     with accelerated.strategy.scope():
         backbone = build_backbone(params.backbone)
         network = build_network(backbone, len(dataset.labels), params)
+    check(dataset, params, arguments, backbone if params.backbone.weights != "none" else None)
     history = dict(run.history)
     if params.backbone.weights != "none" and not killed:
         history["head"] = train_head(network, backbone, dataset, params, arguments.cache)
@@ -67,16 +76,17 @@ def train(arguments: argparse.Namespace) -> None:
     if params.fine_tune.epochs:
         if not killed:
             start_run(folder, replace(run, history=history, minutes=(time.monotonic() - started) / 60))
+        tracker.note(folder)
         history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision)
     validation = validate(network, dataset, params)
     report("network", validation)
-    name = arguments.name or arguments.data.resolve().name
     record = record_of(name, params, dataset, validation, history, (time.monotonic() - started) / 60)
     save(network, record, arguments.out)
     if params.fine_tune.epochs:
         finish_run(folder, arguments.out)
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(f"  python convert.py --data {arguments.data} --model {arguments.out}")
+    tracker.log_training(record, arguments.out)
 
 
 def find_killed(arguments: argparse.Namespace, wanted: Run) -> tuple[Path, Run] | None:
@@ -100,7 +110,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", help="what the model is called (default: the name of the data folder)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     parser.add_argument(
-        "--weights", help="instead of train.backbone.weights: imagenet, none, or a .keras file"
+        "--weights",
+        help="instead of train.backbone.weights: imagenet, none, a .keras file, registry:production",
     )
     parser.add_argument("--no-fine-tune", action="store_true", help="stop after the head, within seconds")
     parser.add_argument(
@@ -111,14 +122,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--no-acceleration", action="store_true", help="float32 on one device, as without GPUs"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="logs and checkpoints (%(default)s)")
+    add_arguments(parser)
     return parser.parse_args(argv)
 
 
 def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     """`params.yaml`, with what the command line says instead."""
     params = read_params(arguments.params).train
-    if arguments.weights:
-        params = replace(params, backbone=replace(params.backbone, weights=arguments.weights))
+    weights = pinned(arguments.weights or params.backbone.weights)
+    params = replace(params, backbone=replace(params.backbone, weights=weights))
     if arguments.no_fine_tune:
         params = replace(params, fine_tune=replace(params.fine_tune, epochs=0))
     if params.backbone.weights == "none" and not params.fine_tune.epochs:

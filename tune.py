@@ -12,12 +12,13 @@ them on the validation photos; the test photos are never looked at. Every trial 
 Ctrl-C loses nothing, the same command goes on, and several processes may work on one study at once. It ends with
 a table of the best trials, report/tune_history.png and report/tune_importance.png. --fine-tune-top trains the
 whole network with the best few and judges again; --write puts the winner into params.yaml, comments kept.
+If MLFLOW_TRACKING_URI names an MLflow server, the search is a run there, and its best trials are runs within it.
 """
 
 import argparse
 import os
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ import optuna
 
 from evaluation.plots import lr_finder_figure
 from inference.atomic import replacing
-from training.backbones import WeightsUnavailable
+from training.backbones import WeightsUnavailable, pinned
 from training.dataset import Dataset, DatasetError, read_dataset
+from training.lint import add_arguments, check
 from training.lr_finder import LearningRateNotFound
 from training.params import Params, ParamsError, read_params, write_params
 from training.pixels import CacheFull
@@ -44,6 +46,7 @@ from training.study import (
     table,
     winner,
 )
+from training.tracking import Tracker, TrackingUnavailable, connect
 
 SHOWN = 10  # trials in the table
 REFUSALS = CacheFull, DatasetError, LearningRateNotFound, ParamsError, StudyRefused, WeightsUnavailable
@@ -52,13 +55,15 @@ REFUSALS = CacheFull, DatasetError, LearningRateNotFound, ParamsError, StudyRefu
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        params = chosen_params(arguments)
-        dataset = read_dataset(arguments.data, params.train, arguments.cache)
-        if arguments.lr_finder:
-            find_learning_rate(dataset, params, arguments)
-        else:
-            search(dataset, params, arguments)
-    except REFUSALS as error:
+        with connect() as tracker:
+            params = chosen_params(arguments)
+            dataset = read_dataset(arguments.data, params.train, arguments.cache)
+            check(dataset, params.train, arguments)
+            if arguments.lr_finder:
+                find_learning_rate(dataset, params, arguments)
+            else:
+                search(dataset, params, arguments, tracker)
+    except (*REFUSALS, TrackingUnavailable) as error:
         print(f"tune.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -74,7 +79,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of labelled photos")
     add("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    add("--weights", help="instead of train.backbone.weights: imagenet, none, or a .keras file")
+    add("--weights", help="instead of train.backbone.weights: imagenet, a .keras file, registry:production")
     add("--lr-finder", action="store_true", help="only find a learning rate, for the head")
     add("--fine-tune", action="store_true", help="with --lr-finder: for fine-tuning instead")
     add("--study", default="runs/tune.db", help="SQLite file, .journal file or database URL (%(default)s)")
@@ -83,6 +88,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--report", type=Path, default=Path("report"), help="where pictures go (%(default)s)")
     add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
     add("--runs", type=Path, default=Path("runs"), help="logs of fine-tuning (%(default)s)")
+    add_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.fine_tune and not arguments.lr_finder:
         parser.error("--fine-tune goes with --lr-finder; a search is followed by --fine-tune-top N")
@@ -95,7 +101,7 @@ def chosen_params(arguments: argparse.Namespace) -> Params:
     """`params.yaml`, with what the command line says instead."""
     params = read_params(arguments.params)
     backbone = params.train.backbone
-    backbone = replace(backbone, weights=arguments.weights or backbone.weights)
+    backbone = replace(backbone, weights=pinned(arguments.weights or backbone.weights))
     return replace(params, train=replace(params.train, backbone=backbone))
 
 
@@ -106,24 +112,31 @@ def find_learning_rate(dataset: Dataset, params: Params, arguments: argparse.Nam
     print(f"suggested train.{step}.learning_rate: {seen.suggestion:.2g}")
 
 
-def search(dataset: Dataset, params: Params, arguments: argparse.Namespace) -> None:
+def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, tracker: Tracker) -> None:
     """Run what the study still lacks, then show, fine-tune and write as the arguments say."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     backbones = backbones_at_hand(params.train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")
+    sections = {"tune": asdict(params.tune), "train": asdict(params.train)}
+    tracker.begin(f"search {arguments.data.resolve().name}", sections, dataset.fingerprint)
     study = open_study(arguments.study, search_space(dataset, params, backbones))
     folds, classes = read_folds(dataset, params.train, backbones, arguments.cache), len(dataset.labels)
     run_trials(study, folds, classes, params, suggested_rates(study, folds, classes, params))
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
     print(f"{len(study.trials)} trials in {arguments.study}; the best by {params.tune.objective}:")
     print(table(trials[:SHOWN]))
-    for name, figure in pictures(study).items():
-        save(figure, arguments.report / f"tune_{name}.png")
+    drawn = {arguments.report / f"tune_{name}.png": figure for name, figure in pictures(study).items()}
+    for path, figure in drawn.items():
+        save(figure, path)
+    tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": list(drawn)})
+    for trial in trials[:SHOWN]:
+        tracker.add_trial(f"trial {trial.number}", found_values(trial), trial.user_attrs["figures"])
     values = []
     for trial in trials[: arguments.fine_tune_top]:
         run = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-tune-trial-{trial.number}"
         figures = fine_tune_trial(trial, folds, dataset, params.train, run)
         print(f"trial {trial.number} fine-tuned: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+        tracker.add_trial(f"trial {trial.number} fine-tuned", found_values(trial), figures)
         values.append(figures[params.tune.objective])
     if arguments.write:
         best = winner(trials, values, params.tune.objective)

@@ -1,12 +1,14 @@
 """The gate: limits held against figures written by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gate
 from evaluation.verdict import Verdict, judge
+from inference.artifact import read_artifact, write_artifact
 
 FIGURES = {
     "accuracy": 0.94,
@@ -80,3 +82,46 @@ def test_figures_that_cannot_be_read_are_one_sentence(
         (tmp_path / "metrics.json").write_text(content)
     assert gate.main(["--metrics", str(tmp_path / "metrics.json")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "code", "words"),
+    [
+        ("sea", "sea", 0, "all limits are kept"),
+        ("sea", "street", 2, "champion.json was measured on other photos than"),
+        (
+            "sea",
+            None,
+            2,
+            "metrics.json does not say on which photos it was measured: give --metrics the model",
+        ),
+        (None, "sea", 0, "all limits are kept"),  # a champion's file of before they said so
+    ],
+)
+def test_champion_of_other_photos_is_refused(
+    champion: str | None,
+    challenger: str | None,
+    code: int,
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, photos in (("champion.json", champion), ("metrics.json", challenger)):
+        named = {"data_fingerprint": photos} if photos else {}
+        (tmp_path / name).write_text(json.dumps(FIGURES | named))
+    places = ["--metrics", str(tmp_path / "metrics.json"), "--champion", str(tmp_path / "champion.json")]
+    assert gate.main(places) == code
+    said = capsys.readouterr()
+    assert words in said.out + said.err
+    assert said.err.count("\n") == (code == 2)
+
+
+def test_figures_may_stand_in_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = FIGURES | {"data_fingerprint": "photos"}
+    write_artifact(replace(read_artifact(Path("model")), metrics={"test": figures}), tmp_path / "model")
+    (tmp_path / "metrics.json").write_text(json.dumps(figures | {"accuracy": 0.92}))
+    model, metrics = str(tmp_path / "model"), str(tmp_path / "metrics.json")
+    assert gate.main(["--metrics", model]) == 0
+    assert gate.main(["--metrics", model, "--champion", model]) == 0
+    assert "at least 0.93 " in capsys.readouterr().out
+    assert gate.main(["--metrics", metrics, "--champion", model]) == 1

@@ -10,6 +10,9 @@ from typing import Any
 import keras
 
 from training.params import BackboneParams
+from training.record import KERAS_NAME
+from training.registry import PREFIX, fetched, find, open_store
+from training.stores import RegistryError
 
 
 class WeightsUnavailable(Exception):
@@ -103,10 +106,25 @@ def build_backbone(params: BackboneParams) -> keras.Model:
         backbone = _with_imagenet_weights(params.name, row, construct)
     else:
         backbone = construct(weights=None)
-        if params.weights != "none":
-            _copy_weights(Path(params.weights), backbone, params.name)
+        if params.weights.startswith(PREFIX):
+            _copy_registered_weights(backbone, params)
+        elif params.weights != "none":
+            _copy_weights(Path(params.weights), backbone, params)
     backbone.name = "backbone"
     return backbone
+
+
+def pinned(weights: str) -> str:
+    """`registry:production` → `registry:name@3`, so that a record says which weights; other words stay as they are.
+
+    Raises: WeightsUnavailable if no such model is registered.
+    """
+    if not weights.startswith(PREFIX):
+        return weights
+    try:
+        return f"{PREFIX}{find(open_store(), weights)}"
+    except RegistryError as error:
+        raise WeightsUnavailable(str(error)) from error
 
 
 def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., keras.Model]) -> keras.Model:
@@ -129,11 +147,21 @@ def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., ke
         ) from error
 
 
-def _copy_weights(path: Path, backbone: keras.Model, name: str) -> None:
+def _copy_registered_weights(backbone: keras.Model, params: BackboneParams) -> None:
+    try:
+        with fetched(params.weights, KERAS_NAME) as folder:
+            _copy_weights(folder / KERAS_NAME, backbone, params)
+    except RegistryError as error:
+        raise WeightsUnavailable(str(error)) from error
+
+
+def _copy_weights(path: Path, backbone: keras.Model, params: BackboneParams) -> None:
     if not path.is_file():
         raise WeightsUnavailable(f"{path}, named by train.backbone.weights, does not exist")
     try:
         source = keras.models.load_model(path, compile=False).get_layer("backbone")
         backbone.set_weights(source.get_weights())
     except ValueError as error:
-        raise WeightsUnavailable(f"{path} holds no weights for the backbone {name}") from error
+        raise WeightsUnavailable(
+            f"{params.weights} holds no weights for the backbone {params.name}"
+        ) from error

@@ -72,6 +72,15 @@ def save(network: Any, record: TrainingRecord, folder: Path) -> None:
     write_record(record, folder)
 
 
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections within sections as one table: {"head": {"dropout": 0.2}} is {"head.dropout": 0.2}."""
+    table: dict[str, Any] = {}
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        table |= flat(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
+    return table
+
+
 def write_record(record: TrainingRecord, folder: Path) -> None:
     write_text(folder / RECORD_NAME, json.dumps(asdict(record), indent=2) + "\n")
 
