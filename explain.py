@@ -14,6 +14,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the answer
 
+from matplotlib.figure import Figure
+
 from evaluation.plots import explanation_figure
 from inference.atomic import replacing
 from inference.classifier import Classifier
@@ -67,12 +69,25 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=Path("report/explanation.png"), help="default: %(default)s"
+        "--out", type=picture, default=Path("report/explanation.png"), help="default: %(default)s"
     )
     parser.add_argument(
-        "--steps", type=int, default=256, help="more are slower and add up better (%(default)s)"
+        "--steps", type=at_least_one, default=256, help="more are slower and add up better (%(default)s)"
     )
     return parser.parse_args(argv)
+
+
+def picture(text: str) -> Path:
+    endings = Figure().canvas.get_supported_filetypes()
+    if Path(text).suffix.lower().removeprefix(".") not in endings:
+        raise argparse.ArgumentTypeError(f"{text!r} must end in one of: .{', .'.join(sorted(endings))}")
+    return Path(text)
+
+
+def at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 if __name__ == "__main__":

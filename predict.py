@@ -2,8 +2,12 @@
 
     python predict.py holiday.jpg my_folder --model out/mine --csv predictions.csv
 
-Folders are searched through. Prints a table and, with --csv, writes one row per photo with the probability of
-every label; a file that is no readable photo gets a row that says why.
+Folders are searched through. Prints a table and, with --csv, writes one row per file: the probability of every
+label, or why it could not be read.
+
+With --submission, writes `id,label`, sorted, as competition sites score it. The id is the file's name without its
+extension. The label is, of two labels, the probability of --positive (else of the second one); of more, the most
+probable one. An unreadable photo gets the mean, or the most frequent label, of the others: no id may be missing.
 """
 
 import argparse
@@ -17,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from evaluation.submission import SubmissionError, check_positive, make_submission, write_submission
 from inference.artifact import Artifact
 from inference.atomic import replacing
 from inference.classifier import Classifier, Prediction
@@ -37,8 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
         classifier = Classifier.load(arguments.model)
+        check_positive(classifier.artifact.labels, arguments.positive)
         paths = find_files(arguments.photos)
-    except (ArtifactError, FileNotFoundError) as error:
+    except (ArtifactError, FileNotFoundError, SubmissionError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2
     rows = classify_files(classifier, paths)
@@ -46,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.csv:
         write_csv(rows, classifier.artifact, arguments.csv)
         print(f"written: {arguments.csv}")
+    if arguments.submission:
+        return submit(rows, classifier.artifact, arguments)
     return 0 if any(row.prediction for row in rows) else 1
 
 
@@ -56,6 +64,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", type=Path, nargs="+", help="photos, or folders of photos")
     parser.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
     parser.add_argument("--csv", type=Path, help="write all probabilities to this file")
+    parser.add_argument("--submission", type=Path, metavar="FILE", help="write id,label to this file")
+    parser.add_argument(
+        "--positive", metavar="LABEL", help="of two labels, the one whose probability it holds"
+    )
+    parser.add_argument("--keep-extension", action="store_true", help="ids as photo.jpg instead of photo")
     return parser.parse_args(argv)
 
 
@@ -64,8 +77,8 @@ def find_files(places: Iterable[Path]) -> list[Path]:
     paths: list[Path] = []
     for place in places:
         if place.is_dir():
-            hidden = (path for path in place.rglob("*") if path.is_file())
-            paths += sorted(path for path in hidden if not path.name.startswith("."))
+            files = (path for path in place.rglob("*") if path.is_file())
+            paths += sorted(path for path in files if not path.name.startswith("."))
         elif place.is_file():
             paths.append(place)
         else:
@@ -85,9 +98,8 @@ def classify_files(classifier: Classifier, paths: Sequence[Path]) -> list[Row]:
             return Row(path, None, f"the file cannot be read: {error.strerror}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(
-            tqdm(pool.map(classify, paths), "classifying", total=len(paths), unit=" photos", leave=False)
-        )
+        answers = pool.map(classify, paths)
+        return list(tqdm(answers, "classifying", total=len(paths), unit=" photos", leave=False))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -99,33 +111,48 @@ def table(rows: Sequence[Row]) -> str:
             lines.append(f"{row.path!s:<{width}}  not classified: {row.error}")
             continue
         label, probability = row.prediction.ranked()[0]
-        doubt = (
-            "" if row.prediction.is_certain else f"  not sure: {' or '.join(row.prediction.prediction_set)}"
-        )
+        possible = " or ".join(row.prediction.prediction_set)
+        doubt = "" if row.prediction.is_certain else f"  not sure: {possible}"
+        if not row.prediction.is_familiar:
+            doubt += "  probably none of the labels"
         lines.append(f"{row.path!s:<{width}}  {label:<16}{probability:>6.1%}{doubt}")
     classified = sum(row.prediction is not None for row in rows)
     return "\n".join([*lines, f"{classified:,} of {len(rows):,} files classified"])
 
 
+def submit(rows: Sequence[Row], artifact: Artifact, arguments: argparse.Namespace) -> int:
+    answers = [(row.path, row.prediction) for row in rows]
+    try:
+        made = make_submission(answers, artifact.labels, arguments.positive, arguments.keep_extension)
+    except SubmissionError as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return 2
+    write_submission(made, arguments.submission)
+    print(f"written: {arguments.submission}: {'; '.join(made.remarks)}")
+    return 0
+
+
 def write_csv(rows: Sequence[Row], artifact: Artifact, path: Path) -> None:
-    """Columns: file, label, probability, is_certain, prediction_set (joined by |), one per label, error."""
-    names = ("file", "label", "probability", "is_certain", "prediction_set", *artifact.labels, "error")
+    """Columns: file, label, probability, is_certain, prediction_set (joined by |), is_familiar, labels, error."""
+    answer_names = ("label", "probability", "is_certain", "prediction_set", "is_familiar", *artifact.labels)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(names)
+        writer.writerow(["file", *answer_names, "error"])
         for row in rows:
             if row.prediction is None:
-                writer.writerow([row.path, *[""] * (4 + len(artifact.labels)), row.error])
+                writer.writerow([row.path, *("" for _ in answer_names), row.error])
                 continue
             label, probability = row.prediction.ranked()[0]
+            possible = "|".join(row.prediction.prediction_set)
             answer = [
                 label,
                 f"{probability:.6f}",
                 row.prediction.is_certain,
-                "|".join(row.prediction.prediction_set),
+                possible,
+                row.prediction.is_familiar,
             ]
-            probabilities = [f"{each:.6f}" for each in row.prediction.probabilities]
-            writer.writerow([row.path, *answer, *probabilities, ""])
+            answer += [f"{each:.6f}" for each in row.prediction.probabilities]
+            writer.writerow([row.path, *answer, ""])
 
 
 if __name__ == "__main__":

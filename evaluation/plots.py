@@ -1,15 +1,40 @@
 """Pictures of a model's judgement, as matplotlib figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.metrics import auc, roc_curve
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from evaluation.calibration import ReliabilityBins
+from evaluation.gallery import overlay
 from inference.classifier import Prediction
+
+CHART_INCHES = (5.2, 5.0)  # small enough that the letters can still be read on a phone
+CURVES_NAMED = 10  # matplotlib has as many colours; of more classes, the worst ones have their names said
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # across, upward, area under it
+
+# For a picture inside a page: letters as text, in the reader's own sans-serif, black as the page's colour of text.
+SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "lenslet"}
+SVG_INK = """<style>
+svg { color: #1c2024; fill: currentColor }
+@media (prefers-color-scheme: dark) { svg { color: #e6e8eb } }
+</style>"""
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an SVG of its own, without background, dark or light as the page that shows it."""
+    file = StringIO()
+    with matplotlib.rc_context(SVG_SETTINGS):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    picture = file.getvalue().replace("#000000", "currentColor")
+    return picture.replace("<defs>", f"{SVG_INK}<defs>", 1)
 
 
 def confusion_figure(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure:
@@ -33,34 +58,82 @@ def roc_figure(
     labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> Figure:
     """ROC curve of each class against the rest; of two classes, only the second one's (the other mirrors it)."""
-    figure = Figure(figsize=(5.6, 5), layout="constrained")
+
+    def curve(is_class: NDArray[np.bool_], scores: NDArray[np.float32]) -> Curve:
+        false_positives, true_positives, _ = roc_curve(is_class, scores)
+        return false_positives, true_positives, auc(false_positives, true_positives)
+
+    figure = Figure(figsize=CHART_INCHES, layout="constrained")
     axes = figure.add_subplot()
-    shown = range(len(labels)) if len(labels) > 2 else [1]
-    for column in shown:
-        false_positives, true_positives, _ = roc_curve(targets == column, probabilities[:, column])
-        area = auc(false_positives, true_positives)
-        axes.plot(false_positives, true_positives, label=f"{labels[column]} ({area:.4f})")
+    _draw_curves(axes, labels, targets, probabilities, curve)
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing (0.5)")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC", aspect="equal")
-    axes.legend(title="class (area under curve)", loc="lower right")
+    axes.legend(title="class (area under curve)", loc="lower right", frameon=False)
     return figure
 
 
-def reliability_figure(bins: ReliabilityBins) -> Figure:
-    """How often the model is right where it says a probability; the diagonal is perfect. Numbers are photos."""
-    figure = Figure(figsize=(5.6, 5), layout="constrained")
+def precision_recall_figure(
+    labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[np.float32]
+) -> Figure:
+    """Precision against recall, of each class against the rest; of two classes, only the second one's."""
+
+    def curve(is_class: NDArray[np.bool_], scores: NDArray[np.float32]) -> Curve:
+        precision, recall, _ = precision_recall_curve(is_class, scores)
+        return recall, precision, average_precision_score(is_class, scores)
+
+    figure = Figure(figsize=CHART_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    _draw_curves(axes, labels, targets, probabilities, curve)
+    axes.set(
+        xlabel="recall: share of the class that is found", ylabel="precision: share of finds that are right"
+    )
+    axes.set(title="Precision and recall", aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.05))
+    axes.legend(title="class (average precision)", loc="lower left", frameon=False)
+    return figure
+
+
+def _draw_curves(
+    axes: Axes,
+    labels: Sequence[str],
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    curve: Callable[[NDArray[np.bool_], NDArray[np.float32]], Curve],
+) -> None:
+    shown = range(len(labels)) if len(labels) > 2 else [1]
+    curves = {column: curve(targets == column, probabilities[:, column]) for column in shown}
+    worst = sorted(curves, key=lambda column: curves[column][2])[:CURVES_NAMED]
+    for column, (across, upward, area) in curves.items():
+        if column in worst:
+            axes.plot(across, upward, label=f"{labels[column]} ({area:.4f})")
+        else:
+            axes.plot(across, upward, color="grey", linewidth=0.5)
+
+
+def reliability_figure(bins: ReliabilityBins, before: ReliabilityBins) -> Figure:
+    """How often the model is right where it says a probability; the diagonal is perfect. Numbers are photos.
+
+    `before`: the same photos, with the probabilities that the model had before temperature scaling.
+    """
+    figure = Figure(figsize=CHART_INCHES, layout="constrained")
     axes = figure.add_subplot()
     edges = np.linspace(0, 1, len(bins.photos) + 1)
     filled = bins.photos > 0
-    axes.bar(edges[:-1][filled], bins.accuracy[filled], width=edges[1], align="edge", edgecolor="white")
+    error = f"as served (error {bins.expected_error:.4f})"
+    axes.bar(
+        edges[:-1][filled], bins.accuracy[filled], edges[1] * 0.94, align="edge", alpha=0.75, label=error
+    )
+    filled_before = before.photos > 0
+    error = f"before temperature (error {before.expected_error:.4f})"
+    line = (before.confidence[filled_before], before.accuracy[filled_before])
+    axes.plot(*line, "o-", color="tab:orange", markersize=4, label=error)
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="calibrated")
-    for left, height, photos in zip(
-        edges[:-1][filled], bins.accuracy[filled], bins.photos[filled], strict=True
-    ):
-        axes.text(left + edges[1] / 2, height + 0.01, f"{photos:,}", ha="center", fontsize=7)
-    axes.set(xlabel="probability of the top label", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.08))
-    axes.set_title(f"Reliability (expected calibration error {bins.expected_error:.4f})")
-    axes.legend(loc="upper left")
+    for left, photos in zip(edges[:-1][filled], bins.photos[filled], strict=True):
+        axes.text(
+            left + edges[1] / 2, 0.012, f"{photos:,}", ha="center", va="bottom", rotation=90, fontsize=8
+        )
+    axes.set(xlabel="probability of the top label", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.3))
+    axes.set(yticks=np.linspace(0, 1, 6), title="Reliability")
+    axes.legend(loc="upper left", frameon=False)
     return figure
 
 
@@ -106,13 +179,11 @@ def explanation_figure(
     photo.imshow(pixels)
     photo.set_title(f"{label}, {probability:.1%}")
     explanation = prediction.explanation()
-    evidence.imshow(pixels)
     if explanation is None:
+        evidence.imshow(pixels)
         evidence.set_title("this model has no activation map")
     else:
-        height, width, _ = pixels.shape
-        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        evidence.imshow(explanation[1], cmap="inferno", alpha=0.55, extent=extent, interpolation="bilinear")
+        evidence.imshow(overlay(pixels, explanation[1]))
         evidence.set_title("activation map")
     # Single pixels say little: neighbours are averaged. The extreme hundredth would hide all others.
     smooth = ndimage.gaussian_filter(attributions, sigma=3)

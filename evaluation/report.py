@@ -2,19 +2,30 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evaluation.calibration import reliability, without_temperature
-from evaluation.metrics import accuracy, bootstrap_interval, confusion
-from evaluation.plots import confusion_figure, ladder_figure, reliability_figure, roc_figure
+from evaluation.metrics import accuracy, bootstrap_interval, confusion, roc_auc, worst_recall
+from evaluation.page import Background, page
+from evaluation.plots import (
+    confusion_figure,
+    ladder_figure,
+    precision_recall_figure,
+    reliability_figure,
+    roc_figure,
+)
 from evaluation.trial import Trial, figures_of
 from inference.artifact import Artifact
 from inference.atomic import replacing, write_text
+
+# Figure → its metric. Each has a 95 % interval beside it: `accuracy_low` and `accuracy_high`.
+WITH_INTERVAL = {"accuracy": accuracy, "roc_auc": roc_auc, "worst_recall": worst_recall}
 
 
 @dataclass(frozen=True)
@@ -29,45 +40,55 @@ class Evidence:
     ]  # kind of damage → accuracy at severity 1 to 5; empty if not climbed
     ladder_clean: float  # accuracy on the same photos without damage
     megabytes: float  # of the served file
+    told_apart: Mapping[str, float] = field(
+        default_factory=dict
+    )  # kind of stranger → area under the ROC curve
 
 
 def figures(evidence: Evidence) -> dict[str, float]:
     """Flat keys with stable names; those with a dot belong to one class, or to one cell of the ladder."""
     artifact, targets, trial = evidence.artifact, evidence.targets, evidence.trial
-    low, high = bootstrap_interval(accuracy, targets, trial.probabilities)
     before = without_temperature(trial.probabilities, artifact.temperature)
     found = figures_of(artifact.labels, targets, trial, artifact.conformal_threshold)
     found |= {
-        "worst_recall": min(found[f"recall.{label}"] for label in artifact.labels),
+        "worst_recall": worst_recall(targets, trial.probabilities),
         "agreement_with_keras": artifact.metrics["validation"]["agreement_with_keras"],
         "megabytes": evidence.megabytes,
-        "accuracy_low": low,
-        "accuracy_high": high,
+        "familiar_share": float(np.mean(trial.familiarity >= artifact.familiarity_threshold)),
         "calibration_error": reliability(trial.probabilities, targets).expected_error,
         "calibration_error_before": reliability(before, targets).expected_error,
     }
+    for name, metric in WITH_INTERVAL.items():
+        low, high = bootstrap_interval(metric, targets, trial.probabilities)
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    found |= {f"familiarity_auroc_{kind}": area for kind, area in evidence.told_apart.items()}
     cells = {
         f"robustness.{kind}.{severity}": value
         for kind, values in evidence.ladder.items()
         for severity, value in enumerate(values, start=1)
     }
     if cells:
+        found["robustness_clean"] = evidence.ladder_clean
         found["robustness_mean"] = float(np.mean(list(cells.values()))) / evidence.ladder_clean
         found["robustness_worst"] = min(cells.values()) / evidence.ladder_clean
     return found | cells
 
 
 def plots(evidence: Evidence) -> dict[str, Figure]:
-    """File name → picture."""
+    """Name → picture."""
     labels, targets = evidence.artifact.labels, evidence.targets
     probabilities = evidence.trial.probabilities
-    drawn = {
-        "confusion_matrix.png": confusion_figure(labels, confusion(len(labels), targets, probabilities)),
-        "roc.png": roc_figure(labels, targets, probabilities),
-        "reliability.png": reliability_figure(reliability(probabilities, targets)),
-    }
-    if evidence.ladder:
-        drawn["robustness.png"] = ladder_figure(evidence.ladder, evidence.ladder_clean)
+    before = without_temperature(probabilities, evidence.artifact.temperature)
+    bins = reliability(probabilities, targets), reliability(before, targets)
+    with matplotlib.rc_context({"text.parse_math": False}):  # a class may be called $5 or 10$
+        drawn = {
+            "confusion_matrix": confusion_figure(labels, confusion(len(labels), targets, probabilities)),
+            "roc": roc_figure(labels, targets, probabilities),
+            "precision_recall": precision_recall_figure(labels, targets, probabilities),
+            "reliability": reliability_figure(*bins),
+        }
+        if evidence.ladder:
+            drawn["robustness"] = ladder_figure(evidence.ladder, evidence.ladder_clean)
     return drawn
 
 
@@ -82,11 +103,22 @@ def table(found: Mapping[str, float], labels: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def write_report(evidence: Evidence, folder: Path) -> list[str]:
-    """Write metrics.json and the plots. Returns the names of the files."""
+def write_report(
+    evidence: Evidence,
+    found: Mapping[str, float],
+    data_fingerprint: str,
+    background: Background,
+    folder: Path,
+) -> list[str]:
+    """Write `found` (from `figures`), the plots and the page. Returns the names of the files."""
     drawn = plots(evidence)
     for name, figure in drawn.items():
-        with replacing(folder / name) as temporary:
+        with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=150)
-    write_text(folder / "metrics.json", json.dumps(figures(evidence), indent=2) + "\n")
-    return ["metrics.json", *drawn]
+    # On which photos, so that the gate compares like with like.
+    named = {"data_fingerprint": data_fingerprint, **found}
+    write_text(folder / "metrics.json", json.dumps(named, indent=2) + "\n")
+    labels = evidence.artifact.labels
+    counts = confusion(len(labels), evidence.targets, evidence.trial.probabilities)
+    write_text(folder / "report.html", page(evidence.artifact, found, counts, drawn, background))
+    return ["metrics.json", "report.html", *(f"{name}.png" for name in drawn)]

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from evaluation.metrics import accuracy, bootstrap_interval, confusion, score
+from evaluation.metrics import accuracy, bootstrap_interval, confusion, roc_auc, score, worst_recall
 
 TARGETS = np.array([0, 0, 1, 1])
 PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
@@ -49,3 +50,26 @@ def test_bootstrap_interval_of_a_share() -> None:
     assert low == pytest.approx(0.841, abs=0.015)
     assert high == pytest.approx(0.959, abs=0.015)
     assert (low, high) == bootstrap_interval(accuracy, targets, probabilities)
+
+
+def test_area_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(5)
+    targets = random.integers(0, 4, 200)
+    probabilities = random.dirichlet(np.ones(4), 200).round(1)  # rounded, so that many are equal
+    probabilities[:, 0] += 1 - probabilities.sum(axis=1)
+    expected = np.mean([roc_auc_score(targets == label, probabilities[:, label]) for label in range(4)])
+    assert roc_auc(targets, probabilities) == pytest.approx(expected, abs=1e-12)
+
+
+def test_classes_that_were_not_drawn_do_not_count() -> None:
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
+    targets = np.array([0, 1, 1])
+    assert worst_recall(targets, probabilities) == 0.5
+    assert roc_auc(targets, probabilities) == 1.0
+    assert np.isnan(roc_auc(np.array([1, 1, 1]), probabilities))
+
+
+def test_bootstrap_leaves_out_draws_without_an_area() -> None:
+    # Of two photos, every other draw holds one of them twice.
+    low, high = bootstrap_interval(roc_auc, np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    assert (low, high) == (1.0, 1.0)
