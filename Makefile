@@ -5,17 +5,22 @@ PYTHON ?= $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null &&
 MODEL ?= model
 PORT ?= 8080
 DATA ?= data/sample
+INPUTS ?= 20000
+MLFLOW_PORT ?= 5000
+MLFLOW_FOLDER ?= .mlflow
+# Only what the drawings give is kept in git.
+NOTEBOOK ?= $(if $(filter data/sample,$(DATA)),notebook.ipynb,report/notebook.ipynb)
 
 # These words in a rule's prerequisites build the environments.
 SERVE := .venv-serve/installed
 FULL := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve install check test tune bench sample clean
+.PHONY: help demo serve install check test audit tune mlflow pipeline notebook bench fuzz sample clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL=folder DATA=folder PORT=number PYTHON=command"
+	@echo "Variables: MODEL=folder DATA=folder PORT=number MLFLOW_PORT=number INPUTS=number PYTHON=command"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
 	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
@@ -29,26 +34,50 @@ serve: $(SERVE)  ## serve MODEL on http://127.0.0.1:PORT until Ctrl-C
 
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
-check: $(FULL)  ## format, lint, types and fast tests: under a minute
+check: $(FULL)  ## format, lint, types, security lint and fast tests: under a minute
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	.venv/bin/bandit --quiet --recursive inference lambda_func.py serve.py
 	.venv/bin/pytest -m "not slow"
 
 test: $(FULL) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest -m slow
 
+audit: $(FULL)  ## known vulnerabilities of the image's packages and of .venv's, asked from PyPI (needs a network)
+	.venv/bin/pip-audit --progress-spinner off --require-hashes --disable-pip --requirement requirements-lambda.txt
+	.venv/bin/pip-audit --progress-spinner off --local
+
 tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped
 	.venv/bin/python tune.py --data $(DATA)
 
-bench: $(FULL)  ## speed of the function beside its peers, on this machine
+mlflow: $(FULL)  ## keep trainings and registered models on a server of their own, until Ctrl-C
+	@mkdir -p $(MLFLOW_FOLDER)
+	@echo "export MLFLOW_TRACKING_URI=http://127.0.0.1:$(MLFLOW_PORT)"
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server \
+		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
+		--backend-store-uri sqlite:///$(MLFLOW_FOLDER)/mlflow.db --artifacts-destination $(MLFLOW_FOLDER)/artifacts
+
+pipeline: $(FULL)  ## train, convert, evaluate and judge as dvc.yaml says: only what has changed is run
+	@test "$(origin DATA)" = file || { echo "make pipeline takes its photos from the line 'data:' of dvc.yaml: write $(DATA) there" >&2; exit 2; }
+	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/dvc repro
+
+notebook: $(FULL)  ## run notebook.ipynb on the photos of DATA with MODEL, and keep what it shows
+	@DATA="$(DATA)" MODEL="$(MODEL)" .venv/bin/python -c "$$run_notebook"
+
+bench: $(FULL)  ## speed of the function and of training on DATA beside their peers, on this machine
 	.venv/bin/pip install --quiet --requirement bench/requirements.txt
 	.venv/bin/python -m bench.serving --json report/serving.json
+	.venv/bin/python -m bench.training --data $(DATA) --json report/training.json
+
+fuzz: $(FULL)  ## INPUTS hostile pictures, and a tenth as many hostile requests (Linux)
+	.venv/bin/python -m fuzz.decode --inputs $(INPUTS)
+	.venv/bin/python -m fuzz.handler --inputs $$(($(INPUTS) / 10))
 
 sample: $(FULL)  ## draw data/sample anew: the same bytes
 	.venv/bin/python data/make_sample.py
 
-clean:  ## remove environments, caches and reports; models and runs stay
+clean:  ## remove environments, caches and reports; models, runs and what `make mlflow` keeps stay
 	rm -rf .venv .venv-serve .cache report .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -75,3 +104,17 @@ $(PYTHON) -m venv $(1)
 $(1)/bin/pip install --quiet --disable-pip-version-check --requirement $(2)
 touch $(1)/installed
 endef
+
+# No times in it, so that the same photos give the same file; and what libraries tell the terminal stays out of it.
+define run_notebook
+import nbclient, nbformat, pathlib, traitlets.config
+from inference.atomic import write_text
+notebook = nbformat.read("notebook.ipynb", as_version=4)
+arguments = ["--IPKernelApp.capture_fd_output=False"]
+config = traitlets.config.Config(KernelManager={"transport": "ipc"})
+nbclient.NotebookClient(notebook, record_timing=False, extra_arguments=arguments, config=config).execute()
+notebook.metadata.language_info = {"name": "python"}
+write_text(pathlib.Path("$(NOTEBOOK)"), nbformat.writes(notebook) + "\n")
+print("written: $(NOTEBOOK)")
+endef
+export run_notebook

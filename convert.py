@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from evaluation.calibration import conformal_threshold, fit_temperature
+from evaluation.familiarity import familiarity_threshold
 from evaluation.metrics import accuracy
-from evaluation.model_card import write_model_card
+from evaluation.model_card import CARD_NAME, write_model_card
 from evaluation.trial import Trial, figures_of, run_apart
-from inference.artifact import Artifact, sha256_of, write_model_folder
+from inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, sha256_of, write_model_folder
 from inference.classifier import runtime_name
 from inference.decode import RESIZE_RULE
 from inference.errors import ArtifactError
 from training.dataset import DatasetError
 from training.network import logits_of, with_temperature
-from training.params import ParamsError, read_params
+from training.params import ConvertParams, ParamsError, read_params
 from training.quantize import (
     Candidate,
     ConversionRefused,
@@ -42,17 +43,21 @@ from training.quantize import (
     judge,
 )
 from training.record import KERAS_NAME, RecordError, TrainingRecord, read_record, read_same_photos
+from training.tracking import TrackingUnavailable, run_of
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
+        tracker = run_of(arguments.model)
         artifact = make_servable(arguments)
-    except (DatasetError, ParamsError, RecordError, ConversionRefused) as error:
+    except (DatasetError, ParamsError, RecordError, ConversionRefused, TrackingUnavailable) as error:
         print(f"convert.py: {error}", file=sys.stderr)
         return 2
     print(f"{arguments.model} holds {artifact.name} {artifact.version}; serve it with")
     print(f"  make serve MODEL={arguments.model}")
+    files = [arguments.model / name for name in (TFLITE_NAME, JSON_NAME, CARD_NAME)]
+    tracker.add("converted", artifact.metrics["validation"], {"model": files})
     return 0
 
 
@@ -87,11 +92,12 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
         for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False)
     }
     draft = draft_artifact(record, dataset.labels, temperature, params.conformal_alpha)
-    candidates = try_out(models, draft, pixels, targets, expected)
+    candidates, trials = try_out(models, draft, pixels, targets, expected)
     print(comparison(candidates, keras_accuracy, params))
     chosen = choose(candidates, keras_accuracy, params)
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
-    artifact = finished_artifact(draft, chosen, targets, dataset.fingerprint)
+    trial = trials[chosen.precision]
+    artifact = finished_artifact(draft, chosen, trial, targets, params, dataset.fingerprint)
     write_model_card(artifact, arguments.model)
     write_model_folder(artifact, chosen.model, arguments.model)
     return artifact
@@ -112,15 +118,20 @@ def draft_artifact(
         temperature=temperature,
         conformal_alpha=alpha,
         conformal_threshold=0.0,
+        familiarity_threshold=0.0,
     )
 
 
 def finished_artifact(
-    draft: Artifact, chosen: Candidate, targets: NDArray[np.int64], fingerprint: str
+    draft: Artifact,
+    chosen: Candidate,
+    trial: Trial,
+    targets: NDArray[np.int64],
+    params: ConvertParams,
+    fingerprint: str,
 ) -> Artifact:
     """The draft with the chosen file, its prediction sets, and its figures on the validation photos."""
-    threshold = conformal_threshold(chosen.probabilities, targets, draft.conformal_alpha)
-    trial = Trial(chosen.probabilities, chosen.time_ms)
+    threshold = conformal_threshold(trial.probabilities, targets, draft.conformal_alpha)
     figures = figures_of(draft.labels, targets, trial, threshold)
     validation = {"data_fingerprint": fingerprint, **figures, "agreement_with_keras": chosen.agreement}
     return replace(
@@ -128,6 +139,7 @@ def finished_artifact(
         sha256=sha256_of(chosen.model),
         precision=chosen.precision,
         conformal_threshold=threshold,
+        familiarity_threshold=familiarity_threshold(trial.familiarity, params.familiar_share),
         metrics={"validation": validation},
     )
 
@@ -138,19 +150,24 @@ def try_out(
     pixels: NDArray[np.uint8],
     targets: NDArray[np.int64],
     expected: NDArray[np.float32],
-) -> list[Candidate]:
-    """Load and run each precision's file exactly as it would be served, in a model folder of its own."""
+) -> tuple[list[Candidate], dict[str, Trial]]:
+    """Load and run each precision's file exactly as it would be served, in a model folder of its own.
+
+    Returns: what was measured, and what those that loaded answered, by precision.
+    """
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / precision for precision in models]
         for folder, (precision, model) in zip(folders, models.items(), strict=True):
             write_model_folder(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
         trials = run_apart(folders, pixels)
-    return [
-        Candidate(precision, model, failure=str(trial))
+    tried = dict(zip(models, trials, strict=True))
+    candidates = [
+        Candidate(precision, models[precision], failure=str(trial))
         if isinstance(trial, ArtifactError)
-        else judge(precision, model, trial.probabilities, trial.time_ms, targets, expected)
-        for (precision, model), trial in zip(models.items(), trials, strict=True)
+        else judge(precision, models[precision], trial.probabilities, trial.time_ms, targets, expected)
+        for precision, trial in tried.items()
     ]
+    return candidates, {name: trial for name, trial in tried.items() if isinstance(trial, Trial)}
 
 
 if __name__ == "__main__":

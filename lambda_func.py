@@ -19,6 +19,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
+from inference.access import read_access
 from inference.answer import answer, description, refusal
 from inference.classifier import Classifier
 from inference.errors import LensletError, MethodNotAllowed, UnknownPath
@@ -26,16 +27,11 @@ from inference.request import Call, question_of, read_call, read_question
 from inference.rules import read_rules
 
 SERVICE = "lenslet"
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Content-Type, Authorization, X-Api-Key",
-    "Access-Control-Max-Age": "7200",
-}
 
 # The one module whose import does something: Lambda gives that phase a full CPU, and no caller waits for it.
-classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
+access = read_access(os.environ)
 read_rules(os.environ)  # a setting that makes no sense must stop the start, not the first link
+classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
 logger = Logger(service=SERVICE)
 
 # A table of our own and not powertools' resolvers: those keep the current event on a class
@@ -45,6 +41,8 @@ ROUTES: dict[str, dict[str, Callable[[Call], dict[str, Any]]]] = {
     "/health": {"GET": lambda call: {"status": "ok"}},
     "/predict": {"POST": lambda call: answer(read_question(call), classifier)},
 }
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OPEN_PATHS = ("/health",)  # load balancers have no key
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     try:
         call = read_call(event)
         if call:
-            about |= {"method": call.method, "path": call.path}
+            about |= _asked(call)
         status, content = _route(call) if call else (200, answer(question_of(event), classifier))
         body = json.dumps(content, allow_nan=False) if content else ""
     except LensletError as error:
@@ -72,7 +70,27 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     return _http(call, status, body) if call else content
 
 
+def refuse_event(event: Any, context: Any, error: LensletError) -> dict[str, Any]:
+    """Answer an HTTP event with `error` of the server around this function: headers, JSON and log as `handler`'s."""
+    call = read_call(event)
+    if not call:
+        raise TypeError("only an HTTP event has an answer with headers")
+    about = {"request_id": context.aws_request_id, **_asked(call)}
+    _record(error.status, refusal(error), about, latency_ms=0)
+    return _http(call, error.status, json.dumps(refusal(error)))
+
+
+def _asked(call: Call) -> dict[str, Any]:
+    """What the log tells of a request. What is not known may hold anything, a signed link for instance."""
+    return {
+        "method": call.method if call.method in METHODS else None,
+        "path": call.path if call.path in ROUTES else None,
+    }
+
+
 def _route(call: Call) -> tuple[int, dict[str, Any]]:
+    if call.method != "OPTIONS" and call.path not in OPEN_PATHS:
+        access.check_key(call.headers)
     if call.path not in ROUTES:
         raise UnknownPath(f"there is nothing at this path; there is at {', '.join(ROUTES)}")
     methods = ROUTES[call.path]
@@ -84,7 +102,9 @@ def _route(call: Call) -> tuple[int, dict[str, Any]]:
 
 
 def _http(call: Call, status: int, body: str) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json", **CORS}
+    headers = {"Content-Type": "application/json", **access.cors_headers(call.headers.get("origin"))}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if status == 405:
         headers["Allow"] = ", ".join([*ROUTES[call.path], "OPTIONS"])
     return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
@@ -102,6 +122,7 @@ def _record(status: int, content: dict[str, Any], about: dict[str, Any], latency
         return
     measured = [("Latency", "Milliseconds", round(latency_ms, 2))]
     measured += [("Uncertain", "Count", int(not result["is_certain"])) for result in results]
+    measured += [("Unfamiliar", "Count", int(not result["is_familiar"])) for result in results]
     _write_metrics(measured)
     for label, count in Counter(labels).items():
         in_ascii = ascii(label)[1:-1]  # CloudWatch takes no other text as a dimension

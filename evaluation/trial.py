@@ -15,13 +15,14 @@ from tqdm import tqdm
 
 from evaluation.calibration import coverage
 from evaluation.metrics import score
-from inference.classifier import Classifier
+from inference.classifier import Classifier, Prediction
 from inference.errors import ArtifactError
 
 
 @dataclass(frozen=True)
 class Trial:
     probabilities: NDArray[np.float32]  # shape (photos, classes)
+    familiarity: NDArray[np.float64]  # shape (photos,)
     time_ms: float  # median of one photo on one thread
 
 
@@ -39,15 +40,22 @@ def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Tr
 
     The classifiers take turns at each picture, so that a machine that slows down slows all of them alike.
     """
-    answers: list[list[NDArray[np.float32]]] = [[] for _ in classifiers]
+    answers: list[list[Prediction]] = [[] for _ in classifiers]
     seconds = np.empty((len(classifiers), len(pixels)))
     for number, picture in enumerate(tqdm(pixels, "classifying", unit=" photos", leave=False)):
         for row, classifier in enumerate(classifiers):
             started = time.perf_counter()
-            answers[row].append(classifier.classify(picture).probabilities)
+            answers[row].append(classifier.classify(picture))
             seconds[row, number] = time.perf_counter() - started
     times = 1000 * np.median(seconds, axis=1)
-    return [Trial(np.stack(given), float(time_ms)) for given, time_ms in zip(answers, times, strict=True)]
+    return [
+        Trial(
+            np.stack([answer.probabilities for answer in given]),
+            np.array([answer.familiarity for answer in given]),
+            float(time_ms),
+        )
+        for given, time_ms in zip(answers, times, strict=True)
+    ]
 
 
 def run_apart(folders: Sequence[Path], pixels: NDArray[np.uint8]) -> list[Trial | ArtifactError]:
@@ -71,7 +79,12 @@ def run_apart(folders: Sequence[Path], pixels: NDArray[np.uint8]) -> list[Trial 
         failures: dict[str, str] = json.loads((exchange / "failures.json").read_text(encoding="utf-8"))
         with np.load(exchange / "trials.npz") as found:
             trials = iter(
-                [Trial(*each) for each in zip(found["probabilities"], found["times_ms"], strict=True)]
+                [
+                    Trial(*each)
+                    for each in zip(
+                        found["probabilities"], found["familiarity"], found["times_ms"], strict=True
+                    )
+                ]
             )
         return [
             ArtifactError(failures[str(row)]) if str(row) in failures else next(trials)
@@ -92,6 +105,7 @@ def _main(exchange: Path, folders: Sequence[str]) -> None:
     np.savez(
         exchange / "trials.npz",
         probabilities=[trial.probabilities for trial in trials],
+        familiarity=[trial.familiarity for trial in trials],
         times_ms=[trial.time_ms for trial in trials],
     )
 

@@ -64,6 +64,7 @@ def _prediction(image: bytes, question: Question, classifier: Classifier) -> dic
         ],
         "is_certain": prediction.is_certain,
         "prediction_set": prediction.prediction_set,
+        "is_familiar": prediction.is_familiar,
         "model": {"name": artifact.name, "version": artifact.version},
     }
     if not question.explain:

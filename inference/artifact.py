@@ -11,9 +11,17 @@ from typing import Any
 from inference.atomic import replacing, write_text
 from inference.errors import ArtifactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 JSON_NAME = "model.json"
 TFLITE_NAME = "model.tflite"
+
+# Number in model.json → the least and the most that it may be.
+RANGES = {
+    "temperature": (0, math.inf),
+    "conformal_alpha": (0, 1),
+    "conformal_threshold": (0, 1),
+    "familiarity_threshold": (-math.inf, math.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,9 @@ class Artifact:
     temperature: float  # divides the logits, inside the graph already; Guo et al. 2017
     conformal_alpha: float  # prediction sets may miss the true label in this share of cases
     conformal_threshold: float  # labels of at least this probability belong to the prediction set
+    familiarity_threshold: (
+        float  # pictures of at least this familiarity look like those that trained the model
+    )
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → figures and the data fingerprint
     format_version: int = FORMAT_VERSION
 
@@ -107,9 +118,11 @@ def _check(content: dict[str, Any], path: Path) -> None:
             raise ArtifactError(f"{path}: {key} must be text, not {content[key]!r}")
     if type(content["image_size"]) is not int or content["image_size"] < 1:
         raise ArtifactError(f"{path}: image_size must be a number of pixels, not {content['image_size']!r}")
-    for key, most in (("temperature", math.inf), ("conformal_alpha", 1), ("conformal_threshold", 1)):
-        if type(content[key]) not in (int, float) or not 0 <= content[key] <= most:
-            raise ArtifactError(f"{path}: {key} must be a number from 0 to {most}, not {content[key]!r}")
+    for key, (least, most) in RANGES.items():
+        if type(content[key]) not in (int, float) or not least <= content[key] <= most:
+            raise ArtifactError(
+                f"{path}: {key} must be a number from {least} to {most}, not {content[key]!r}"
+            )
     if not isinstance(content["metrics"], dict):
         raise ArtifactError(f"{path}: metrics must be a table, not {content['metrics']!r}")
     labels = content["labels"]

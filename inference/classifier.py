@@ -26,6 +26,8 @@ class Prediction:
     probabilities: NDArray[np.float32]  # shape (classes,), calibrated, sums to 1
     activation_map: NDArray[np.float32] | None  # shape (height, width, classes); None if the head has none
     conformal_threshold: float
+    logits: NDArray[np.float32]  # shape (classes,), before any temperature
+    familiarity_threshold: float
 
     def ranked(self) -> list[tuple[str, float]]:
         """(label, probability) pairs, the most probable first."""
@@ -46,6 +48,16 @@ class Prediction:
     @property
     def is_certain(self) -> bool:
         return len(self.prediction_set) == 1
+
+    @property
+    def familiarity(self) -> float:
+        """How much speaks for any label at all: the negative free energy of the logits (Liu et al. 2020)."""
+        return float(np.logaddexp.reduce(self.logits.astype(np.float64)))
+
+    @property
+    def is_familiar(self) -> bool:
+        """Whether the picture resembles those that trained the model; if not, it is probably none of the labels."""
+        return self.familiarity >= self.familiarity_threshold
 
     def explanation(self) -> tuple[str, NDArray[np.float32]] | None:
         """The most probable label and where the picture speaks for it: shape (height, width), range 0…1.
@@ -91,6 +103,8 @@ class Classifier:
             probabilities=outputs["probabilities"][0],
             activation_map=None if maps is None else maps[0],
             conformal_threshold=self.artifact.conformal_threshold,
+            logits=outputs["logits"][0],
+            familiarity_threshold=self.artifact.familiarity_threshold,
         )
 
     def _run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -123,10 +137,11 @@ class Classifier:
         except (ValueError, RuntimeError) as error:
             raise ArtifactError(f"{runtime_name()} cannot run {TFLITE_NAME}: {error}") from error
         gives = {name: output.shape for name, output in outputs.items()}
-        if gives.get("probabilities") != (1, classes):
-            raise ArtifactError(
-                f"{TFLITE_NAME} must give `probabilities` for {classes} labels, but gives {gives}"
-            )
+        for name in ("probabilities", "logits"):
+            if gives.get(name) != (1, classes):
+                raise ArtifactError(
+                    f"{TFLITE_NAME} must give `{name}` for {classes} labels, but gives {gives}"
+                )
         map_shape = gives.get("activation_map", (1, 1, 1, classes))
         if len(map_shape) != 4 or map_shape[0] != 1 or map_shape[3] != classes:
             raise ArtifactError(f"{TFLITE_NAME} must give an `activation_map` per label, but gives {gives}")

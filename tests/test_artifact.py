@@ -25,6 +25,7 @@ ARTIFACT = Artifact(
     temperature=1.25,
     conformal_alpha=0.1,
     conformal_threshold=0.375,
+    familiarity_threshold=-1.5,
     metrics={"validation": {"accuracy": 0.9375, "photos": 64}},
 )
 
@@ -59,8 +60,9 @@ def test_the_file_is_plain_json(folder: Path) -> None:
         "temperature": 1.25,
         "conformal_alpha": 0.1,
         "conformal_threshold": 0.375,
+        "familiarity_threshold": -1.5,
         "metrics": {"validation": {"accuracy": 0.9375, "photos": 64}},
-        "format_version": 1,
+        "format_version": 2,
     }
 
 
@@ -82,14 +84,14 @@ def change(folder: Path, **values: Any) -> None:
     ("text", "message"),
     [
         ("", "model.json cannot be read"),
-        ('{"format_version": 1,', "model.json cannot be read"),
+        ('{"format_version": 2,', "model.json cannot be read"),
         (b"\xff\xfe", "model.json cannot be read"),
-        ("[]", "not of format version 1"),
-        ("null", "not of format version 1"),
-        ("{}", "not of format version 1"),
-        ('{"format_version": 2}', "not of format version 1"),
-        ('{"format_version": "1"}', "not of format version 1"),
-        ('{"format_version": 1, "labels": ["a", "b"]}', "lacks, or has unknown, keys: conformal_alpha"),
+        ("[]", "not of format version 2"),
+        ("null", "not of format version 2"),
+        ("{}", "not of format version 2"),
+        ('{"format_version": 1}', "not of format version 2"),
+        ('{"format_version": "2"}', "not of format version 2"),
+        ('{"format_version": 2, "labels": ["a", "b"]}', "lacks, or has unknown, keys: conformal_alpha"),
     ],
 )
 def test_damaged_file(folder: Path, text: str | bytes, message: str) -> None:
@@ -115,6 +117,7 @@ def test_damaged_file(folder: Path, text: str | bytes, message: str) -> None:
         ({"temperature": "1"}, "temperature must be a number from 0 to inf, not '1'"),
         ({"temperature": -1}, "temperature must be a number from 0 to inf, not -1"),
         ({"temperature": float("nan")}, "temperature must be a number from 0 to inf, not nan"),
+        ({"familiarity_threshold": float("nan")}, "familiarity_threshold must be a number from -inf to inf"),
         ({"conformal_alpha": 1.5}, "conformal_alpha must be a number from 0 to 1, not 1.5"),
         ({"conformal_threshold": None}, "conformal_threshold must be a number from 0 to 1, not None"),
         ({"conformal_threshold": float("nan")}, "conformal_threshold must be a number from 0 to 1, not nan"),

@@ -25,10 +25,21 @@ SHIPPED = Path(__file__).parent.parent / "model"
 
 
 def prediction(
-    probabilities: list[float], threshold: float = 0.5, activation_map: NDArray[np.float32] | None = None
+    probabilities: list[float],
+    threshold: float = 0.5,
+    activation_map: NDArray[np.float32] | None = None,
+    logits: tuple[float, ...] = (0, 0, 0),
+    familiarity_threshold: float = 0.0,
 ) -> Prediction:
     labels = ("forest", "sea", "street")
-    return Prediction(labels, np.array(probabilities, np.float32), activation_map, threshold)
+    return Prediction(
+        labels,
+        np.array(probabilities, np.float32),
+        activation_map,
+        threshold,
+        np.array(logits, np.float32),
+        familiarity_threshold,
+    )
 
 
 def test_ranked_by_probability() -> None:
@@ -37,7 +48,8 @@ def test_ranked_by_probability() -> None:
 
 def test_equals_keep_the_order_of_the_labels() -> None:
     labels = tuple(f"label {index}" for index in range(64))
-    answer = Prediction(labels, np.array([0.01, 0.02] * 32, np.float32), None, 0.5)
+    probabilities = np.array([0.01, 0.02] * 32, np.float32)
+    answer = Prediction(labels, probabilities, None, 0.5, np.log(probabilities), 0.0)
     assert [label for label, _ in answer.ranked()] == [*labels[1::2], *labels[0::2]]
 
 
@@ -57,6 +69,18 @@ def test_prediction_set(threshold: float, labels: list[str]) -> None:
     answer = prediction([0.25, 0.125, 0.625], threshold)
     assert answer.prediction_set == labels
     assert answer.is_certain == (len(labels) == 1)
+
+
+@pytest.mark.parametrize(
+    ("logits", "familiarity"),
+    [((0, 0, 0), 1.0986), ((2, 2, 2), 3.0986), ((9, 0, 0), 9.0002), ((-500, -500, -500), -498.9014)],
+)
+def test_familiarity_is_the_logarithm_of_summed_exponentials(
+    logits: tuple[float, ...], familiarity: float
+) -> None:
+    assert prediction([1, 0, 0], logits=logits).familiarity == pytest.approx(familiarity, abs=1e-3)
+    assert prediction([1, 0, 0], logits=logits, familiarity_threshold=familiarity - 0.01).is_familiar
+    assert not prediction([1, 0, 0], logits=logits, familiarity_threshold=familiarity + 0.01).is_familiar
 
 
 def test_explanation_belongs_to_the_first_label_and_fills_the_range() -> None:
@@ -227,20 +251,22 @@ def evidence(image):
     # Two by two fields; the labels are how red, how green and how blue the picture is.
     return tf.nn.avg_pool2d(tf.cast(image, tf.float32) / 64.0, 4, 4, "VALID")
 
-def probabilities(image):
-    return tf.nn.softmax(tf.reduce_mean(evidence(image), axis=(1, 2)))
+def answers(image):
+    logits = tf.reduce_mean(evidence(image), axis=(1, 2))
+    return {"probabilities": tf.nn.softmax(logits), "logits": logits}
 
 def with_map(part):
-    return lambda image: {"activation_map": part(evidence(image)), "probabilities": probabilities(image)}
+    return lambda image: {"activation_map": part(evidence(image)), **answers(image)}
 
 save("with_map", with_map(lambda fields: fields))
 save("flat_map", with_map(lambda fields: fields[..., 0]))
 save("narrow_map", with_map(lambda fields: fields[..., :2]))
-save("without_map", lambda image: {"probabilities": probabilities(image)})
-save("unnamed", lambda image: {"scores": probabilities(image)})
-save("float_input", lambda image: {"probabilities": probabilities(image)}, dtype=tf.float32)
-save("grey_input", lambda image: {"probabilities": probabilities(tf.repeat(image, 3, 3))}, shape=(1, 8, 8, 1))
-save("other_input", lambda pixels: {"probabilities": probabilities(pixels)}, argument="pixels")
+save("without_map", answers)
+save("unnamed", lambda image: {"scores": answers(image)["probabilities"]})
+save("without_logits", lambda image: {"probabilities": answers(image)["probabilities"]})
+save("float_input", answers, dtype=tf.float32)
+save("grey_input", lambda image: answers(tf.repeat(image, 3, 3)), shape=(1, 8, 8, 1))
+save("other_input", lambda pixels: answers(pixels), argument="pixels")
 """
 
 
@@ -256,6 +282,7 @@ def artifact_of(model: bytes, size: int) -> Artifact:
         temperature=1.0,
         conformal_alpha=0.1,
         conformal_threshold=0.5,
+        familiarity_threshold=1.5,
     )
 
 
@@ -280,6 +307,8 @@ def test_models_with_and_without_a_map(tiny_models: Path, name: str) -> None:
     # softmax of 0, 1, 0: 1, e and 1 in 2 + e
     assert answer.probabilities.tolist() == pytest.approx([0.2119, 0.5761, 0.2119], abs=1e-4)
     assert answer.prediction_set == ["green"]
+    assert answer.familiarity == pytest.approx(1.5514, abs=1e-3)  # log of 2 + e
+    assert answer.is_familiar
     explained = answer.explanation()
     if name == "without_map":
         assert explained is None
@@ -295,6 +324,7 @@ def test_models_with_and_without_a_map(tiny_models: Path, name: str) -> None:
         ("flat_map", "must give an `activation_map` per label"),
         ("narrow_map", "must give an `activation_map` per label"),
         ("unnamed", "must give `probabilities` for 3 labels, but gives .*scores"),
+        ("without_logits", "must give `logits` for 3 labels, but gives .*probabilities"),
         ("float_input", "must take one 8 × 8 uint8 `image`, but takes .*float32"),
         ("grey_input", "must take one 8 × 8 uint8 `image`, but takes .*8, 8, 1"),
         ("other_input", "must take one 8 × 8 uint8 `image`, but takes .*pixels"),

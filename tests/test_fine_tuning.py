@@ -20,7 +20,11 @@ def params() -> TrainParams:
     shipped = read_params(Path("params.yaml")).train
     small = replace(shipped.fine_tune, epochs=2, batch_size=4, steps_at_least=1, learning_rate=0.01)
     return replace(
-        shipped, image_size=8, backbone=BackboneParams("small_cnn", "none", "all"), fine_tune=small
+        shipped,
+        image_size=8,
+        validation_fraction=0.1,
+        backbone=BackboneParams("small_cnn", "none", "all"),
+        fine_tune=small,
     )
 
 

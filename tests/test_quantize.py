@@ -14,6 +14,7 @@ PARAMS = ConvertParams(
     agreement_required=0.995,
     slower_allowed=0.1,
     conformal_alpha=0.1,
+    familiar_share=0.95,
 )
 
 

@@ -28,7 +28,7 @@ def test_file_map_names_every_file_and_folder_of_the_root() -> None:
 
 @pytest.mark.parametrize("package", ["inference/", "training/", "evaluation/", "model/"])
 def test_file_map_names_every_module(package: str) -> None:
-    named = set(re.findall(r"`([\w.]+\.(?:py|json|tflite|keras|md))`", file_map()[package]))
+    named = set(re.findall(r"`([\w.]+\.(?:py|html|json|tflite|keras|md))`", file_map()[package]))
     there = {path.name for path in tracked_files() if f"{path.parts[0]}/" == package} - {"__init__.py"}
     # Some rows mention a file of the model folder to say what a module is about.
     assert there <= named

@@ -27,8 +27,16 @@ TOLERANCE = 1e-4
 def write_params(path: Path, **fine_tune: object) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     params["train"]["image_size"] = 32
+    params["train"]["validation_fraction"] = 0.1
     params["train"]["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": "all"}
-    settings = {"epochs": EPOCHS, "batch_size": 8, "steps_at_least": 1, "learning_rate": 0.002, "patience": 3}
+    settings = {
+        "epochs": EPOCHS,
+        "batch_size": 8,
+        "steps_at_least": 1,
+        "judges_at_least": 1,
+        "learning_rate": 0.002,
+        "patience": 3,
+    }
     params["train"]["fine_tune"] |= settings | fine_tune
     path.write_text(yaml.safe_dump(params), encoding="utf-8")
 

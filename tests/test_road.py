@@ -135,7 +135,14 @@ def test_prediction_table_and_csv(converted: str, folder: Path) -> None:
     assert "not classified: the data are not an image we read" in printed
     with (folder / "answers.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:5] == ["file", "label", "probability", "is_certain", "prediction_set"]
+    assert list(rows[0])[:6] == [
+        "file",
+        "label",
+        "probability",
+        "is_certain",
+        "prediction_set",
+        "is_familiar",
+    ]
     assert sum(float(rows[0][label]) for label in read_artifact(folder / "model").labels) == pytest.approx(
         1, abs=1e-4
     )

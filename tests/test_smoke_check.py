@@ -1,5 +1,6 @@
 """test.py against the real server, and against servers that lie."""
 
+import hashlib
 import importlib.util
 import json
 import socket
@@ -30,6 +31,7 @@ PREDICTION = {
     "predictions": [{"label": "cat", "probability": 0.75}, {"label": "dog", "probability": 0.25}],
     "is_certain": True,
     "prediction_set": ["cat"],
+    "is_familiar": True,
     "model": {"name": "fake", "version": "0123456789ab"},
 }
 NOT_AN_IMAGE = {"error": {"code": "not_an_image", "message": "not an image"}}
@@ -45,12 +47,13 @@ HONEST: dict[str, tuple[int, Any]] = {
     "explain": (200, {**PREDICTION, "explanation": {"label": "cat", "grid": [[0, 0.5], [1, 0]]}}),
     "bad": (400, {"error": {"code": "bad_request", "message": "the image is not valid base64"}}),
     "link": (200, PREDICTION),
+    "closed": (401, {"error": {"code": "key_missing", "message": "an API key is needed"}}),
 }
 CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "GET, POST, OPTIONS"}
 
 
 @contextmanager
-def serving(answers=HONEST, headers=CORS) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def serving(answers=HONEST, headers=CORS, key=None) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """A server that answers from a table; gives its address, and the headers of the requests it gets."""
     requests_seen: list[dict[str, str]] = []
 
@@ -74,6 +77,8 @@ def serving(answers=HONEST, headers=CORS) -> Iterator[tuple[str, list[dict[str, 
         def kind(self, body):
             if self.command == "OPTIONS":
                 return "preflight"
+            if key and self.headers["X-Api-Key"] != key:
+                return "closed"
             if self.command == "GET":
                 return "health" if self.path == "/health" else "description"
             if self.headers["Content-Type"].startswith("image/"):
@@ -173,18 +178,50 @@ def test_server_without_cors_fails(capsys):
     with serving(headers={}) as (url, _):
         assert smoke_check.main([url, "--photos"]) == 1
     printed = capsys.readouterr().out
-    assert printed.count("header Access-Control-Allow-Origin is None, not *") == 8
+    assert printed.count("header Access-Control-Allow-Origin is None, not * or https://example.com") == 8
     assert "header Access-Control-Allow-Methods is '', without POST" in printed
 
 
-def test_link_and_key_are_sent(capsys):
-    with serving() as (url, seen):
-        arguments = [url, "--api-key", "the-key", "--image-url", "https://example.com/cat.jpg", "--photos"]
-        assert smoke_check.main(arguments) == 0
-    assert {headers["X-Api-Key"] for headers in seen} == {"the-key"}
+@pytest.mark.parametrize("flag", ["--key", "--api-key", None])
+def test_link_and_key_are_sent(flag, monkeypatch, capsys):
+    arguments = ["--image-url", "https://example.com/cat.jpg", "--photos"]
+    if flag:
+        arguments += [flag, "the-key"]
+    else:
+        monkeypatch.setenv("LENSLET_API_KEY", "the-key")
+    with serving(key="the-key") as (url, seen):
+        assert smoke_check.main([url, *arguments]) == 0
+    # Browsers ask without the key whether they may ask with it.
+    without = [headers for headers in seen if "X-Api-Key" not in headers]
+    assert ["Access-Control-Request-Method" in headers for headers in without] == [True, False]
     printed = capsys.readouterr().out
     assert "✓ a link" in printed
+    assert "✓ without a key" in printed
+    assert "refused with status 401" in printed
     assert "the-key" not in printed
+
+
+def test_endpoint_that_is_open_although_there_is_a_key(capsys):
+    with serving() as (url, _):
+        assert smoke_check.main([url, "--key", "the-key", "--photos"]) == 1
+    assert "status 200 without a key, not 401 or 403" in capsys.readouterr().out
+
+
+def test_origin_is_sent(capsys):
+    page = "https://app.example.com"
+    with serving(headers={**CORS, "Access-Control-Allow-Origin": page}) as (url, seen):
+        assert smoke_check.main([url, "--origin", page, "--photos"]) == 0
+        assert {headers["Origin"] for headers in seen} == {page}
+        assert smoke_check.main([url, "--photos"]) == 1
+    assert f"is {page}, not * or https://example.com" in capsys.readouterr().out
+
+
+def test_origin_of_the_preflight_is_read(capsys):
+    origins = {**CORS, "Access-Control-Allow-Origin": "https://app.example.com"}
+    with serving({**HONEST, "preflight": (204, None)}, headers=origins) as (url, _):
+        smoke_check.main([url, "--photos"])
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "preflight" in line]
+    assert line.startswith("✗")
 
 
 def test_table_of_photos(tmp_path, capsys):
@@ -223,3 +260,15 @@ def test_real_server_passes(capsys):
     with running() as (url, _):
         assert smoke_check.main([url, "--wait", "10", "--photos"]) == 0
     assert capsys.readouterr().out.count("✓") == 9
+
+
+@pytest.mark.slow
+def test_real_server_with_key_and_origin_passes(monkeypatch, capsys):
+    page = "https://app.example.com"
+    monkeypatch.setenv("LENSLET_API_KEYS", hashlib.sha256(b"the-key").hexdigest())
+    monkeypatch.setenv("LENSLET_CORS_ORIGINS", page)
+    with running() as (url, _):
+        assert smoke_check.main([url, "--key", "the-key", "--origin", page, "--photos"]) == 0
+        assert capsys.readouterr().out.count("✓") == 10
+        assert smoke_check.main([url, "--key", "another", "--origin", page, "--photos"]) == 1
+        assert "status 403, not 200" in capsys.readouterr().out

@@ -35,12 +35,15 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
 
 
 class Checkpointing(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
-    """Writes a checkpoint after every epoch, keeps the best weights, and stops when patience is at an end."""
+    """Writes a checkpoint after every epoch, keeps the best weights, and stops when patience is at an end.
 
-    def __init__(self, folder: Path, checkpoint: Checkpoint, patience: int) -> None:
+    Unless `is_judged` by validation photos, every epoch is taken to be better than those before.
+    """
+
+    def __init__(self, folder: Path, checkpoint: Checkpoint, patience: int, is_judged: bool = True) -> None:
         super().__init__()
         self.checkpoint = checkpoint
-        self._folder, self._patience = folder, patience
+        self._folder, self._patience, self._is_judged = folder, patience, is_judged
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -48,7 +51,7 @@ class Checkpointing(keras.callbacks.Callback):  # type: ignore[misc]  # Keras sh
         history = {
             name: [*before.history.get(name, []), float(value)] for name, value in (logs or {}).items()
         }
-        is_best = history["val_loss"][-1] < min([before.entry_loss, *before.losses])
+        is_best = not self._is_judged or history["val_loss"][-1] < min([before.entry_loss, *before.losses])
         self.checkpoint = replace(
             before,
             history=history,

@@ -97,12 +97,15 @@ def fine_tune(
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
     The best epoch is that of the lowest validation loss; if no epoch is better than the network was on entry,
-    that one stays. `run` is the folder for logs and checkpoint; if it holds a checkpoint, training goes on from
-    there. `precision` is what the backbone computes in meanwhile, a Keras dtype policy.
+    that one stays. With fewer than `judges_at_least` validation photos the last epoch is taken for the best.
+    `run` is the folder for logs and checkpoint; if it holds a checkpoint, training goes on from there. `precision`
+    is what the backbone computes in meanwhile, a Keras dtype policy.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     tuned, members = params.fine_tune, dataset.members("train")
     steps = steps_per_epoch(len(members), tuned)
+    is_judged = len(dataset.members("validation")) >= tuned.judges_at_least
+    patience = tuned.patience if is_judged else tuned.epochs
     validation = _batches(dataset, "validation", tuned.batch_size)
     unfreeze(network, params.backbone)
     with network.distribute_strategy.scope(), computing_in(precision, network.get_layer("backbone")):
@@ -116,8 +119,8 @@ def fine_tune(
         )
         checkpoint = _begin_or_go_on(trained, validation, run)
         first = len(checkpoint.losses)
-        if first < tuned.epochs and not checkpoint.is_at_end_of(tuned.patience):
-            kept = Checkpointing(run, checkpoint, tuned.patience)
+        if first < tuned.epochs and not checkpoint.is_at_end_of(patience):
+            kept = Checkpointing(run, checkpoint, patience, is_judged)
             trained.fit(
                 train_batches(dataset, params, range(first, tuned.epochs)),
                 validation_data=validation,
@@ -220,7 +223,7 @@ def _batches(dataset: Dataset, split: str, batch_size: int) -> tf.data.Dataset:
 
 
 def _loaded(positions: tf.data.Dataset, dataset: Dataset) -> tf.data.Dataset:
-    """Batches of positions become batches of (pixels, one-hot targets), read from the memory map as needed."""
+    """Batches of positions become batches of (pixels, one-hot targets), read from the file as needed."""
     targets, shape = dataset.targets, dataset.pixels.shape[1:]
 
     def read(members: NDArray[np.int64]) -> NDArray[np.uint8]:

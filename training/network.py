@@ -57,9 +57,15 @@ def logits_of(network: keras.Model) -> keras.Model:
 
 
 def with_temperature(network: keras.Model, temperature: float) -> keras.Model:
-    """The same layers with the logits divided by `temperature` before the softmax (Guo et al. 2017)."""
-    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(network.get_layer("logits").output)
-    return keras.Model(network.input, {**network.output, "probabilities": _softmax(logits)})
+    """The same layers with the logits divided by `temperature` before the softmax (Guo et al. 2017).
+
+    The logits themselves become a third output, `logits` (batch, classes).
+    """
+    logits = network.get_layer("logits").output
+    tempered = keras.layers.Rescaling(1 / temperature, name="temperature")(logits)
+    return keras.Model(
+        network.input, {**network.output, "logits": logits, "probabilities": _softmax(tempered)}
+    )
 
 
 def set_head(network: keras.Model, kernels: Sequence[NDArray[np.float32]]) -> None:

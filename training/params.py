@@ -47,6 +47,7 @@ class FineTuneParams:
     epochs: int
     steps_at_least: int
     patience: int
+    judges_at_least: int
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class ConvertParams:
     agreement_required: float
     slower_allowed: float
     conformal_alpha: float
+    familiar_share: float
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -24,15 +24,11 @@ class ConversionRefused(Exception):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One precision's file and what was measured of it on the validation photos.
-
-    `probabilities` has the shape (photos, classes).
-    """
+    """One precision's file and what was measured of it on the validation photos."""
 
     precision: str
     model: bytes
     failure: str = ""  # why the runtime does not load it; then nothing below was measured
-    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     accuracy: float = 0.0
     agreement: float = 0.0  # share of photos with the same top label as Keras
     difference: float = 0.0  # largest difference of a probability from Keras
@@ -99,7 +95,6 @@ def judge(
     return Candidate(
         precision,
         model,
-        probabilities=answers,
         accuracy=float(np.mean(top == targets)),
         agreement=float(np.mean(top == expected.argmax(axis=1))),
         difference=float(np.abs(answers - expected).max()),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.atomic import replacing, write_text
-from training.record import KERAS_NAME, RECORD_NAME
+from training.record import KERAS_NAME, RECORD_NAME, flat
 
 RUN_NAME = "run.json"
 CHECKPOINT_NAME = "checkpoint.npz"  # there as long as the run is unfinished
@@ -105,18 +105,10 @@ def _changes(run: Run, wanted: Run) -> str:
     if run.precision != wanted.precision:
         return f"it computes in {run.precision}, and would now in {wanted.precision}"
     as_read = json.loads(json.dumps(wanted.params))  # a tuple comes back as a list
-    before, now = _flat(run.params, "train"), _flat(as_read, "train")
+    before, now = flat(run.params, "train."), flat(as_read, "train.")
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     listed = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in changed)
     return f"the parameters have changed since it was started ({listed})" if changed else ""
-
-
-def _flat(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        key = f"{prefix}.{name}"
-        flat |= _flat(value, key) if isinstance(value, Mapping) else {key: value}
-    return flat
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
