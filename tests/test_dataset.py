@@ -15,7 +15,7 @@ from training.params import TrainParams, read_params
 
 @pytest.fixture
 def params() -> TrainParams:
-    return replace(read_params(Path("params.yaml")).train, image_size=16)
+    return replace(read_params(Path("params.yaml")).train, image_size=16, validation_fraction=0.1)
 
 
 @pytest.fixture

@@ -111,10 +111,15 @@ class FakeClassifier:
         self.classify = classify
 
 
-def fixed(probabilities, activation_map=None, threshold=0.15):
-    logits = np.zeros(3, np.float32)  # of familiarity log 3, below the threshold
+def fixed(probabilities, activation_map=None, threshold=0.15, is_familiar=False):
+    logits = np.zeros(3, np.float32)  # of familiarity log 3, about 1.1
     prediction = Prediction(
-        ("cat", "dog", "eel"), np.array(probabilities, np.float32), activation_map, threshold, logits, 1.2
+        ("cat", "dog", "eel"),
+        np.array(probabilities, np.float32),
+        activation_map,
+        threshold,
+        logits,
+        1.0 if is_familiar else 1.2,
     )
     return FakeClassifier(lambda pixels: prediction)
 
@@ -538,19 +543,20 @@ def metrics(lines):
 
 
 def test_metrics_of_a_batch(monkeypatch, output):
-    unsure, sure = fixed([0.2, 0.7, 0.1]), fixed([0.98, 0.01, 0.01])
+    unsure, sure = fixed([0.2, 0.7, 0.1]), fixed([0.98, 0.01, 0.01], is_familiar=True)
     classify = [unsure.classify, sure.classify, unsure.classify].__iter__()
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: next(classify)(pixels)))
     ask({"images": [{"image": PICTURE}, {"image": "%"}, {"image": PICTURE}, {"image": PICTURE}]})
     (_, whole), *by_label = metrics(output())
-    assert whole.keys() == {"Latency", "Uncertain"}
-    assert whole["Uncertain"] == [1, 0, 1]
+    assert whole.keys() == {"Latency", "Uncertain", "Unfamiliar"}
+    assert (whole["Uncertain"], whole["Unfamiliar"]) == ([1, 0, 1], [1, 0, 1])
     assert 0 < whole["Latency"][0] < 10_000
     assert by_label == [("dog", {"Predictions": [2]}), ("cat", {"Predictions": [1]})]
 
 
 def test_label_outside_ascii_is_still_a_dimension(monkeypatch, output):
-    prediction = Prediction(("Straße", "Brücke"), np.array([0.9, 0.1], np.float32), None, 0.5)
+    probabilities = np.array([0.9, 0.1], np.float32)
+    prediction = Prediction(("Straße", "Brücke"), probabilities, None, 0.5, np.log(probabilities), 0.0)
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: prediction))
     _, answer = ask({"image": PICTURE})
     assert answer["predictions"][0]["label"] == "Straße"
@@ -577,7 +583,8 @@ def test_calls_from_many_threads_do_not_mix(monkeypatch, output):
     def classify(pixels):
         time.sleep(0.001)  # lets the other threads in
         share = np.float32(pixels.mean() / 255)
-        return Prediction(("bright", "dark"), np.array([share, 1 - share], np.float32), None, 0.9)
+        shares = np.array([share, 1 - share], np.float32)
+        return Prediction(("bright", "dark"), shares, None, 0.9, np.log(shares), 0.0)
 
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(classify))
     greys = [index % 100 + 128 for index in range(200)]

@@ -50,7 +50,7 @@ def cropped(picture: Image.Image) -> Image.Image:
 
 @pytest.fixture
 def params() -> TrainParams:
-    return replace(read_params(Path("params.yaml")).train, image_size=64)
+    return replace(read_params(Path("params.yaml")).train, image_size=64, validation_fraction=0.1)
 
 
 @pytest.fixture
