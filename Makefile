@@ -45,8 +45,8 @@ test: $(FULL) check  ## everything: check, then the slow tests (TensorFlow, real
 	.venv/bin/pytest -m slow
 
 audit: $(FULL)  ## known vulnerabilities of the image's packages and of .venv's, asked from PyPI (needs a network)
-	.venv/bin/pip-audit --progress-spinner off --require-hashes --disable-pip --requirement requirements-lambda.txt
-	.venv/bin/pip-audit --progress-spinner off --local
+	.venv/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip --requirement requirements-lambda.txt
+	.venv/bin/pip-audit --strict --progress-spinner off --local
 
 tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped
 	.venv/bin/python tune.py --data $(DATA)
@@ -65,9 +65,10 @@ pipeline: $(FULL)  ## train, convert, evaluate and judge as dvc.yaml says: only 
 notebook: $(FULL)  ## run notebook.ipynb on the photos of DATA with MODEL, and keep what it shows
 	@DATA="$(DATA)" MODEL="$(MODEL)" .venv/bin/python -c "$$run_notebook"
 
-bench: $(FULL)  ## speed of the function and of training on DATA beside their peers, on this machine
+bench: $(FULL)  ## speed of the function, of the server under load, and of training on DATA, beside their peers
 	.venv/bin/pip install --quiet --requirement bench/requirements.txt
 	.venv/bin/python -m bench.serving --json report/serving.json
+	.venv/bin/python -m bench.load --json report/load.json
 	.venv/bin/python -m bench.training --data $(DATA) --json report/training.json
 
 fuzz: $(FULL)  ## INPUTS hostile pictures, and a tenth as many hostile requests (Linux)
@@ -107,12 +108,11 @@ endef
 
 # No times in it, so that the same photos give the same file; and what libraries tell the terminal stays out of it.
 define run_notebook
-import nbclient, nbformat, pathlib, traitlets.config
+import nbclient, nbformat, pathlib
 from inference.atomic import write_text
 notebook = nbformat.read("notebook.ipynb", as_version=4)
-arguments = ["--IPKernelApp.capture_fd_output=False"]
-config = traitlets.config.Config(KernelManager={"transport": "ipc"})
-nbclient.NotebookClient(notebook, record_timing=False, extra_arguments=arguments, config=config).execute()
+arguments = ["--IPKernelApp.capture_fd_output=False", "--IPKernelApp.log_level=ERROR"]
+nbclient.NotebookClient(notebook, record_timing=False, extra_arguments=arguments).execute()
 notebook.metadata.language_info = {"name": "python"}
 write_text(pathlib.Path("$(NOTEBOOK)"), nbformat.writes(notebook) + "\n")
 print("written: $(NOTEBOOK)")

@@ -1,7 +1,7 @@
 """Smoke check of a running endpoint, local or deployed: does it answer as openapi.yaml promises?
 
     python test.py                                             # http://127.0.0.1:8080
-    python test.py https://….amazonaws.com/prod --api-key KEY --image-url https://example.com/photo.jpg
+    python test.py https://….amazonaws.com/prod --key KEY --image-url https://example.com/photo.jpg
     python test.py --photos holiday/
 
 Prints one line for each check, then each photo with its label, probability and time. Exit code 0 if all is
@@ -39,6 +39,7 @@ class Endpoint:
     url: str
     session: requests.Session
     labels: list[str] = field(default_factory=list)
+    origin: str = "https://example.com"  # of the page that a browser would ask from
 
     def ask(self, method: str, path: str, status: int, **content: Any) -> Any:
         """The JSON answer to a request. Raises CheckError on another status, no CORS header, or no answer."""
@@ -47,8 +48,7 @@ class Endpoint:
             response.status_code == status,
             f"status {response.status_code}, not {status}: {response.text[:200]}",
         )
-        origin = response.headers.get("Access-Control-Allow-Origin")
-        expect(origin == "*", f"header Access-Control-Allow-Origin is {origin}, not *")
+        expect_readable(response, self)
         try:
             return response.json() if response.content else None
         except ValueError:
@@ -57,7 +57,7 @@ class Endpoint:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
-    endpoint = connect(arguments.url, arguments.api_key)
+    endpoint = connect(arguments.url, arguments.key, arguments.origin)
     if not is_reachable(endpoint, arguments.wait):
         print(
             f"test.py: nothing answers at {endpoint.url}; `make serve` starts a local endpoint",
@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     print(f"Checking {endpoint.url}")
     checks = dict(CHECKS)
+    if arguments.key:
+        checks["without a key"] = check_closed
     if arguments.image_url:
         checks["a link"] = lambda endpoint: check_link(endpoint, arguments.image_url)
     failures = sum(not run_check(name, check, endpoint) for name, check in checks.items())
@@ -84,7 +86,15 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("url", nargs="?", default="http://127.0.0.1:8080", help="the endpoint (%(default)s)")
     parser.add_argument(
-        "--api-key", default=os.environ.get("LENSLET_API_KEY"), help="sent as X-Api-Key ($LENSLET_API_KEY)"
+        "--key",
+        "--api-key",
+        default=os.environ.get("LENSLET_API_KEY"),
+        help="sent as X-Api-Key; without it, nothing may be answered ($LENSLET_API_KEY)",
+    )
+    parser.add_argument(
+        "--origin",
+        default=Endpoint.origin,
+        help="of a web page that may read the answers, if not every page may (%(default)s)",
     )
     parser.add_argument(
         "--image-url", help="an http(s):// or s3:// link to a photo that the endpoint can fetch"
@@ -106,13 +116,14 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def connect(url: str, api_key: str | None) -> Endpoint:
+def connect(url: str, key: str | None, origin: str) -> Endpoint:
     session = requests.Session()
     # A proxy for the outside world can't reach this machine's own servers.
     session.trust_env = urlsplit(url).hostname not in LOOPBACK
-    if api_key:
-        session.headers["X-Api-Key"] = api_key
-    return Endpoint(url.rstrip("/"), session)
+    session.headers["Origin"] = origin
+    if key:
+        session.headers["X-Api-Key"] = key
+    return Endpoint(url.rstrip("/"), session, origin=origin)
 
 
 def send(endpoint: Endpoint, method: str, path: str, **content: Any) -> requests.Response:
@@ -164,11 +175,13 @@ def check_description(endpoint: Endpoint) -> str:
 
 
 def check_preflight(endpoint: Endpoint) -> str:
-    headers = {"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
+    # As a browser asks: without the key.
+    headers = {"X-Api-Key": None, "Access-Control-Request-Method": "POST"}
     response = send(endpoint, "OPTIONS", "/predict", headers=headers)
     expect(response.status_code in (200, 204), f"status {response.status_code}")
     methods = response.headers.get("Access-Control-Allow-Methods", "")
     expect("POST" in methods, f"header Access-Control-Allow-Methods is {methods!r}, without POST")
+    expect_readable(response, endpoint)
     return "a browser page may post"
 
 
@@ -216,6 +229,15 @@ def check_error(endpoint: Endpoint) -> str:
     error = look_up(endpoint.ask("POST", "/predict", 400, json={"image": "%%%"}), "error")
     expect(look_up(error, "code") == "bad_request", f"code {error['code']}")
     return f"{error['code']}: {look_up(error, 'message')}"
+
+
+def check_closed(endpoint: Endpoint) -> str:
+    """For endpoints that ask for a key. API Gateway answers 403 itself, with a JSON of its own."""
+    response = send(
+        endpoint, "POST", "/predict", json={"image": encoded(drawing())}, headers={"X-Api-Key": None}
+    )
+    expect(response.status_code in (401, 403), f"status {response.status_code} without a key, not 401 or 403")
+    return f"refused with status {response.status_code}"
 
 
 def check_link(endpoint: Endpoint, link: str) -> str:
@@ -306,6 +328,13 @@ def drawing() -> bytes:
 
 def described(predictions: list[dict[str, Any]]) -> str:
     return f"{predictions[0]['label']} {predictions[0]['probability']:.3f}"
+
+
+def expect_readable(response: requests.Response, endpoint: Endpoint) -> None:
+    """That a browser shows the answer to a page of the endpoint's origin."""
+    allowed = response.headers.get("Access-Control-Allow-Origin")
+    complaint = f"header Access-Control-Allow-Origin is {allowed}, not * or {endpoint.origin}"
+    expect(allowed in ("*", endpoint.origin), complaint)
 
 
 def look_up(answer: Any, name: str) -> Any:

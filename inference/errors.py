@@ -15,6 +15,16 @@ class BadRequest(LensletError):
     code = "bad_request"
 
 
+class KeyMissing(LensletError):
+    status = 401
+    code = "key_missing"
+
+
+class KeyRefused(LensletError):
+    status = 403
+    code = "key_refused"
+
+
 class UnknownPath(LensletError):
     status = 404
     code = "not_found"
@@ -25,6 +35,13 @@ class MethodNotAllowed(LensletError):
     code = "method_not_allowed"
 
 
+class RequestTimeout(LensletError):
+    """The client was too slow to send its request; only a server of our own (`serve.py`) meets it."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class RequestTooLarge(LensletError):
     """The body, or what a link delivers, has more bytes than the service takes."""
 
@@ -33,7 +50,7 @@ class RequestTooLarge(LensletError):
 
 
 class ImageTooLarge(LensletError):
-    """The picture's header announces more pixels than the service decodes."""
+    """Decoding the picture would take more memory or time than the service gives to one."""
 
     status = 413
     code = "image_too_large"
@@ -65,6 +82,13 @@ class LinkFailed(LensletError):
 
     status = 502
     code = "link_failed"
+
+
+class Overloaded(LensletError):
+    """More requests are waiting than the server lets in; only a server of our own (`serve.py`) meets it."""
+
+    status = 503
+    code = "overloaded"
 
 
 class LinkTimeout(LensletError):

@@ -3,8 +3,9 @@
 import base64
 import json
 import reprlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,10 @@ from inference.remote import fetch
 # Lambda's own limit of an event. It holds behind plain HTTP too: what works on a laptop works when deployed.
 MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_IMAGES = 16
+# Whole arrays and objects in a body. A batch of links full of IPv6 addresses has some hundred; six megabytes of
+# nothing else would take seconds and 200 MB to parse.
+MAX_BRACKETS = 10_000
+MAX_TOP = 999_999_999  # any client's integer holds it
 SOURCES = ("url", "image", "images")
 OPTIONS = ("top", "explain")
 
@@ -26,14 +31,15 @@ class Call:
     path: str  # without the stage, the query and a closing slash
     content_type: str  # lower case, without parameters; "" if not given
     query: Mapping[str, str]
-    body: str
+    body: str = field(repr=False)
     is_base64: bool
+    headers: Mapping[str, str] = field(repr=False)  # names in lower case
 
     def content(self) -> bytes:
         """The body's bytes. Raises RequestTooLarge, or BadRequest if the event's base64 is broken."""
         if len(self.body) > MAX_BODY_BYTES:
             raise RequestTooLarge(f"the body is larger than {MAX_BODY_BYTES:,} bytes (in base64), the limit")
-        return read_base64(self.body) if self.is_base64 else self.body.encode(errors="surrogatepass")
+        return read_base64(self.body, "body") if self.is_base64 else self.body.encode(errors="surrogatepass")
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ def read_call(event: object) -> Call | None:
     """The HTTP request in an event, or None if the function was invoked directly.
 
     Event shapes: "Lambda proxy integrations", payload format versions 1.0 and 2.0, of the AWS documentation.
+    Raises BadRequest if a hand-made event looks like one of these, but has other types in it.
     """
     context = event.get("requestContext") if isinstance(event, dict) else None
     if not isinstance(event, dict) or not isinstance(context, dict):
@@ -57,19 +64,33 @@ def read_call(event: object) -> Call | None:
     http = context.get("http")  # payload 2.0 only
     if not http and "httpMethod" not in event:
         return None
-    path = (event["rawPath"] if http else event["path"]) or "/"
-    stage = f"/{context.get('stage')}"
+    try:
+        return _call_of(event, http or {"method": event["httpMethod"]}, f"/{context.get('stage')}")
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BadRequest("the event is not one that API Gateway or a Function URL sends") from error
+
+
+def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> Call:
+    path = event["rawPath" if "rawPath" in event else "path"] or "/"
     if path == stage or path.startswith(f"{stage}/"):  # an HTTP API puts the name of its stage in front
         path = path.removeprefix(stage)
     # Senders spell header names as they like; payload 1.0 has null where there is nothing.
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    given = (event.get("headers") or {}).items()
+    headers = {name.lower(): value for name, value in given if isinstance(value, str)}
+    # Of a name given twice, payload 1.0 has the last value here and all in the other; payload 2.0 joins them.
+    single = {name: [value] for name, value in (event.get("queryStringParameters") or {}).items()}
+    query = single | (event.get("multiValueQueryStringParameters") or {})
+    body, is_base64 = event.get("body") or "", event.get("isBase64Encoded") or False
+    if not isinstance(body, str) or not isinstance(is_base64, bool):
+        raise TypeError("body or isBase64Encoded")
     return Call(
-        method=(http["method"] if http else event["httpMethod"]).upper(),
+        method=http["method"].upper(),
         path=path.rstrip("/") or "/",
-        content_type=(headers.get("content-type") or "").partition(";")[0].strip().lower(),
-        query=event.get("queryStringParameters") or {},
-        body=event.get("body") or "",
-        is_base64=bool(event.get("isBase64Encoded")),
+        content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
+        query={name: ",".join(values) for name, values in query.items()},
+        body=body,
+        is_base64=is_base64,
+        headers=headers,
     )
 
 
@@ -84,13 +105,7 @@ def read_question(call: Call) -> Question:
         return _question([lambda: _not_empty(content)], _options_of_query(call.query))
     if call.query:
         raise BadRequest("options go into the JSON body; query parameters are for bodies of type image/*")
-    try:
-        fields = json.loads(content.decode("utf-8-sig"))  # some editors put a byte order mark in front
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(
-            "the body is not JSON (UTF-8); a photo itself needs Content-Type: image/*"
-        ) from error
-    return question_of(fields)
+    return question_of(read_json(content))
 
 
 def question_of(fields: object) -> Question:
@@ -113,7 +128,20 @@ def question_of(fields: object) -> Question:
     return _question(photos, fields, is_batch=True)
 
 
-def read_base64(text: str) -> bytes:
+def read_json(content: bytes) -> object:
+    """Raises BadRequest: no JSON (as RFC 8259 has it, so no NaN), a field given twice, or brackets without end."""
+    if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
+        raise BadRequest(f"the body has more than {MAX_BRACKETS:,} brackets, the limit")
+    try:
+        text = content.decode("utf-8-sig")  # some editors put a byte order mark in front
+        return json.loads(text, object_pairs_hook=_object_of, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(
+            "the body is not JSON (UTF-8); a photo itself needs Content-Type: image/*"
+        ) from error
+
+
+def read_base64(text: str, place: str = "image") -> bytes:
     """Strict base64 (RFC 4648, section 4), with or without a data URL's head; ASCII white space is fine."""
     head, comma, payload = text.partition(",") if text.startswith("data:") else ("", "", text)
     if head and not (comma and head.endswith(";base64")):
@@ -125,18 +153,24 @@ def read_base64(text: str) -> bytes:
     try:
         return base64.b64decode(payload.encode("ascii").translate(None, b" \t\r\n\f\v"), validate=True)
     except ValueError as error:
-        raise BadRequest("the image is not valid base64") from error
+        raise BadRequest(f"the {place} is not valid base64") from error
 
 
 def _question(
     photos: list[Callable[[], bytes]], options: Mapping[str, Any], is_batch: bool = False
 ) -> Question:
-    top, explain = options.get("top"), options.get("explain", False)
-    if "top" in options and (type(top) is not int or top < 1):  # True is an int to isinstance
-        raise BadRequest(f"top must be a whole number of at least 1, not {reprlib.repr(top)}")
+    top: Any = options.get("top")
+    explain = options.get("explain", False)
+    if "top" in options and not (_is_whole(top) and 1 <= top <= MAX_TOP):
+        raise BadRequest(f"top must be a whole number from 1 to {MAX_TOP:,}, not {reprlib.repr(top)}")
     if type(explain) is not bool:
         raise BadRequest(f"explain must be true or false, not {reprlib.repr(explain)}")
-    return Question(tuple(photos), is_batch, top, explain)
+    return Question(tuple(photos), is_batch, None if top is None else int(top), explain)
+
+
+def _is_whole(number: Any) -> bool:
+    """JSON Schema takes 2.0 for a whole number too; True is one to `isinstance` only."""
+    return type(number) is int or (type(number) is float and number.is_integer())
 
 
 def _photo(image: object, place: str) -> Callable[[], bytes]:
@@ -158,6 +192,19 @@ def _options_of_query(query: Mapping[str, str]) -> dict[str, object]:
         name: int(text) if text.isascii() and text.isdigit() and len(text) < 10 else spelled.get(text, text)
         for name, text in query.items()
     }
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name given twice some readers take the first, some the last: what a filter sees is not what runs."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise BadRequest(f"field {reprlib.repr(twice)} is given more than once")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _refuse_unknown(fields: Collection[str], known: Collection[str], kind: str) -> None:

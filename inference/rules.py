@@ -40,22 +40,26 @@ class Rules:
 def read_rules(environment: Mapping[str, str]) -> Rules:
     """The settings named above. Raises ValueError, naming the setting and what makes no sense in it."""
     hosts = []
-    for entry in _entries(
+    for entry in read_entries(
         environment, "LENSLET_LINK_HOSTS", HOST, "host names as *.example.org or a.example:8443"
     ):
         name, *port = re.split(r":(?=[0-9]+$)", entry.lower())  # not within [2606:4700::1111]
         hosts.append((name, int(port[0]) if port else None))
-    buckets = _entries(environment, "LENSLET_S3_BUCKETS", BUCKET, "bucket names")
+    buckets = read_entries(environment, "LENSLET_S3_BUCKETS", BUCKET, "bucket names")
     contact = environment.get("LENSLET_CONTACT", "").strip()
     if contact and not CONTACT.fullmatch(contact):
         raise ValueError(f"LENSLET_CONTACT takes an http(s):// address without brackets, not {contact!r}")
     return Rules(tuple(hosts), frozenset(buckets), contact)
 
 
-def _entries(environment: Mapping[str, str], setting: str, form: re.Pattern[str], kind: str) -> list[str]:
+def read_entries(
+    environment: Mapping[str, str], setting: str, form: re.Pattern[str], kind: str, is_secret: bool = False
+) -> list[str]:
+    """The entries of a setting, all of the given form. Raises ValueError; it shows what is wrong unless `is_secret`."""
     text = environment.get(setting, "").strip()
     entries = [entry.strip() for entry in text.split(",")] if text else []
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
         if not form.fullmatch(entry):
-            raise ValueError(f"{setting} takes {kind}, separated by commas, not {entry!r}")
+            wrong = f"what stands there as number {number}" if is_secret else repr(entry)
+            raise ValueError(f"{setting} takes {kind}, separated by commas, not {wrong}")
     return entries

@@ -130,6 +130,8 @@ def output(capsys, monkeypatch):
     # The logger keeps the stream of the time of import, which pytest has replaced since, and will again.
     now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
     monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
+    # fuzz.handler sets it where it is imported.
+    monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 

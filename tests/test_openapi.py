@@ -1,5 +1,7 @@
 """openapi.yaml against the running function, both ways."""
 
+import copy
+import hashlib
 import json
 import re
 import sys
@@ -13,7 +15,8 @@ import yaml
 
 import lambda_func
 from inference import errors
-from inference.request import MAX_IMAGES, question_of
+from inference.access import CORS, Access
+from inference.request import MAX_BRACKETS, MAX_IMAGES, MAX_TOP, question_of
 
 ROOT = Path(__file__).parent.parent
 CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text())
@@ -114,9 +117,41 @@ def test_answer_is_as_documented(name):
 def test_headers_are_as_documented(name):
     answer = lambda_func.handler(EVENTS[name], None)
     headers = response_of(EVENTS[name], answer["statusCode"])["headers"]
-    assert answer["headers"].keys() - {"Content-Type"} == headers.keys()
-    for header, description in headers.items():
-        validate(answer["headers"][header], resolve(description)["schema"])
+    sent = {header: value for header, value in answer["headers"].items() if header != "Content-Type"}
+    assert sent.keys() == headers.keys() - {"Vary"}  # that one comes where origins are listed
+    for header, value in sent.items():
+        validate(value, resolve(headers[header])["schema"])
+
+
+KEY_HASH = hashlib.sha256(b"the right key").digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "status"),
+    [
+        ("function_url_describe", {}, 401),
+        ("function_url_predict_image", {}, 401),
+        ("http_api_unknown_path", {}, 401),
+        ("rest_describe", {}, 403),
+        ("rest_predict_image", {}, 403),
+        ("function_url_predict_image", {"authorization": "Bearer the right key"}, 200),
+        ("http_api_preflight", {}, 204),
+        ("http_api_preflight", {"origin": "https://other.example"}, 204),
+    ],
+)
+def test_answer_is_as_documented_where_keys_and_origins_are_set(monkeypatch, name, headers, status):
+    origin = "https://app.example"
+    monkeypatch.setattr(lambda_func, "access", Access((KEY_HASH,), frozenset({origin})))
+    event = copy.deepcopy(EVENTS[name])
+    event["headers"] |= {"origin": origin} | headers
+    answer = lambda_func.handler(event, None)
+    assert answer["statusCode"] == status
+    response = response_of(event, status)
+    assert answer["headers"].keys() - {"Content-Type"} <= response["headers"].keys()
+    for header in answer["headers"].keys() - {"Content-Type"}:
+        validate(answer["headers"][header], resolve(response["headers"][header])["schema"])
+    if answer["body"]:
+        validate(json.loads(answer["body"]), response["content"]["application/json"]["schema"])
 
 
 @pytest.mark.parametrize("name", DIRECT)
@@ -167,6 +202,13 @@ def test_limits_are_those_of_the_function():
     schemas = CONTRACT["components"]["schemas"]
     assert schemas["PredictRequest"]["properties"]["images"]["maxItems"] == MAX_IMAGES
     assert schemas["Results"]["properties"]["results"]["maxItems"] == MAX_IMAGES
+    assert schemas["Top"]["maximum"] == MAX_TOP
+    assert f"{MAX_BRACKETS:,} brackets" in CONTRACT["info"]["description"]
+    headers = CONTRACT["components"]["headers"]
+    documented_cors = [
+        headers[name]["schema"]["const"] for name in ("AllowMethods", "AllowHeaders", "MaxAge")
+    ]
+    assert documented_cors == list(CORS.values())
 
 
 def test_examples_of_requests_are_accepted():

@@ -1,0 +1,22 @@
+"""What pictures and links are, for schemathesis; its command line imports this by SCHEMATHESIS_HOOKS."""
+
+import base64
+
+import schemathesis
+from hypothesis import strategies as st
+
+from fuzz.seeds import pictures
+
+PICTURES = st.sampled_from(pictures())
+# Hosts are addresses: no name is looked up.
+LINKS = [
+    "http://127.0.0.1/a.jpg",
+    "http://169.254.169.254/latest/meta-data/",
+    "s3://bucket/key",
+    "file:///",
+    "a",
+]
+
+schemathesis.openapi.media_type("image/*", PICTURES)
+schemathesis.openapi.format("picture", PICTURES.map(lambda data: base64.b64encode(data).decode()))
+schemathesis.openapi.format("link", st.sampled_from(LINKS))
