@@ -23,6 +23,7 @@ def params() -> TrainParams:
         shipped,
         image_size=8,
         validation_fraction=0.1,
+        augmentation=replace(shipped.augmentation, mixup=0.0),
         backbone=BackboneParams("small_cnn", "none", "all"),
         fine_tune=small,
     )
