@@ -112,7 +112,8 @@ import nbclient, nbformat, pathlib
 from inference.atomic import write_text
 notebook = nbformat.read("notebook.ipynb", as_version=4)
 arguments = ["--IPKernelApp.capture_fd_output=False", "--IPKernelApp.log_level=ERROR"]
-nbclient.NotebookClient(notebook, record_timing=False, extra_arguments=arguments).execute()
+options = {"record_timing": False, "coalesce_streams": True}
+nbclient.NotebookClient(notebook, **options, extra_arguments=arguments).execute()
 notebook.metadata.language_info = {"name": "python"}
 write_text(pathlib.Path("$(NOTEBOOK)"), nbformat.writes(notebook) + "\n")
 print("written: $(NOTEBOOK)")
