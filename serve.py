@@ -5,6 +5,8 @@
 
 Each request becomes the event that a Function URL would send (payload format version 2.0), the function's own
 `handler` answers it in a worker thread, and its answer goes back as it is. One line of log for each request.
+When all workers are busy, some requests wait; more are answered 503 with Retry-After, at once. GET /health is
+always answered. SIGTERM and Ctrl-C let the requests that have come end, refuse new ones, and exit with code 0.
 """
 
 import argparse
@@ -16,23 +18,34 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from inference.errors import ArtifactError
+from inference.errors import ArtifactError, LensletError, Overloaded, RequestTimeout
 from inference.request import MAX_BODY_BYTES
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+Refuse = Callable[[dict[str, Any], Any, LensletError], dict[str, Any]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 # As with API Gateway, bodies of these types stay text in the event; all others are base64.
 TEXT_TYPES = ("text/", "application/json")
+HEALTH = "/health"
+BODY_LIMIT_S = 30.0  # as API Gateway: longer than the whole of an HTTP API's request may take
+WAIT_LIMIT_S = 5.0  # for a worker; two links that stall keep two workers for ten seconds
+GRACE_S = 15.0  # after a signal; a link may take ten seconds, and its photo some more
+# Status → headers of a refusal. A client that is too slow must not go on sending on this connection.
+REFUSAL_HEADERS = {503: {"Retry-After": "1"}, 408: {"Connection": "close"}}
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.model:
         os.environ["LENSLET_MODEL"] = str(arguments.model)
     try:
-        from lambda_func import handler  # loads the model, as it does in Lambda
+        from lambda_func import handler, refuse_event  # loads the model, as it does in Lambda
     except ArtifactError as error:
         return refuse(f"the model cannot be served: {error}")
     except ValueError as error:
@@ -67,11 +80,9 @@ def main(argv: list[str] | None = None) -> int:
         reason = str(error.strerror).partition(" (")[0]  # Python adds the address in brackets
         return refuse(f"cannot listen on {arguments.host}, port {arguments.port}: {reason}")
     host, port = listener.getsockname()[:2]
-    print(
-        f"Lenslet answers on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C stops it)",
-        flush=True,
-    )
-    run(bridge(handler, arguments.workers), listener)
+    host = f"[{host}]" if ":" in host else host
+    print(f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    run(bridge(handler, refuse_event, Door(arguments.workers, arguments.waiting)), listener)
     return 0
 
 
@@ -81,36 +92,40 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
         description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets the network in (127.0.0.1)")
-    parser.add_argument("--port", type=port, default=8080, metavar="N", help="0 takes a free one (8080)")
+    parser.add_argument(
+        "--port", type=number(0, 65535), default=8080, metavar="N", help="0: a free one (8080)"
+    )
     parser.add_argument(
         "--model", type=Path, metavar="FOLDER", help="written by convert.py ($LENSLET_MODEL, else model/)"
     )
     parser.add_argument(
         "--workers",
-        type=workers,
+        type=number(1, 1000),
         default=os.cpu_count() or 1,
         metavar="N",
         help="requests answered at the same time (as many as there are processors)",
     )
+    parser.add_argument(
+        "--waiting",
+        type=number(0, 10_000),
+        default=32,
+        metavar="N",
+        help="requests that may wait for a worker; each keeps up to 6 MB (32)",
+    )
     return parser.parse_args(argv)
 
 
-def port(text: str) -> int:
-    """`text` as a TCP port. Raises ValueError, which argparse turns into a sentence."""
-    if not 0 <= int(text) <= 65535:
-        raise ValueError(text)
-    return int(text)
+def number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if text.isdecimal() and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
 
-
-def workers(text: str) -> int:
-    """`text` as a number of threads. Raises ValueError, as `port`."""
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
+    return read
 
 
 def refuse(sentence: str) -> int:
-    print(f"serve.py: {sentence}", file=sys.stderr)
+    print(f"serve.py: {sentence.strip()}", file=sys.stderr)  # the runtime ends its messages with a line end
     return 2
 
 
@@ -123,8 +138,8 @@ def open_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(application: Callable[[Scope, Receive, Send], Awaitable[None]], listener: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; requests in progress get ten seconds to end."""
+def run(application: Application, listener: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM; requests in progress get `GRACE_S` to end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these, then raises them once more: by default a traceback, or a death by signal.
         signal.signal(number, lambda number, frame: None)
@@ -135,24 +150,73 @@ def run(application: Callable[[Scope, Receive, Send], Awaitable[None]], listener
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=int(GRACE_S),
     )
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def bridge(handler: Handler, workers: int) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """An ASGI application that answers with `handler`, run in at most `workers` threads."""
-    # Threads that stay, because each keeps an interpreter of the model.
-    threads = ThreadPoolExecutor(workers, thread_name_prefix="handler")
+class Door:
+    """As many requests as there are workers are answered, some more wait, and the rest is turned away at once."""
+
+    def __init__(self, workers: int, waiting: int) -> None:
+        self.workers = workers
+        self._places = workers + waiting
+        self._free_workers = asyncio.Semaphore(workers)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Taken before the body is read, so that bodies have bounded memory. Raises Overloaded."""
+        if not self._places:
+            raise Overloaded("too many requests are waiting already; try again later")
+        self._places -= 1
+        try:
+            yield
+        finally:
+            self._places += 1
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """Raises Overloaded if none is free in time."""
+        try:
+            with anyio.fail_after(WAIT_LIMIT_S):  # `asyncio.wait_for` would make a task for each request
+                await self._free_workers.acquire()
+        except TimeoutError as error:
+            raise Overloaded(f"nobody was free within {WAIT_LIMIT_S:g} s; try again later") from error
+        try:
+            yield
+        finally:
+            self._free_workers.release()
+
+
+def bridge(handler: Handler, refuse: Refuse, door: Door) -> Application:
+    """An ASGI application: `handler` answers, in threads that stay, each with an interpreter of the model."""
+    threads = ThreadPoolExecutor(door.workers, thread_name_prefix="handler")
+    # One of its own: when all others wait for links, the service is busy and not dead.
+    health = ThreadPoolExecutor(1, thread_name_prefix="health")
+
+    def answer(request: Request, body: bytes) -> dict[str, Any]:
+        return handler(event_of(request, body), Context())
+
+    async def ask(request: Request) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        if request.scope["path"] == HEALTH:
+            return await loop.run_in_executor(health, answer, request, b"")
+        with door.place():
+            body = await read_body(request)
+            async with door.worker():
+                return await loop.run_in_executor(threads, answer, request, body)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            body = await read_body(request)
+            answer = await ask(request)
         except ClientDisconnect:
             return
-        event = event_of(request, body)
-        answer = await asyncio.get_running_loop().run_in_executor(threads, handler, event, Context())
+        except (LensletError, asyncio.CancelledError) as error:
+            # Cancelled: the grace is over, and uvicorn would make a 500 of it.
+            reason = error if isinstance(error, LensletError) else Overloaded("the server is stopping")
+            answer = refuse(event_of(request, b""), Context(), reason)
+            answer["headers"] |= REFUSAL_HEADERS[reason.status]
         content = base64.b64decode(answer["body"]) if answer.get("isBase64Encoded") else answer["body"]
         await Response(content, answer["statusCode"], answer["headers"])(scope, receive, send)
 
@@ -160,13 +224,21 @@ def bridge(handler: Handler, workers: int) -> Callable[[Scope, Receive, Send], A
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, or the first part of one that is over the limit: enough for the handler to refuse it."""
-    body = bytearray()
-    async for chunk in request.stream():
-        # The rest is read and dropped: a client that is cut off while it sends never sees the answer.
-        if len(body) <= MAX_BODY_BYTES:
-            body += chunk
-    return bytes(body)
+    """The body, or the first part of one that is over the limit: enough for the handler to refuse it.
+
+    Raises: ClientDisconnect; RequestTimeout, if the client is too slow.
+    """
+    chunks, size = [], 0
+    try:
+        with anyio.fail_after(BODY_LIMIT_S):
+            async for chunk in request.stream():
+                # The rest is read and dropped: a client that is cut off while it sends never sees the answer.
+                if size <= MAX_BODY_BYTES:
+                    chunks.append(chunk)
+                    size += len(chunk)
+    except TimeoutError as error:
+        raise RequestTimeout(f"the request took longer than {BODY_LIMIT_S:g} s to arrive") from error
+    return b"".join(chunks)
 
 
 def event_of(request: Request, body: bytes) -> dict[str, Any]:

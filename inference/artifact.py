@@ -62,7 +62,7 @@ def read_artifact(folder: Path) -> Artifact:
         raise ArtifactError(
             f"{path} does not exist: convert.py writes it, last, into a whole model folder"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(

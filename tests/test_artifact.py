@@ -85,6 +85,7 @@ def change(folder: Path, **values: Any) -> None:
     [
         ("", "model.json cannot be read"),
         ('{"format_version": 2,', "model.json cannot be read"),
+        ("[" * 100_000, "model.json cannot be read"),
         (b"\xff\xfe", "model.json cannot be read"),
         ("[]", "not of format version 2"),
         ("null", "not of format version 2"),

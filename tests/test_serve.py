@@ -15,7 +15,7 @@ import pytest
 import requests
 from PIL import Image
 
-from serve import bridge, main, open_port
+from serve import Door, bridge, main, open_port
 from tests.endpoint import ROOT, running
 
 EVENTS = ROOT / "tests" / "events"
@@ -32,6 +32,10 @@ def png(colour):
     file = io.BytesIO()
     Image.new("RGB", (24, 16), colour).save(file, "PNG")
     return file.getvalue()
+
+
+def never(event, context, error):
+    raise AssertionError(error)
 
 
 def through_bridge(method="POST", path="/predict", query=b"", headers=(), chunks=(b"",)):
@@ -62,7 +66,7 @@ def through_bridge(method="POST", path="/predict", query=b"", headers=(), chunks
         "server": ("127.0.0.1", 8080),
         "scheme": "http",
     }
-    asyncio.run(bridge(handler, workers=1)(scope, receive, send))
+    asyncio.run(bridge(handler, never, Door(workers=1, waiting=0))(scope, receive, send))
     [(event, context)] = seen
     return event, context, sent
 
@@ -239,9 +243,10 @@ def test_broken_model_folder(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--port", "70000"], "argument --port: invalid port value: '70000'"),
-        (["--port", "http"], "argument --port: invalid port value: 'http'"),
-        (["--workers", "0"], "argument --workers: invalid workers value: '0'"),
+        (["--port", "70000"], "argument --port: '70000' is not a whole number from 0 to 65535"),
+        (["--port", "http"], "argument --port: 'http' is not a whole number from 0 to 65535"),
+        (["--workers", "0"], "argument --workers: '0' is not a whole number from 1 to 1000"),
+        (["--waiting", "-1"], "argument --waiting: '-1' is not a whole number from 0 to 10000"),
     ],
 )
 def test_bad_arguments(arguments, message, capsys):
@@ -254,5 +259,5 @@ def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     printed = capsys.readouterr().out
-    for word in ("python serve.py --port 8080", "curl", "--model", "--workers", "--host"):
+    for word in ("python serve.py --port 8080", "curl", "--model", "--workers", "--waiting", "--host"):
         assert word in printed

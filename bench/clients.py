@@ -1,0 +1,144 @@
+"""Clients that ask one server at the same time and check every answer; how much memory the server takes meanwhile.
+
+Plain sockets, and requests that are bytes beforehand: client and server share the processors, and `http.client` would
+take three times as long for a request as `Connection` does.
+"""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from bench.diet import Request
+
+PATIENCE_S = 60
+LOST = "no answer"
+REFUSED = "overloaded"
+
+
+class Outcome(NamedTuple):
+    """What came of one request."""
+
+    kind: str
+    status: int  # 0 if there was no answer
+    code: str  # of an error; "" for a prediction
+    seconds: float
+    is_right: bool  # the known answer, or a refusal that says when to come again
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]  # names in lower case
+    content: Any  # JSON
+
+
+class Connection:
+    """One kept-alive HTTP/1.1 connection to a server that gives each answer a Content-Length."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        assert parts.hostname and parts.port
+        self._socket = socket.create_connection((parts.hostname, parts.port), PATIENCE_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, data: bytes) -> Answer:
+        """Raises OSError if the server breaks off or is silent, KeyError or ValueError if it says nonsense."""
+        self._socket.sendall(data)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self._receive()
+        head, _, body = received.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        while len(body) < int(headers["content-length"]):
+            body += self._receive()
+        return Answer(int(first.split()[1]), headers, json.loads(body))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server broke off")
+        return data
+
+
+def ask_all(address: str, requests: Iterator[Request], clients: int, seconds: float = 3600) -> list[Outcome]:
+    """Let `clients` send `requests`, each its next one after its last answer, until they or the seconds are at an end.
+
+    A client that is refused waits as long as the answer says.
+    """
+    outcomes: list[Outcome] = []
+    end = time.monotonic() + seconds
+    lock = threading.Lock()
+
+    def work() -> None:
+        connection = None
+        while time.monotonic() < end:
+            with lock:
+                request = next(requests, None)
+            if request is None:
+                break
+            started = time.perf_counter()
+            try:
+                connection = connection or Connection(address)
+                answer = connection.ask(request.data)
+            except (OSError, KeyError, ValueError):
+                outcomes.append(Outcome(request.kind, 0, LOST, time.perf_counter() - started, False))
+                connection = None
+                continue
+            outcome = judged(request, answer, time.perf_counter() - started)
+            outcomes.append(outcome)
+            if outcome.code == REFUSED:
+                pause_s = float(answer.headers.get("retry-after", 0))
+                time.sleep(max(0, min(pause_s, end - time.monotonic())))
+        if connection:
+            connection.close()
+
+    with ThreadPoolExecutor(clients) as pool:
+        for client in [pool.submit(work) for _ in range(clients)]:
+            client.result()  # a client that fails must not be taken for one that had nothing to ask
+    return outcomes
+
+
+def judged(request: Request, answer: Answer, seconds: float) -> Outcome:
+    code = answer.content["error"]["code"] if answer.status != 200 else ""
+    if code == REFUSED:
+        is_right = answer.status == 503 and answer.headers.get("retry-after", "").isdecimal()
+    else:
+        is_right = (answer.status, code or answer.content) == (request.status, request.content)
+    return Outcome(request.kind, answer.status, code, seconds, is_right)
+
+
+@contextmanager
+def watched_memory(process_id: int, every_s: float = 0.25) -> Iterator[list[float]]:
+    """The megabytes that a process keeps in memory, again and again; none where there is no /proc."""
+    samples: list[float] = []
+    is_over = threading.Event()
+
+    def watch() -> None:
+        with suppress(OSError):
+            while not is_over.wait(every_s):
+                samples.append(resident_mb(process_id))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def resident_mb(process_id: int) -> float:
+    status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii", errors="replace")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1000

@@ -1,0 +1,289 @@
+"""The server under many clients at once: how fast, how right, how steady, and what it does when there are too many.
+
+    python -m bench.load --json report/load.json
+
+serve.py runs in a process of its own on a free port of the loopback. Twenty requests of the diet are twelve photos of
+150 px (half of them in JSON), two of 12 megapixels, three links (to a server of this program, through a switch that
+production does not have: bench/loopback.py) and three broken requests. Every answer is compared with the known one.
+
+1. Photos only, two clients for each processor, in turns with decoding and inference alone, one process for each
+   processor: what HTTP, JSON, log and the clients themselves cost.
+2. 1, 4, 16 and 64 clients, `--seconds` each. 64 are more than serve.py lets in: those over it are answered 503 at
+   once, with Retry-After, and wait that long.
+3. `--requests` of 16 clients, and the memory of the server meanwhile.
+
+Expect, after five minutes on two processors, tables of milliseconds and which goals were met. Exit code 1 if an
+answer was wrong or lost. Clients run on the same processors; their share of them is in the table.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.alone import PROCESSORS, working_alone
+from bench.clients import REFUSED, Outcome, ask_all, watched_memory
+from bench.diet import (
+    LARGE,
+    SHARES,
+    SMALL,
+    Request,
+    diet_of,
+    draw_photos,
+    photos_of_a_course,
+    served,
+    serving_links,
+)
+from bench.loopback import running
+from inference.artifact import Artifact
+from inference.atomic import write_text
+from inference.classifier import Classifier, runtime_name
+from inference.errors import ArtifactError
+
+ROOT = Path(__file__).parents[1]
+LEVELS = (1, 4, 16, 64)  # clients
+CROWD = 64
+STEADY = 16  # clients of the long run
+ROUNDS = 3  # of photos alone and served
+
+Figures = dict[str, Any]
+
+
+class Goal(NamedTuple):
+    """A figure of the report, found by its path, and its limit."""
+
+    sentence: str
+    path: tuple[str, ...]
+    limit: float
+    is_least: bool = False  # whether the limit is the least that the figure may be; else it is the most
+
+
+GOALS = (
+    Goal("wrong or lost answers of all requests: none", ("wrong",), 0),
+    Goal("memory, last quarter of the long run: at most 1.05 × the second", ("memory", "growth"), 1.05),
+    Goal("photos served: at least 0.85 × decode and inference alone", ("photos", "ratio"), 0.85, True),
+    Goal("64 clients: some are refused", ("levels", "64", "refused"), 1, True),
+    Goal("64 clients: 95 of 100 refusals within 250 ms", ("levels", "64", "refusals_p95_ms"), 250),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    model = arguments.model.resolve()
+    try:
+        classifier = Classifier.load(model)
+        report = measure(model, classifier, arguments.seconds, arguments.requests)
+    except (ArtifactError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(text_of(report))
+    if arguments.json:
+        write_text(arguments.json, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    return 1 if report["wrong"] else 0
+
+
+def measure(model: Path, classifier: Classifier, seconds: float, requests: int) -> Figures:
+    """All phases against one server process. Raises RuntimeError if it does not start."""
+    photos = draw_photos()
+    with ExitStack() as stack:
+        links = stack.enter_context(serving_links(photos[SMALL]))
+        host = links.removeprefix("http://")
+        address, process = stack.enter_context(running("--model", str(model), LENSLET_LINK_HOSTS=host))
+        diet = diet_of(photos, classifier, links)
+        report = {**about(classifier.artifact), "seconds": seconds, "requests": requests}
+        everything, report["photos"] = photos_alone_and_served(address, diet, photos, model, seconds)
+        report["levels"] = {}
+        for clients in LEVELS:
+            _progress(f"{clients} clients")
+            outcomes, figures = _timed(address, served(diet, tuple(SHARES), clients), clients, seconds)
+            report["levels"][str(clients)] = figures
+            everything += outcomes
+        _progress(f"{requests:,} requests")
+        with watched_memory(process.pid) as memory:
+            long_run = islice(served(diet, tuple(SHARES)), requests)
+            outcomes, report["long_run"] = _timed(address, long_run, STEADY)
+        everything += outcomes
+    _progress("")
+    report["kinds"] = {kind: figures_of([each for each in outcomes if each.kind == kind]) for kind in SHARES}
+    report["memory"] = {"growth": growth(memory), "samples_mb": memory}
+    report["answers"], report["wrong"] = len(everything), sum(not each.is_right for each in everything)
+    report["goals"] = judge(report)
+    return report
+
+
+def about(artifact: Artifact) -> Figures:
+    return {
+        "model": f"{artifact.name} {artifact.version}, {artifact.image_size} px, {artifact.precision}",
+        "runtime": f"{runtime_name()}, Python {platform.python_version()}",
+        "machine": f"{platform.machine()}, {PROCESSORS} cores",
+    }
+
+
+def photos_alone_and_served(
+    address: str, diet: dict[str, list[Request]], photos: dict[str, list[bytes]], model: Path, seconds: float
+) -> tuple[list[Outcome], Figures]:
+    """Photos a second by decoding and inference alone, and through the server, by turns."""
+    outcomes: list[Outcome] = []
+    alone, rounds = [], []
+    with working_alone(model, photos_of_a_course(photos)) as work:
+        for number in range(1, ROUNDS + 1):
+            _progress(f"photos, round {number} of {ROUNDS}")
+            alone.append(work(seconds))
+            requests = served(diet, (SMALL, LARGE), number)
+            found, figures = _timed(address, requests, 2 * PROCESSORS, seconds)
+            outcomes += found
+            rounds.append(figures)
+    through = [figures["answers_a_second"] for figures in rounds]
+    return outcomes, {
+        "alone": alone,
+        "served": through,
+        "ratio": statistics.median(through) / statistics.median(alone),
+        "clients_share": statistics.median(figures["clients_share"] for figures in rounds),
+    }
+
+
+def figures_of(outcomes: list[Outcome], took_s: float = 0, clients_cpu_s: float = 0) -> Figures:
+    """Counts and milliseconds. Times are of what was answered; refusals are counted apart."""
+    answered = [outcome.seconds for outcome in outcomes if outcome.code != REFUSED]
+    refused = [outcome.seconds for outcome in outcomes if outcome.code == REFUSED]
+    return {
+        "answers": len(answered),
+        "answers_a_second": len(answered) / took_s if took_s else None,
+        **{f"p{share}_ms": percentile_ms(answered, share) for share in (50, 95, 99)},
+        "refused": len(refused),
+        "refusals_p95_ms": percentile_ms(refused, 95),
+        "wrong": sum(not outcome.is_right for outcome in outcomes),
+        "errors": dict(Counter(outcome.code for outcome in outcomes if outcome.code)),
+        "clients_share": clients_cpu_s / (took_s * PROCESSORS) if took_s else None,
+    }
+
+
+def percentile_ms(seconds: list[float], share: int) -> float | None:
+    """The nearest-rank percentile in milliseconds: so many of a hundred took at most as long."""
+    return sorted(seconds)[ceil(share / 100 * len(seconds)) - 1] * 1000 if seconds else None
+
+
+def growth(samples: list[float]) -> float | None:
+    """Mean of the last quarter over that of the second; None if there are too few samples."""
+    quarter = len(samples) // 4
+    if not quarter:
+        return None
+    return statistics.mean(samples[-quarter:]) / statistics.mean(samples[quarter : 2 * quarter])
+
+
+def judge(report: Figures) -> list[Figures]:
+    """Each goal with its figure and whether it was met; both None where nothing was measured."""
+    verdicts = []
+    for goal in GOALS:
+        figure: Any = report
+        for step in goal.path:
+            figure = figure[step]
+        is_met = None
+        if figure is not None:
+            is_met = figure >= goal.limit if goal.is_least else figure <= goal.limit
+        verdicts.append({"goal": goal.sentence, "figure": figure, "limit": goal.limit, "is_met": is_met})
+    return verdicts
+
+
+def text_of(report: Figures) -> str:
+    """The report for people."""
+    photos, memory = report["photos"], report["memory"]["samples_mb"]
+    lines = [
+        f"{report['model']}; {report['runtime']}; {report['machine']}",
+        "",
+        f"photos only: {statistics.median(photos['served']):.0f} a second served, "
+        f"{statistics.median(photos['alone']):.0f} by decoding and inference alone: "
+        f"{photos['ratio']:.2f}; the clients took {photos['clients_share']:.2f} of the processors",
+        "",
+        table("clients", {**report["levels"], f"{STEADY}, long": report["long_run"]}),
+        "",
+        table(f"{STEADY}, long", report["kinds"]),
+        "",
+    ]
+    for name, figures in report["kinds"].items():
+        codes = ", ".join(f"{code} {count}" for code, count in sorted(figures["errors"].items()))
+        lines += [f"errors of {name}: {codes}"] if codes else []
+    if memory:
+        lines += [
+            f"memory of the server: {memory[0]:.0f} MB first, {max(memory):.0f} most, {memory[-1]:.0f} last"
+        ]
+    return "\n".join([*lines, "", *map(_verdict_text, report["goals"])])
+
+
+def _verdict_text(verdict: Figures) -> str:
+    word = {True: "met", False: "MISSED", None: "not measured"}[verdict["is_met"]]
+    found = "" if verdict["figure"] is None else f" ({verdict['figure']:.4g})"
+    return f"{word:<12} {verdict['goal']}{found}"
+
+
+COLUMNS = {
+    "answers": "answers", "a second": "answers_a_second", "p50 ms": "p50_ms", "p95 ms": "p95_ms", "p99 ms": "p99_ms",
+    "503": "refused", "503 p95 ms": "refusals_p95_ms", "wrong": "wrong", "clients' CPU": "clients_share",
+}  # fmt: skip
+
+
+def table(title: str, rows: dict[str, Figures]) -> str:
+    """One line for each row; a dash where there is no figure."""
+    lines = [f"{title:<10}" + "".join(f"{column:>13}" for column in COLUMNS)]
+    for name, figures in rows.items():
+        found = [figures[key] for key in COLUMNS.values()]
+        cells = [
+            "—" if each is None else f"{each:.2f}" if isinstance(each, float) else f"{each:,}"
+            for each in found
+        ]
+        lines.append(f"{name:<10}" + "".join(f"{cell:>13}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _timed(
+    address: str, requests: Iterator[Request], clients: int, seconds: float = 3600
+) -> tuple[list[Outcome], Figures]:
+    started, started_cpu = time.perf_counter(), time.process_time()
+    outcomes = ask_all(address, requests, clients, seconds)
+    return outcomes, figures_of(outcomes, time.perf_counter() - started, time.process_time() - started_cpu)
+
+
+def _progress(message: str) -> None:
+    """One line that overwrites itself, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{message}", end="", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=_at_least_one, default=10, metavar="N", help="of each measurement (default: 10)"
+    )
+    parser.add_argument(
+        "--requests", type=_at_least_one, default=10_000, metavar="N", help="of the long run (default: 10000)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=ROOT / "model",
+        metavar="FOLDER",
+        help="as convert.py writes it (model/)",
+    )
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""serve.py in a process that takes 127.0.0.1 for the internet, so that links can be measured and tested without one.
+
+    python -m bench.loopback inference.remote.TIMEOUT_S=1 -- --port 0
+
+Numbers before the `--` replace those of the modules, for tests that cannot wait. Production has no such switch: this
+program replaces `inference.address.is_public` from outside, as no request and no setting can.
+"""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+ROOT = Path(__file__).parents[1]
+
+
+def main(argv: Sequence[str]) -> int:
+    from inference import address
+
+    address.is_public = lambda address: address == "127.0.0.1"
+    numbers, options = list(argv[: argv.index("--")]), list(argv[argv.index("--") + 1 :])
+    for name, value in (each.split("=") for each in numbers):
+        module, _, constant = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), constant), name
+        setattr(importlib.import_module(module), constant, float(value))
+    import serve
+
+    return serve.main(options)
+
+
+@contextmanager
+def running(
+    *options: str, numbers: Sequence[str] = (), log: IO[bytes] | int = subprocess.DEVNULL, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start it on a free port; give its address, once it has printed it, and the process.
+
+    Its log goes nowhere, its errors to `log`. Raises RuntimeError if it does not start.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.loopback", *numbers, "--", "--port", "0", *options],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        address = re.search(r"http://[^ ]+", process.stdout.readline())
+        if not address:
+            raise RuntimeError("serve.py did not start")
+        # What it logs must be read, else it fills the pipe and the server waits for ever.
+        Thread(target=process.stdout.read, daemon=True).start()
+        yield address.group(), process
+    finally:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
