@@ -119,7 +119,9 @@ class Classifier:
                 interpreter.allocate_tensors()
                 self._per_thread.runner = interpreter.get_signature_runner()
             except (ValueError, RuntimeError) as error:
-                raise ArtifactError(f"{runtime_name()} cannot load {TFLITE_NAME}: {str(error).strip()}") from error
+                raise ArtifactError(
+                    f"{runtime_name()} cannot load {TFLITE_NAME}: {str(error).strip()}"
+                ) from error
         return self._per_thread.runner
 
     def _check_shapes(self) -> None:
