@@ -238,6 +238,20 @@ def test_batch_of_one_is_still_a_batch():
     assert len(answer["results"]) == 1
 
 
+def test_batch_ends_when_its_time_is_spent(monkeypatch):
+    def slowly(pixels):
+        began = time.thread_time()
+        while time.thread_time() - began < 0.2:
+            pass
+        return fixed([0.2, 0.7, 0.1]).classify(pixels)
+
+    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(slowly))
+    monkeypatch.setattr("inference.answer.BATCH_LIMIT_S", 0.3)
+    _, answer = ask({"images": [{"image": PICTURE}] * 4})
+    found = [result.get("error", {}).get("code") for result in answer["results"]]
+    assert found == [None, None, "image_too_large", "image_too_large"]
+
+
 def test_links_of_a_batch_are_fetched_side_by_side(monkeypatch):
     everyone = threading.Barrier(3, timeout=10)
 
