@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -391,6 +392,25 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
 
 
 @pytest.mark.slow
+def test_swallowed_ctrl_c_ends_the_search_after_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    import optuna
+
+    from training import search
+
+    def run_trial(*ignored: object) -> float:
+        with suppress(KeyboardInterrupt):  # as a destructor does
+            signal.raise_signal(signal.SIGINT)
+        return 0.5
+
+    params = read_params(Path("params.yaml"))
+    study = optuna.create_study()
+    study.enqueue_trial({})
+    monkeypatch.setattr(search, "_run_trial", run_trial)
+    with pytest.raises(KeyboardInterrupt):
+        search.run_trials(study, {}, 2, params, {})
+    assert len(study.trials) == 1
+
+
 def test_ctrl_c_keeps_the_study_and_two_processes_share_it(small_weights: Path, tmp_path: Path) -> None:
     """The first is stopped after a trial; then two go on at once and stop at the number that params.yaml says."""
     from tests.photos import write_class

@@ -29,7 +29,7 @@ from training.head import build_head, update
 from training.lr_finder import Sweep, sweep_head, sweep_network, weight_vector
 from training.network import build_network, set_head
 from training.params import BackboneParams, HeadParams, Params, ParamsError, TrainParams, TuneParams
-from training.study import FINISHED, found_params, with_backbone
+from training.study import FINISHED, found_params, remembered_ctrl_c, with_backbone
 
 Folds = Mapping[str, tuple[Fold, Fold]]  # backbone → its features of the training and the validation photos
 Figures = Mapping[str, float]  # log_loss, auc, accuracy
@@ -127,9 +127,12 @@ def run_trials(
     done = len(study.get_trials(deepcopy=False, states=FINISHED))
     if done >= params.tune.trials:
         return
-    with tqdm(total=params.tune.trials, initial=done, desc="searching", unit=" trials") as progress:
+    bar = tqdm(total=params.tune.trials, initial=done, desc="searching", unit=" trials")
+    with bar as progress, remembered_ctrl_c() as pressed:
 
         def show(study: optuna.Study, trial: FrozenTrial) -> None:
+            if pressed.is_set():
+                raise KeyboardInterrupt
             progress.n = len(study.get_trials(deepcopy=False, states=FINISHED))
             completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             if completed:

@@ -1,9 +1,11 @@
 """Where trials are kept: a study that several processes share, and what is read out of it."""
 
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -166,3 +168,21 @@ def pictures(study: optuna.Study) -> dict[str, Figure | SubFigure]:
         with suppress(RuntimeError, ValueError):
             figures["importance"] = optuna_plots.plot_param_importances(study).figure
     return figures
+
+
+@contextmanager
+def remembered_ctrl_c() -> Iterator[threading.Event]:
+    """Set once Ctrl-C was pressed. It raises KeyboardInterrupt as ever, but where that falls into a destructor or a
+    library's callback, Python prints it and goes on: so it is asked for again after each trial.
+    """
+    pressed = threading.Event()
+
+    def remember(number: int, frame: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
