@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 from bench.alone import PROCESSORS, working_alone
 from bench.clients import REFUSED, Outcome, ask_all, watched_memory
+from bench.console import at_least_one, progress
 from bench.diet import (
     LARGE,
     SHARES,
@@ -103,16 +104,16 @@ def measure(model: Path, classifier: Classifier, seconds: float, requests: int) 
         everything, report["photos"] = photos_alone_and_served(address, diet, photos, model, seconds)
         report["levels"] = {}
         for clients in LEVELS:
-            _progress(f"{clients} clients")
+            progress(f"{clients} clients")
             outcomes, figures = _timed(address, served(diet, tuple(SHARES), clients), clients, seconds)
             report["levels"][str(clients)] = figures
             everything += outcomes
-        _progress(f"{requests:,} requests")
+        progress(f"{requests:,} requests")
         with watched_memory(process.pid) as memory:
             long_run = islice(served(diet, tuple(SHARES)), requests)
             outcomes, report["long_run"] = _timed(address, long_run, STEADY)
         everything += outcomes
-    _progress("")
+    progress("")
     report["kinds"] = {kind: figures_of([each for each in outcomes if each.kind == kind]) for kind in SHARES}
     report["memory"] = {"growth": growth(memory), "samples_mb": memory}
     report["answers"], report["wrong"] = len(everything), sum(not each.is_right for each in everything)
@@ -136,7 +137,7 @@ def photos_alone_and_served(
     alone, rounds = [], []
     with working_alone(model, photos_of_a_course(photos)) as work:
         for number in range(1, ROUNDS + 1):
-            _progress(f"photos, round {number} of {ROUNDS}")
+            progress(f"photos, round {number} of {ROUNDS}")
             alone.append(work(seconds))
             requests = served(diet, (SMALL, LARGE), number)
             found, figures = _timed(address, requests, 2 * PROCESSORS, seconds)
@@ -252,21 +253,15 @@ def _timed(
     return outcomes, figures_of(outcomes, time.perf_counter() - started, time.process_time() - started_cpu)
 
 
-def _progress(message: str) -> None:
-    """One line that overwrites itself, where somebody watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{message}", end="", file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--seconds", type=_at_least_one, default=10, metavar="N", help="of each measurement (default: 10)"
+        "--seconds", type=at_least_one, default=10, metavar="N", help="of each measurement (default: 10)"
     )
     parser.add_argument(
-        "--requests", type=_at_least_one, default=10_000, metavar="N", help="of the long run (default: 10000)"
+        "--requests", type=at_least_one, default=10_000, metavar="N", help="of the long run (default: 10000)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument(
@@ -277,12 +272,6 @@ def _parser() -> argparse.ArgumentParser:
         help="as convert.py writes it (model/)",
     )
     return parser
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from bench.console import at_least_one, progress, tail
 from bench.peers import DECODE, FUNCTION, KERAS, ONNX, SUBJECTS
 from inference.artifact import Artifact, read_artifact
 from inference.atomic import write_text
@@ -150,7 +151,7 @@ def ready_subjects(model: Path, photos: Path) -> list[str]:
         else:
             subjects.append(name)
     if ONNX in subjects:
-        _progress("converting model.keras to ONNX")
+        progress("converting model.keras to ONNX")
         _convert(model, photos)
     return subjects
 
@@ -160,12 +161,12 @@ def run_rounds(subjects: list[str], model: Path, photos: Path, rounds: int) -> F
     seconds: Figures = {subject: {} for subject in subjects}
     for round_number in range(1, rounds + 1):
         for subject in subjects:
-            _progress(f"round {round_number} of {rounds}: {SUBJECTS[subject].title}")
+            progress(f"round {round_number} of {rounds}: {SUBJECTS[subject].title}")
             asked = {name: each for name, each in REQUESTS.items() if subject == FUNCTION or not each.explain}
             calls = {name: request.calls for name, request in asked.items()}
             for measure, figures in _run_process(subject, model, photos, calls).items():
                 seconds[subject].setdefault(measure, []).extend(figures)
-    _progress("")
+    progress("")
     return seconds
 
 
@@ -232,7 +233,7 @@ def _convert(model: Path, photos: Path) -> None:
         command, cwd=ROOT, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True
     )
     if conversion.returncode != 0:
-        raise PeerError(f"model.keras was not converted to ONNX:\n{_tail(conversion.stderr)}")
+        raise PeerError(f"model.keras was not converted to ONNX:\n{tail(conversion.stderr)}")
 
 
 def _run_process(subject: str, model: Path, photos: Path, calls: dict[str, int]) -> dict[str, list[float]]:
@@ -256,21 +257,9 @@ def _run_process(subject: str, model: Path, photos: Path, calls: dict[str, int])
         warm = {name: json.loads(line) for name, line in zip(calls, reports, strict=False)}
         if process.wait() != 0:
             errors.seek(0)
-            message = _tail(errors.read().decode(errors="replace"))
+            message = tail(errors.read().decode(errors="replace"))
             raise PeerError(f"{SUBJECTS[subject].title} failed:\n{message}")
     return {COLD: [cold], **warm}
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-5:])
-
-
-def _progress(message: str) -> None:
-    """One line that overwrites itself, where somebody watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{message}", end="", file=sys.stderr, flush=True)
-    elif message:
-        print(message, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -280,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--rounds", type=_at_least_one, default=5, help="fresh processes a subject (default: 5)"
+        "--rounds", type=at_least_one, default=5, help="fresh processes a subject (default: 5)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument(
@@ -288,12 +277,6 @@ def _parser() -> argparse.ArgumentParser:
         help="with model.tflite, model.keras and model.json (default: model/)",
     )  # fmt: skip
     return parser
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 if __name__ == "__main__":

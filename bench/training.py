@@ -26,8 +26,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.console import at_least_one, progress, tail
 from bench.photos import lay_out
-from bench.serving import PeerError, _at_least_one, _progress, _tail
+from bench.serving import PeerError
 from inference.atomic import write_text
 from training.dataset import DatasetError, find_photos
 from training.params import ParamsError, read_params
@@ -165,13 +166,13 @@ def run_rounds(job: Job, rounds: int) -> Figures:
         mine = replace(job, cache=job.cache / str(number))
         mine.cache.mkdir(parents=True)
         for name, subject in SUBJECTS.items():
-            _progress(f"round {number} of {rounds}: {subject.title}")
+            progress(f"round {number} of {rounds}: {subject.title}")
             found = run_process(name, mine)
             if "head_epochs" in found:
                 mine = replace(mine, epochs=int(found["head_epochs"]))
             for measure, value in found.items():
                 figures.setdefault(measure, {}).setdefault(subject.side, []).append(value)
-    _progress("")
+    progress("")
     return figures
 
 
@@ -179,10 +180,10 @@ def measure_memory(job: Job, photos: int) -> Figures:
     """Megabytes at the peak of training with so many drawn photos, and with four times as many."""
     figures: Figures = {}
     for measure, count in ((MEMORY, photos), (MANY, 4 * photos)):
-        _progress(f"peak memory of training with {count:,} photos")
+        progress(f"peak memory of training with {count:,} photos")
         for value in run_process(MEMORY, replace(job, memory_photos=count)).values():
             figures[measure] = {HERE: [value]}
-    _progress("")
+    progress("")
     return figures
 
 
@@ -194,7 +195,7 @@ def run_process(name: str, job: Job) -> Any:
         command = [sys.executable, "-m", "bench.trainers", name, str(task), str(result)]
         process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
         if process.returncode != 0:
-            raise PeerError(f"{name} failed:\n{_tail(process.stderr)}")
+            raise PeerError(f"{name} failed:\n{tail(process.stderr)}")
         return json.loads(result.read_text(encoding="utf-8"))
 
 
@@ -269,8 +270,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--data", type=Path, default=ROOT / "data/sample", help="folder of labelled photos (data/sample)")
-    add("--photos", type=_at_least_one, default=40, help="per class, a tenth to validate (%(default)s)")
-    add("--rounds", type=_at_least_one, default=2, help="fresh processes a subject (%(default)s)")
+    add("--photos", type=at_least_one, default=40, help="per class, a tenth to validate (%(default)s)")
+    add("--rounds", type=at_least_one, default=2, help="fresh processes a subject (%(default)s)")
     add("--tutorial-epochs", type=_at_least_none, default=4, help="that really run, 0: all (%(default)s)")
     add(
         "--memory-photos",
@@ -284,7 +285,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _at_least_none(text: str) -> int:
-    return 0 if text == "0" else _at_least_one(text)
+    return 0 if text == "0" else at_least_one(text)
 
 
 if __name__ == "__main__":

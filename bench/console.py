@@ -1,0 +1,24 @@
+"""What every bench says on the screen while it works, and how it reads counts from the command line."""
+
+import argparse
+import sys
+
+
+def progress(message: str) -> None:
+    """One line that overwrites itself where somebody watches, lines of their own elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{message}", end="", file=sys.stderr, flush=True)
+    elif message:
+        print(message, file=sys.stderr, flush=True)
+
+
+def tail(text: str) -> str:
+    """The last five lines."""
+    return "\n".join(text.strip().splitlines()[-5:])
+
+
+def at_least_one(text: str) -> int:
+    """For argparse: a whole number, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
