@@ -4,13 +4,14 @@
 
 Tries mixes from all of the first to all of the second, calibrates each, and keeps the one with the lowest log loss
 on the validation photos of the second (Wortsman et al. 2022, "Model soups"). Prints a table; writes model.keras and
-training.json into --out; convert.py makes them servable. Train the two with different seeds or augmentation.
+training.json into --out, and a run into MLflow as train.py does; convert.py makes them servable. Train the two with
+different seeds or augmentation.
 """
 
 import argparse
 import os
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
@@ -26,6 +27,7 @@ from evaluation.metrics import accuracy
 from training.dataset import DatasetError
 from training.record import KERAS_NAME, RecordError, read_record, read_same_photos, save
 from training.soup import Mix, SoupRefused, mix_into, mixes
+from training.tracking import Tracker
 
 SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 
@@ -33,7 +35,8 @@ SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        mix(arguments)
+        with Tracker() as tracker:
+            mix(arguments, tracker)
     except (DatasetError, RecordError, SoupRefused) as error:
         print(f"average.py: {error}", file=sys.stderr)
         return 2
@@ -52,13 +55,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def mix(arguments: argparse.Namespace) -> None:
+def mix(arguments: argparse.Namespace, tracker: Tracker) -> None:
     record = read_record(arguments.second)
     dataset = read_same_photos(arguments.data, record, arguments.cache)
     members = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]
     first, second = (load(folder) for folder in (arguments.first, arguments.second))
     tried = [judged(each, targets) for each in mixes(first, second, SHARES, pixels)]
+    parents = {"first": arguments.first, "second": arguments.second}
+    tracker.begin(record.name, {"average": parents, "train": asdict(record.params)}, dataset.fingerprint)
     print("of the second   accuracy   log loss   on the validation photos, calibrated")
     for share, figures in zip(SHARES, tried, strict=True):
         print(f"{share:>13.0%}{figures['accuracy']:>11.4f}{figures['log_loss']:>11.4f}")
@@ -66,9 +71,11 @@ def mix(arguments: argparse.Namespace) -> None:
     mix_into(second, first, second, SHARES[best])
     history = {name: [figures[name] for figures in tried] for name in ("accuracy", "log_loss")}
     steps = {**record.history, "average": {"share": list(SHARES), **history}}
-    save(second, replace(record, validation=tried[best], history=steps), arguments.out)
+    mixed = replace(record, validation=tried[best], history=steps)
+    save(second, mixed, arguments.out)
     print(f"{arguments.out / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
     print(f"  python convert.py --data {arguments.data} --model {arguments.out}")
+    tracker.log_training(mixed, arguments.out)
 
 
 def load(folder: Path) -> keras.Model:

@@ -43,21 +43,20 @@ from training.quantize import (
     judge,
 )
 from training.record import KERAS_NAME, RecordError, TrainingRecord, read_record, read_same_photos
-from training.tracking import TrackingUnavailable, run_of
+from training.tracking import add_to_run
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        tracker = run_of(arguments.model)
         artifact = make_servable(arguments)
-    except (DatasetError, ParamsError, RecordError, ConversionRefused, TrackingUnavailable) as error:
+    except (DatasetError, ParamsError, RecordError, ConversionRefused) as error:
         print(f"convert.py: {error}", file=sys.stderr)
         return 2
     print(f"{arguments.model} holds {artifact.name} {artifact.version}; serve it with")
     print(f"  make serve MODEL={arguments.model}")
     files = [arguments.model / name for name in (TFLITE_NAME, JSON_NAME, CARD_NAME)]
-    tracker.add("converted", artifact.metrics["validation"], {"model": files})
+    add_to_run(arguments.model, "converted", artifact.metrics["validation"], {"model": files})
     return 0
 
 

@@ -2,11 +2,9 @@
 
     python evaluate.py --data my_photos --model out/mine
 
-Uses the test split of the folder (drawn again exactly as train.py drew it, where the folder has none of its
-own); --all takes every photo of a folder that the model never saw. Prints the figures: how right the model is, how
-well its probabilities are calibrated, and how it holds under nine kinds of damage. Writes into report/: report.html,
-a page to read, with the most confident mistakes and what speaks for them; metrics.json; and PNG plots. With
---record, the overall figures also go into model.json and MODEL_CARD.md.
+Uses the test split of the folder (drawn again exactly as train.py drew it); --all takes every photo of a folder that
+the model never saw. Prints how right the model is, how well it is calibrated, and how it holds under nine kinds of
+damage. Writes report.html, a page to read, metrics.json and plots into report/; --record also into the model folder.
 """
 
 import argparse
@@ -14,32 +12,28 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from evaluation.corruptions import ladder
 from evaluation.familiarity import NoStrangers, strangers, told_apart
 from evaluation.gallery import galleries
 from evaluation.metrics import accuracy
 from evaluation.model_card import CARD_NAME, write_model_card
 from evaluation.page import Background, Finding
 from evaluation.report import Evidence, figures, table, write_report
-from evaluation.trial import run
-from inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, write_artifact
+from evaluation.trial import climb, evenly, run
+from inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, sha256_of, write_artifact
 from inference.classifier import Classifier
 from inference.errors import ArtifactError
 from training.dataset import Dataset, DatasetError, read_dataset
 from training.lint import KINDS, lint
 from training.params import ParamsError, read_params
 from training.record import RecordError, TrainingRecord, read_record
-from training.tracking import TrackingUnavailable, run_of
+from training.tracking import add_to_run
 
-REFUSALS = ArtifactError, DatasetError, NoStrangers, ParamsError, RecordError, TrackingUnavailable
+REFUSALS = ArtifactError, DatasetError, NoStrangers, ParamsError, RecordError
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        tracker = run_of(arguments.model)
         classifier = Classifier.load(arguments.model)
         record = read_record(arguments.model)
         params = read_params(arguments.params).evaluate
@@ -56,13 +50,15 @@ def main(argv: list[str] | None = None) -> int:
     evidence = replace(evidence, told_apart=told_apart(classifier, evidence.trial.familiarity, others))
     found = figures(evidence)
     print(table(found, dataset.labels))
+    photos = fingerprints(dataset)
     background = gather_background(classifier, dataset, evidence, record, arguments)
-    written = write_report(evidence, found, dataset.fingerprint, background, arguments.report)
+    written = write_report(evidence, found, photos, background, arguments.report)
     print(f"written into {arguments.report}: {', '.join(written)}")
     if arguments.record:
-        record_figures(classifier.artifact, found, dataset.fingerprint, arguments.model)
-    told = [arguments.model / name for name in (JSON_NAME, CARD_NAME)]
-    tracker.add("test", found, {"report": [arguments.report / name for name in written], "model": told})
+        record_figures(classifier.artifact, found, photos, arguments.model)
+    files = {"report": [arguments.report / name for name in written]}
+    files["model"] = [arguments.model / name for name in (JSON_NAME, CARD_NAME)]
+    add_to_run(arguments.model, "test", found, files)
     return 0
 
 
@@ -94,16 +90,9 @@ def gather(classifier: Classifier, dataset: Dataset, ladder_photos: int, megabyt
     test = dataset.members("test")
     targets = dataset.targets[test]
     [trial] = run([classifier], dataset.pixels[dataset.rows[test]])
-    if not ladder_photos:
-        return Evidence(classifier.artifact, targets, trial, ladder={}, ladder_clean=0.0, megabytes=megabytes)
-    # Evenly spread, because the classes lie one after the other; the same photos each time.
-    some = np.unique(np.linspace(0, len(test) - 1, min(ladder_photos, len(test))).astype(int))
-    climbed = ladder(
-        lambda pixels: np.stack([classifier.classify(picture).probabilities for picture in pixels]),
-        dataset.pixels[dataset.rows[test[some]]],
-        targets[some],
-    )
-    clean = accuracy(targets[some], trial.probabilities[some])
+    some = evenly(len(test), ladder_photos)
+    climbed = climb(classifier, dataset.pixels[dataset.rows[test[some]]], targets[some])
+    clean = accuracy(targets[some], trial.probabilities[some]) if climbed else 0.0
     return Evidence(classifier.artifact, targets, trial, climbed, clean, megabytes)
 
 
@@ -131,9 +120,7 @@ def gather_background(
 def facts(record: TrainingRecord, dataset: Dataset) -> dict[str, str]:
     """How the model was trained, and on which photos it was judged."""
     backbone = record.params.backbone
-    epochs = (
-        f"{len(values['loss'])} ({step})" for step, values in record.history.items() if "loss" in values
-    )
+    epochs = (f"{len(each['loss'])} ({step})" for step, each in record.history.items() if "loss" in each)
     return {
         "backbone": f"{backbone.name}, started from {backbone.weights}",
         "trained on": ", ".join(f"{count:,} photos ({split})" for split, count in record.photos.items()),
@@ -144,11 +131,17 @@ def facts(record: TrainingRecord, dataset: Dataset) -> dict[str, str]:
     }
 
 
-def record_figures(artifact: Artifact, found: dict[str, float], fingerprint: str, folder: Path) -> None:
+def fingerprints(dataset: Dataset) -> dict[str, str]:
+    """On which photos: of all splits, and of the test photos alone, so that the gate compares like with like."""
+    test = [f"{dataset.photos[each].label} {dataset.hashes[each]}\n" for each in dataset.members("test")]
+    alone = sha256_of("".join(sorted(test)).encode())
+    return {"data_fingerprint": dataset.fingerprint, "test_fingerprint": alone}
+
+
+def record_figures(artifact: Artifact, found: dict[str, float], photos: dict[str, str], folder: Path) -> None:
     """Put the test figures beside the validation figures of model.json and the card."""
     overall = {key: value for key, value in found.items() if not key.startswith("robustness.")}
-    metrics = {**artifact.metrics, "test": {"data_fingerprint": fingerprint, **overall}}
-    recorded = replace(artifact, metrics=metrics)
+    recorded = replace(artifact, metrics={**artifact.metrics, "test": {**photos, **overall}})
     write_model_card(recorded, folder)
     write_artifact(recorded, folder)
 

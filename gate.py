@@ -6,42 +6,55 @@
 Prints each limit with the figure that was measured and a verdict. Exit code 0 if all are kept, 1 if one is not,
 2 if the figures cannot be read. --champion takes the figures of the model in use: the new one must not be worse
 than their 95 % interval. Figures are a metrics.json, a model folder that `evaluate.py --record` has put them into, or
-a registered one, as `registry:production`; those of other photos than the new model's are refused.
+a registered one, as `registry:production`; those on other test photos than the new model's are refused.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evaluation.verdict import judge, table
+from evaluation.verdict import Verdict, judge, table
 from inference.artifact import JSON_NAME, read_artifact
 from inference.errors import ArtifactError
 from training.params import ParamsError, read_params
 from training.registry import PREFIX, fetched
 from training.stores import RegistryError
 
+REFUSALS = ArtifactError, ParamsError, RegistryError, OSError, ValueError
+
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        limits = read_params(arguments.params).gate
-        figures = read_figures(arguments.metrics)
-        champion = read_figures(arguments.champion) if arguments.champion else None
-        if champion:
-            check_same_photos(figures, champion, arguments)
-    except (ArtifactError, ParamsError, RegistryError, OSError, ValueError) as error:
+        verdicts = verdicts_on(arguments.metrics, arguments.champion, arguments.params)
+    except REFUSALS as error:
         print(f"gate.py: {error}", file=sys.stderr)
         return 2
-    verdicts = judge(figures, asdict(limits.at_least), asdict(limits.at_most), champion)
-    print(table(verdicts))
+    print(said(verdicts))
+    return 0 if all(verdict.is_kept for verdict in verdicts) else 1
+
+
+def verdicts_on(place: str, champion_place: str | None, params: Path) -> list[Verdict]:
+    """Every limit of `params`, and of the champion, held against the figures in `place`. Raises one of REFUSALS."""
+    limits = read_params(params).gate
+    figures = read_figures(place)
+    champion = read_figures(champion_place) if champion_place else None
+    if champion:
+        check_same_photos(figures, champion, place, champion_place)
+    return judge(figures, asdict(limits.at_least), asdict(limits.at_most), champion)
+
+
+def said(verdicts: Sequence[Verdict]) -> str:
+    """The table, and in one line whether the model passes."""
     failed = sum(not verdict.is_kept for verdict in verdicts)
-    print(
+    end = (
         f"{failed} of {len(verdicts)} limits failed: not to be released" if failed else "all limits are kept"
     )
-    return 1 if failed else 0
+    return f"{table(verdicts)}\n{end}"
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -78,18 +91,23 @@ def read_figures(place: str) -> dict[str, Any]:
 
 
 def check_same_photos(
-    figures: dict[str, Any], champion: dict[str, Any], arguments: argparse.Namespace
+    figures: dict[str, Any], champion: dict[str, Any], place: str, champion_place: str | None
 ) -> None:
-    """Raises ValueError if the champion was measured on other photos, where it says on which."""
-    expected, found = (each.get("data_fingerprint") for each in (champion, figures))
+    """Raises ValueError if the champion was measured on other test photos, where it says on which.
+
+    Figures of before they said so, alone, are held against those of all splits.
+    """
+    both_say = "test_fingerprint" in figures and "test_fingerprint" in champion
+    key = "test_fingerprint" if both_say else "data_fingerprint"
+    expected, found = champion.get(key), figures.get(key)
     if expected and not found:
         raise ValueError(
-            f"{arguments.metrics} does not say on which photos it was measured: give --metrics the model folder, "
+            f"{place} does not say on which photos it was measured: give --metrics the model folder, "
             "after `evaluate.py --record`"
         )
-    if expected and found != expected:
+    if expected != found and expected:
         raise ValueError(
-            f"{arguments.champion} was measured on other photos than {arguments.metrics}: evaluate both on the same"
+            f"{champion_place} was measured on other photos than {place}: evaluate both on the same"
         )
 
 

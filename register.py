@@ -1,18 +1,17 @@
-"""Keep models under numbers, say which is in staging and which in production, and get them back.
+"""Keep models that pass the gate under numbers, say which is in staging and production, and get them back.
 
-    python register.py --model out/mine --alias staging --gate    register a whole model folder
-    python register.py promote staging production                 the one in staging goes into production, too
-    python register.py promote 3 production                       back to version 3
+    python register.py register --model out/mine --alias staging    a whole model folder, after evaluate.py --record
+    python register.py promote staging production                   the one in staging goes into production, too
+    python register.py promote 3 production                         back to version 3
     python register.py list
-    python register.py fetch production --out out/champion        the whole model folder, checked
+    python register.py fetch production --out out/champion          the whole model folder, checked
 
-The same weights are one version, however often they are registered; figures and card are brought up to date.
---gate registers only what gate.py lets pass: the limits of params.yaml, and no fall behind the model in production;
-the figures are those that `evaluate.py --record` put into the model folder. Where models of several names are
-registered, write name@production. `registry:production` is what train.py and tune.py take as --weights, and
-gate.py as --champion.
-The registry is on the server that MLFLOW_TRACKING_URI names; without one, in the folder registry/, or
-the one that LENSLET_REGISTRY names.
+What gate.py refuses is not registered: it is held against the limits of params.yaml and against the model that is in
+production, by the figures in its model.json. A version carries the model folder, report.html, checksums, the
+fingerprint of the photos and the git commit of its training. The same weights are one version, however often they
+are registered; figures, card and report are brought up to date. Where models of several names are registered, write
+name@production. `registry:production` is what train.py and tune.py take as --weights, and gate.py as --champion.
+The registry is MLflow's: in .mlflow/, which `make mlflow` shows, or on the server that MLFLOW_TRACKING_URI names.
 """
 
 import argparse
@@ -21,55 +20,61 @@ from pathlib import Path
 
 import gate
 from inference.artifact import read_artifact
-from inference.errors import ArtifactError
 from training.record import RecordError
 from training.registry import ALIASES, PREFIX, fetch, matching, open_store, promote, register, table
-from training.stores import RegistryError
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        return COMMANDS[arguments.command](arguments)
-    except (ArtifactError, RecordError, RegistryError) as error:
+        code: int = arguments.run(arguments)
+    except (*gate.REFUSALS, RecordError) as error:
         print(f"register.py: {error}", file=sys.stderr)
         return 2
+    return code
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, help="whole model folder to register")
-    parser.add_argument("--alias", choices=ALIASES, help="what the version is from now on")
-    parser.add_argument("--gate", action="store_true", help="register it only if gate.py lets it pass")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="limits (%(default)s)")
-    commands = parser.add_subparsers(dest="command", metavar="promote | list | fetch")
+    commands = parser.add_subparsers(required=True, metavar="register | promote | list | fetch")
+    new = commands.add_parser("register", help="number a model that passes the gate")
+    new.add_argument("--model", type=Path, default=Path("model"), help="whole model folder (%(default)s)")
+    new.add_argument(
+        "--report", type=Path, default=Path("report"), help="where evaluate.py wrote (%(default)s)"
+    )
+    new.add_argument("--alias", choices=ALIASES, help="what the version is from now on")
+    new.add_argument("--params", type=Path, default=Path("params.yaml"), help="limits (%(default)s)")
+    new.set_defaults(run=register_model)
     promoted = commands.add_parser("promote", help="let an alias mean another version")
-    promoted.add_argument(
+    add_reference(promoted)
+    promoted.add_argument("to", choices=ALIASES)
+    promoted.set_defaults(run=promote_version)
+    commands.add_parser("list", help="all versions").set_defaults(run=list_versions)
+    got = commands.add_parser("fetch", help="write the model folder of a version")
+    add_reference(got)
+    got.add_argument("--out", type=Path, required=True, help="model folder to write")
+    got.add_argument("--report", type=Path, help="folder for its report.html, if that is wanted, too")
+    got.set_defaults(run=fetch_version)
+    return parser.parse_args(argv)
+
+
+def add_reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "reference", metavar="version", help="staging, production, a number, or name@ and one"
     )
-    promoted.add_argument("to", choices=ALIASES)
-    commands.add_parser("list", help="all versions")
-    got = commands.add_parser("fetch", help="write the model folder of a version")
-    got.add_argument("reference", metavar="version", help="staging, production, a number, or name@ and one")
-    got.add_argument("--out", type=Path, required=True, help="model folder to write")
-    arguments = parser.parse_args(argv)
-    if bool(arguments.model) == bool(arguments.command):
-        parser.error("give --model to register one, or one of promote, list and fetch")
-    return arguments
 
 
 def register_model(arguments: argparse.Namespace) -> int:
     store = open_store()
-    name = read_artifact(arguments.model).name
-    if arguments.gate:
-        champion = [f"{PREFIX}{name}@production"] if matching(store, f"{name}@production") else []
-        options = [option for place in champion for option in ("--champion", place)]
-        refused = gate.main(["--metrics", str(arguments.model), "--params", str(arguments.params), *options])
-        if refused:
-            return refused
-    version, is_new = register(store, arguments.model, arguments.alias)
+    production = f"{PREFIX}{read_artifact(arguments.model).name}@production"
+    champion = production if matching(store, production) else None
+    verdicts = gate.verdicts_on(str(arguments.model), champion, arguments.params)
+    print(gate.said(verdicts))
+    if not all(verdict.is_kept for verdict in verdicts):
+        return 1
+    version, is_new = register(store, arguments.model, arguments.report, gate.said(verdicts), arguments.alias)
     aliases = f", in {' and '.join(version.aliases)}" if version.aliases else ""
     print(f"{arguments.model} is {version}{aliases}" + ("" if is_new else ", as it was registered before"))
     return 0
@@ -83,17 +88,16 @@ def promote_version(arguments: argparse.Namespace) -> int:
 
 def list_versions(arguments: argparse.Namespace) -> int:
     versions = open_store().versions()
-    print(table(versions) if versions else "no model is registered yet: give one with --model")
+    print(
+        table(versions) if versions else "no model is registered yet: `python register.py register` does that"
+    )
     return 0
 
 
 def fetch_version(arguments: argparse.Namespace) -> int:
-    version = fetch(open_store(), arguments.reference, arguments.out)
+    version = fetch(open_store(), arguments.reference, arguments.out, arguments.report)
     print(f"{arguments.out} holds {version}")
     return 0
-
-
-COMMANDS = {None: register_model, "promote": promote_version, "list": list_versions, "fetch": fetch_version}
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python train.py --data my_photos --out out/mine
 
 `my_photos` holds a folder per class (the splits are drawn), or train/, val/ and test/ with a folder per class
-each. Numbers come from params.yaml. Prints what it found, a progress bar for each long step, and the validation
-accuracy; writes model.keras and training.json into the --out folder. convert.py makes them servable.
-If it is killed while it fine-tunes, the same command with --resume goes on after the last finished epoch.
-If MLFLOW_TRACKING_URI names an MLflow server (`make mlflow` starts one), the training is a run there, too.
+each. Numbers come from params.yaml. Prints what it found and the validation accuracy; writes model.keras and
+training.json into --out, which convert.py makes servable. Killed while it fine-tunes, it goes on with --resume.
+The training is a run of MLflow, too, with its epochs as they end: in .mlflow/, which `make mlflow` shows, or on the
+server that MLFLOW_TRACKING_URI names; MLFLOW_TRACKING_URI=off goes without.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 # Before TensorFlow loads: its notices drown the progress bars.
@@ -32,17 +33,15 @@ from training.params import ParamsError, TrainParams, read_params
 from training.pixels import CacheFull
 from training.record import KERAS_NAME, record_of, save
 from training.run import CheckpointError, Run, finish_run, start_run, unfinished_run
-from training.tracking import Tracker, TrackingUnavailable, connect
-
-REFUSALS = CacheFull, CheckpointError, DatasetError, ParamsError, TrackingUnavailable, WeightsUnavailable
+from training.tracking import Tracker
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        with connect() as tracker:
+        with Tracker() as tracker:
             train(arguments, tracker)
-    except REFUSALS as error:
+    except (CacheFull, CheckpointError, DatasetError, ParamsError, WeightsUnavailable) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     return 0
@@ -77,7 +76,8 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
         if not killed:
             start_run(folder, replace(run, history=history, minutes=(time.monotonic() - started) / 60))
         tracker.note(folder)
-        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision)
+        epochs = keras.callbacks.LambdaCallback(on_epoch_end=partial(tracker.add_epoch, "fine_tune"))
+        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, [epochs])
     validation = validate(network, dataset, params)
     report("network", validation)
     record = record_of(name, params, dataset, validation, history, (time.monotonic() - started) / 60)
@@ -105,23 +105,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of labelled photos")
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--name", help="what the model is called (default: the name of the data folder)")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument(
-        "--weights",
-        help="instead of train.backbone.weights: imagenet, none, a .keras file, registry:production",
-    )
-    parser.add_argument("--no-fine-tune", action="store_true", help="stop after the head, within seconds")
-    parser.add_argument(
-        "--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run for --out that was killed")
-    parser.add_argument(
-        "--no-acceleration", action="store_true", help="float32 on one device, as without GPUs"
-    )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="logs and checkpoints (%(default)s)")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of labelled photos")
+    add("--out", type=Path, required=True, help="model folder to write")
+    add("--name", help="what the model is called (default: the name of the data folder)")
+    add("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    add("--weights", help="for train.backbone.weights: imagenet, none, a .keras file, registry:production")
+    add("--no-fine-tune", action="store_true", help="stop after the head, within seconds")
+    add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
+    add("--resume", action="store_true", help="go on with the run for --out that was killed")
+    add("--no-acceleration", action="store_true", help="float32 on one device, as without GPUs")
+    add("--runs", type=Path, default=Path("runs"), help="logs and checkpoints (%(default)s)")
     add_arguments(parser)
     return parser.parse_args(argv)
 

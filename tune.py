@@ -6,13 +6,10 @@
     python tune.py --data my_photos --fine-tune-top 3 --write
 
 The finder raises the rate from batch to batch, prints where the loss falls fastest and draws report/lr_finder.png.
-
 The search tries backbones, optimizers and numbers (section `tune` of params.yaml) on cached features and judges
-them on the validation photos; the test photos are never looked at. Every trial is kept in the study, a file:
-Ctrl-C loses nothing, the same command goes on, and several processes may work on one study at once. It ends with
-a table of the best trials, report/tune_history.png and report/tune_importance.png. --fine-tune-top trains the
-whole network with the best few and judges again; --write puts the winner into params.yaml, comments kept.
-If MLFLOW_TRACKING_URI names an MLflow server, the search is a run there, and its best trials are runs within it.
+them on the validation photos; the test photos are never looked at. Every trial is kept in the study, a file: after
+Ctrl-C the same command goes on, and several processes may work at once. It ends with a table of the best trials,
+report/tune_history.png, report/tune_importance.png and a run of MLflow (see `train.py --help`).
 """
 
 import argparse
@@ -46,7 +43,7 @@ from training.study import (
     table,
     winner,
 )
-from training.tracking import Tracker, TrackingUnavailable, connect
+from training.tracking import Tracker
 
 SHOWN = 10  # trials in the table
 REFUSALS = CacheFull, DatasetError, LearningRateNotFound, ParamsError, StudyRefused, WeightsUnavailable
@@ -55,7 +52,7 @@ REFUSALS = CacheFull, DatasetError, LearningRateNotFound, ParamsError, StudyRefu
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        with connect() as tracker:
+        with Tracker() as tracker:
             params = chosen_params(arguments)
             dataset = read_dataset(arguments.data, params.train, arguments.cache)
             check(dataset, params.train, arguments)
@@ -63,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
                 find_learning_rate(dataset, params, arguments)
             else:
                 search(dataset, params, arguments, tracker)
-    except (*REFUSALS, TrackingUnavailable) as error:
+    except REFUSALS as error:
         print(f"tune.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -83,8 +80,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--lr-finder", action="store_true", help="only find a learning rate, for the head")
     add("--fine-tune", action="store_true", help="with --lr-finder: for fine-tuning instead")
     add("--study", default="runs/tune.db", help="SQLite file, .journal file or database URL (%(default)s)")
-    add("--fine-tune-top", type=int, default=0, metavar="N", help="fine-tune the best N trials (%(default)s)")
-    add("--write", action="store_true", help="put the best settings into the params file")
+    add("--fine-tune-top", type=int, default=0, metavar="N", help="train all of the network with the best N")
+    add("--write", action="store_true", help="put the best settings into the params file, comments kept")
     add("--report", type=Path, default=Path("report"), help="where pictures go (%(default)s)")
     add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
     add("--runs", type=Path, default=Path("runs"), help="logs of fine-tuning (%(default)s)")
@@ -100,9 +97,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def chosen_params(arguments: argparse.Namespace) -> Params:
     """`params.yaml`, with what the command line says instead."""
     params = read_params(arguments.params)
-    backbone = params.train.backbone
-    backbone = replace(backbone, weights=pinned(arguments.weights or backbone.weights))
-    return replace(params, train=replace(params.train, backbone=backbone))
+    train = params.train
+    weights = pinned(arguments.weights or train.backbone.weights)
+    return replace(params, train=replace(train, backbone=replace(train.backbone, weights=weights)))
 
 
 def find_learning_rate(dataset: Dataset, params: Params, arguments: argparse.Namespace) -> None:
@@ -118,17 +115,15 @@ def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, trac
     backbones = backbones_at_hand(params.train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")
     sections = {"tune": asdict(params.tune), "train": asdict(params.train)}
-    tracker.begin(f"search {arguments.data.resolve().name}", sections, dataset.fingerprint)
     study = open_study(arguments.study, search_space(dataset, params, backbones))
+    tracker.begin(f"search {arguments.data.resolve().name}", sections, dataset.fingerprint)
     folds, classes = read_folds(dataset, params.train, backbones, arguments.cache), len(dataset.labels)
     run_trials(study, folds, classes, params, suggested_rates(study, folds, classes, params))
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
     print(f"{len(study.trials)} trials in {arguments.study}; the best by {params.tune.objective}:")
     print(table(trials[:SHOWN]))
-    drawn = {arguments.report / f"tune_{name}.png": figure for name, figure in pictures(study).items()}
-    for path, figure in drawn.items():
-        save(figure, path)
-    tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": list(drawn)})
+    drawn = [save(each, arguments.report / f"tune_{name}.png") for name, each in pictures(study).items()]
+    tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": drawn})
     for trial in trials[:SHOWN]:
         tracker.add_trial(f"trial {trial.number}", found_values(trial), trial.user_attrs["figures"])
     values = []
@@ -144,10 +139,11 @@ def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, trac
         print(f"{arguments.params} holds the settings of trial {best.number}")
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> Path:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, bbox_inches="tight")
     print(f"written: {path}")
+    return path
 
 
 if __name__ == "__main__":

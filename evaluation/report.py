@@ -106,7 +106,7 @@ def table(found: Mapping[str, float], labels: Sequence[str]) -> str:
 def write_report(
     evidence: Evidence,
     found: Mapping[str, float],
-    data_fingerprint: str,
+    photos: Mapping[str, str],
     background: Background,
     folder: Path,
 ) -> list[str]:
@@ -115,9 +115,8 @@ def write_report(
     for name, figure in drawn.items():
         with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=150)
-    # On which photos, so that the gate compares like with like.
-    named = {"data_fingerprint": data_fingerprint, **found}
-    write_text(folder / "metrics.json", json.dumps(named, indent=2) + "\n")
+    # `photos`, their fingerprints, so that the gate compares like with like.
+    write_text(folder / "metrics.json", json.dumps({**photos, **found}, indent=2) + "\n")
     labels = evidence.artifact.labels
     counts = confusion(len(labels), evidence.targets, evidence.trial.probabilities)
     write_text(folder / "report.html", page(evidence.artifact, found, counts, drawn, background))

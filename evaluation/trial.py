@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from evaluation.calibration import coverage
+from evaluation.corruptions import ladder
 from evaluation.metrics import score
 from inference.classifier import Classifier, Prediction
 from inference.errors import ArtifactError
@@ -56,6 +57,22 @@ def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Tr
         )
         for given, time_ms in zip(answers, times, strict=True)
     ]
+
+
+def evenly(photos: int, wanted: int) -> NDArray[np.int64]:
+    """Positions of so many photos, evenly spread, because the classes lie one after the other; always the same."""
+    return np.unique(np.linspace(0, photos - 1, min(wanted, photos)).astype(np.int64))
+
+
+def climb(
+    classifier: Classifier, pixels: NDArray[np.uint8], targets: NDArray[np.int64]
+) -> dict[str, list[float]]:
+    """`corruptions.ladder` of what the classifier answers; empty without photos."""
+
+    def answer(damaged: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.stack([classifier.classify(picture).probabilities for picture in damaged])
+
+    return ladder(answer, pixels, targets) if len(pixels) else {}
 
 
 def run_apart(folders: Sequence[Path], pixels: NDArray[np.uint8]) -> list[Trial | ArtifactError]:

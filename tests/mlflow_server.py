@@ -9,25 +9,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import NamedTuple
 
 import pytest
 import requests
+
+from training import mlflow_client
 
 ROOT = Path(__file__).parent.parent
 WAIT_S = 120
 
 
-class Server(NamedTuple):
-    address: str
-    folder: Path  # where it keeps everything
+@pytest.fixture(scope="session")
+def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What .mlflow/ is in a repository: made by the first test that writes into it, served by `mlflow_server`."""
+    return tmp_path_factory.mktemp("repository") / ".mlflow"
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    with running(folder) as address:
-        yield Server(address, folder)
+def mlflow_server(mlflow_folder: Path) -> Iterator[str]:
+    """The address of a server on `mlflow_folder`."""
+    with running(mlflow_folder) as address:
+        yield address
+
+
+@pytest.fixture
+def in_folder(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MLflow as without any setting, in a folder that tests share."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(mlflow_client, "FOLDER", mlflow_folder)
+    return mlflow_folder
 
 
 def free_port() -> int:
@@ -43,16 +53,17 @@ def running(folder: Path) -> Iterator[str]:
     variables = f"MLFLOW_PORT={free_port()}", f"MLFLOW_FOLDER={folder}"
     # The environment is there, or this test would not run: make must not build it anew.
     command = ["make", "--silent", "--assume-old", ".venv/installed", "mlflow", *variables]
+    folder.mkdir(exist_ok=True)
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
         )
     try:
         line = process.stdout.readline()
-        assert line.startswith("export MLFLOW_TRACKING_URI=http://127.0.0.1:"), line
+        assert line.startswith("open http://127.0.0.1:"), line
         # Its log must be read, else it fills the pipe and the server waits for ever.
         Thread(target=process.stdout.read, daemon=True).start()
-        address = line.strip().removeprefix("export MLFLOW_TRACKING_URI=")
+        address = line.strip().removeprefix("open ")
         _wait(address, process)
         yield address
     finally:

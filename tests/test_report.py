@@ -121,7 +121,7 @@ def found() -> dict[str, float]:
 def folder(found: dict[str, float], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole report."""
     folder = tmp_path_factory.mktemp("report")
-    assert write_report(EVIDENCE, found, "f00d", BACKGROUND, folder) == NAMES
+    assert write_report(EVIDENCE, found, {"data_fingerprint": "f00d"}, BACKGROUND, folder) == NAMES
     return folder
 
 

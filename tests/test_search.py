@@ -392,6 +392,38 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
 
 
 @pytest.mark.slow
+def test_search_without_a_trial_that_ran_to_its_end_writes_no_settings(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tune
+    from training import search
+
+    nowhere = np.full((1, 2), np.nan, np.float32)
+    monkeypatch.setattr(tune, "read_dataset", lambda *arguments: guarded_dataset())
+    monkeypatch.setattr(search, "fit_epochs", lambda *arguments: iter([nowhere]))  # diverges at once
+    path = own_params(tmp_path)
+    before = path.read_text()
+    places = [
+        "--study",
+        str(tmp_path / "tune.db"),
+        "--report",
+        str(tmp_path / "report"),
+        "--params",
+        str(path),
+    ]
+    places += ["--cache", str(tmp_path / "cache"), "--runs", str(tmp_path / "runs")]
+    common = ["--data", "anything", "--weights", str(small_weights), *places]
+    assert tune.main([*common, "--fine-tune-top", "1", "--write"]) == 2
+    said = capsys.readouterr()
+    assert "3 trials in " in said.out
+    assert said.err.splitlines()[-1] == (
+        "tune.py: no trial ran to its end, so there are no settings to write: "
+        "narrow tune.learning_rate_factor in params.yaml, or raise tune.trials"
+    )
+    assert path.read_text() == before
+
+
+@pytest.mark.slow
 def test_swallowed_ctrl_c_ends_the_search_after_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     import optuna
 

@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gate
+from evaluate import fingerprints
 from evaluation.verdict import Verdict, judge
 from inference.artifact import read_artifact, write_artifact
+from training.dataset import Dataset, Photo
 
 FIGURES = {
     "accuracy": 0.94,
@@ -114,6 +117,45 @@ def test_champion_of_other_photos_is_refused(
     said = capsys.readouterr()
     assert words in said.out + said.err
     assert said.err.count("\n") == (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "code"),
+    [
+        # More photos to train on change the first; what counts are those that both were measured on.
+        (("few", "test"), ("many", "test"), 0),
+        (("same", "test"), ("same", "others"), 2),
+        # Figures of before the second was written.
+        (("same", None), ("same", "test"), 0),
+        (("few", None), ("many", "test"), 2),
+        (("same", "test"), ("same", None), 0),
+    ],
+)
+def test_champion_is_one_of_the_same_test_photos(
+    champion: tuple[str, str | None], challenger: tuple[str, str | None], code: int, tmp_path: Path
+) -> None:
+    for name, (all_photos, test) in (("champion.json", champion), ("metrics.json", challenger)):
+        named = {"data_fingerprint": all_photos} | ({"test_fingerprint": test} if test else {})
+        (tmp_path / name).write_text(json.dumps(FIGURES | named))
+    places = ["--metrics", str(tmp_path / "metrics.json"), "--champion", str(tmp_path / "champion.json")]
+    assert gate.main(places) == code
+
+
+def test_fingerprint_of_the_test_photos_is_theirs_alone(tmp_path: Path) -> None:
+    def photo(label: str, split: str) -> Photo:
+        return Photo(tmp_path / label, label, split)
+
+    photos = (photo("sea", "test"), photo("sea", "train"), photo("street", "test"))
+    nothing = np.empty((0, 8, 8, 3), np.uint8)
+    dataset = Dataset(photos, ("sea", "street"), {}, nothing, np.arange(3), ("a", "b", "c"))
+    more = replace(dataset, photos=(*photos, photo("street", "train")), hashes=("a", "b", "c", "d"))
+    moved = replace(dataset, photos=photos[::-1], hashes=("c", "b", "a"))
+    relabelled = replace(dataset, photos=(photo("street", "test"), *photos[1:]))
+    found = [fingerprints(each) for each in (dataset, more, moved, relabelled)]
+    # printf 'sea a\nstreet c\n' | sha256sum
+    expected = "0ffad009ec21dda149264e4ce5cb79550e0629c61ed4eeb6f30228da8279a13c"
+    assert [each["test_fingerprint"] == expected for each in found] == [True, True, True, False]
+    assert [each["data_fingerprint"] == dataset.fingerprint for each in found] == [True, False, True, False]
 
 
 def test_figures_may_stand_in_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """The two steps of training: a head on cached features, then fine-tuning of the whole network on pixels."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -92,14 +92,20 @@ def class_weight(
 
 
 def fine_tune(
-    network: keras.Model, dataset: Dataset, params: TrainParams, run: Path, precision: str = "float32"
+    network: keras.Model,
+    dataset: Dataset,
+    params: TrainParams,
+    run: Path,
+    precision: str = "float32",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
     The best epoch is that of the lowest validation loss; if no epoch is better than the network was on entry,
     that one stays. With fewer than `judges_at_least` validation photos the last epoch is taken for the best.
     `run` is the folder for logs and checkpoint; if it holds a checkpoint, training goes on from there. `precision`
-    is what the backbone computes in meanwhile, a Keras dtype policy.
+    is what the backbone computes in meanwhile, a Keras dtype policy. `callbacks` hear of an epoch once its checkpoint
+    is written.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     tuned, members = params.fine_tune, dataset.members("train")
@@ -135,6 +141,7 @@ def fine_tune(
                 callbacks=[
                     kept,
                     keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
+                    *callbacks,
                 ],
             )
             checkpoint = kept.checkpoint

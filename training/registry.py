@@ -1,57 +1,58 @@
 """The register of models: whole model folders as numbered versions, and which of them is in staging or production.
 
-It lies on the MLflow server that MLFLOW_TRACKING_URI names, or else in a folder: every function works alike on both.
+It lies in MLflow: on the server that MLFLOW_TRACKING_URI names, or else in the folder .mlflow/.
 A reference says which version is meant: `production`, `staging` or a version's number; `name@production`, where
 models of several names are registered.
 """
 
-import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from inference.artifact import read_artifact, read_model, sha256_of
+from inference.artifact import Artifact, read_artifact, read_model, sha256_of
+from inference.atomic import replacing
 from inference.errors import ArtifactError
 from training.record import read_record
-from training.stores import FILES, FolderStore, RegistryError, ServerStore, Store, Version
-from training.tracking import NOTE_NAME, TrackingUnavailable, open_client
+from training.stores import FILES, RegistryError, Store, Version
+from training.tracking import NOTE_NAME
 
 ALIASES = ("staging", "production")
 PREFIX = "registry:"  # begins a reference where a path could stand, too
-FOLDER_VARIABLE = "LENSLET_REGISTRY"  # the folder, if it is not ./registry
+REPORT_NAME = "report.html"
 
 
 def open_store() -> Store:
-    """Nothing is asked or written yet. Raises: RegistryError if MLFLOW_TRACKING_URI is no server's address."""
-    try:
-        client = open_client()
-    except TrackingUnavailable as error:
-        raise RegistryError(str(error)) from error
-    return ServerStore(client) if client else FolderStore(Path(os.environ.get(FOLDER_VARIABLE, "registry")))
+    """Nothing is asked or written yet."""
+    return Store()
 
 
-def register(store: Store, folder: Path, alias: str | None = None) -> tuple[Version, bool]:
+def register(
+    store: Store, folder: Path, report: Path, passed: str, alias: str | None = None
+) -> tuple[Version, bool]:
     """Register the whole model in `folder` under its name, or find it again. Returns: the version, and if it is new.
 
-    Raises: RegistryError if a file is missing; ArtifactError and RecordError if one is damaged.
+    `report`: the folder that evaluate.py wrote; `passed`: what the gate, which is to be asked before, says of it.
+    Raises: RegistryError if a file is missing, or the report is that of another model; ArtifactError and RecordError
+    if a file is damaged.
     """
     _check_alias(alias)
     artifact = read_artifact(folder)
     read_model(folder, artifact)
-    read_record(folder)
+    record = read_record(folder)
     _check_name(artifact.name)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise RegistryError(f"{folder} is no whole model folder: {', '.join(missing)} missing")
-    files = {name: sha256_of((folder / name).read_bytes()) for name in FILES}
+    _check_report(report, artifact, folder)
+    paths = [*(folder / name for name in FILES), report / REPORT_NAME]
+    files = {path.name: sha256_of(path.read_bytes()) for path in paths}
     same = [each for each in store.versions() if (each.name, each.model) == (artifact.name, artifact.sha256)]
-    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    version = same[0] if same else Version(artifact.name, artifact.sha256, now, files)
+    version = same[0] if same else Version(artifact.name, artifact.sha256, record.data_fingerprint, files)
     # Also the files of one that is there: they may have been damaged, or its figures measured since.
-    version = store.add(replace(version, files=files), folder)
+    version = store.add(replace(version, files=files), paths, passed, folder)
     return _pointed(store, alias, version) if alias else version, not same
 
 
@@ -84,9 +85,10 @@ def matching(store: Store, reference: str) -> list[Version]:
     ]
 
 
-def fetch(store: Store, reference: str, folder: Path) -> Version:
+def fetch(store: Store, reference: str, folder: Path, report: Path | None = None) -> Version:
     """Write the whole model folder of a version: `folder` holds all of it, checked, or stays as it was.
 
+    With `report`, its report.html is put into that folder.
     Raises: RegistryError if the version is unknown or damaged, or `folder` holds something else than a model.
     """
     if folder.exists() and not _is_model_folder(folder):
@@ -96,6 +98,8 @@ def fetch(store: Store, reference: str, folder: Path) -> Version:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial.", dir=folder.parent) as name:
         new = Path(name) / "new"
         _download(store, version, FILES, new)
+        if report:
+            _download(store, version, (REPORT_NAME,), Path(name) / "report")
         try:
             read_model(new, read_artifact(new))
         except ArtifactError as error:
@@ -103,6 +107,9 @@ def fetch(store: Store, reference: str, folder: Path) -> Version:
         if folder.exists():
             folder.rename(Path(name) / "old")
         new.rename(folder)
+        if report:
+            with replacing(report / REPORT_NAME) as temporary:
+                shutil.copyfile(Path(name) / "report" / REPORT_NAME, temporary)
     return version
 
 
@@ -119,13 +126,27 @@ def fetched(reference: str, *names: str) -> Iterator[Path]:
 def table(versions: Sequence[Version]) -> str:
     """One line per version, the newest of each name first."""
     width = max((len(version.name) for version in versions), default=0) + 2
-    lines = [f"{'name':<{width}}{'version':>7}  {'model':<14}{'registered':<22}aliases"]
+    lines = [
+        f"{'name':<{width}}{'version':>7}  {'model':<14}{'photos':<14}{'commit':<20}{'registered':<22}aliases"
+    ]
     for version in sorted(versions, key=lambda each: (each.name, -each.number)):
-        facts = (
-            f"{version.name:<{width}}{version.number:>7}  {version.model[:12]:<14}{version.registered:<22}"
-        )
+        commit, _, dirty = (version.commit or "unknown").partition("-")
+        commit = commit[:12] + (f"-{dirty}" if dirty else "")
+        facts = f"{version.name:<{width}}{version.number:>7}  {version.model[:12]:<14}"
+        facts += f"{version.data_fingerprint[:12]:<14}{commit:<20}{version.registered:<22}"
         lines.append(f"{facts}{', '.join(version.aliases)}".rstrip())
     return "\n".join(lines)
+
+
+def _check_report(report: Path, artifact: Artifact, folder: Path) -> None:
+    """That evaluate.py wrote it for this very model, and on the photos of the figures in model.json."""
+    place, remedy = report / REPORT_NAME, f"run evaluate.py --model {folder} --report {report} --record"
+    if not place.is_file():
+        raise RegistryError(f"a version carries its report, but {place} does not exist: {remedy}")
+    page = place.read_text(encoding="utf-8", errors="replace")
+    fingerprint = str(artifact.metrics.get("test", {}).get("data_fingerprint", ""))
+    if artifact.version not in page or fingerprint[:12] not in page:
+        raise RegistryError(f"{place} is not of the model and the figures in {folder}: {remedy}")
 
 
 def _check_name(name: str) -> None:

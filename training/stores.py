@@ -1,23 +1,35 @@
-"""Where registered models lie: on an MLflow server, or in a folder with an index."""
+"""Registered models in MLflow's model registry: their facts as tags of a version, their files with a run."""
 
-import fcntl
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from inference.artifact import JSON_NAME, TFLITE_NAME, sha256_of
-from inference.atomic import write_text
+from training.mlflow_client import (
+    FOLDER,
+    OFF,
+    SERVER,
+    MlflowUnavailable,
+    errors,
+    get_file,
+    is_new,
+    is_off,
+    open_client,
+    put_file,
+    unavailable,
+)
 from training.record import KERAS_NAME, RECORD_NAME
-from training.tracking import TrackingUnavailable, run_of, server_errors, unavailable
+from training.tracking import COMMIT_TAG, run_of, working_tree
 
-FILES = (TFLITE_NAME, JSON_NAME, KERAS_NAME, RECORD_NAME, "MODEL_CARD.md")
-INDEX_NAME = "index.json"
-TAG = "lenslet.version"  # what a version on a server says of itself; other models there lack it
+FILES = (TFLITE_NAME, JSON_NAME, KERAS_NAME, RECORD_NAME, "MODEL_CARD.md")  # of a model folder
+# What a version says of itself; other models of the same MLflow lack these tags.
+MODEL_TAG, FILES_TAG = "model_sha256", "files_sha256"
+DATA_TAG, SOURCE_TAG = "data_fingerprint", "git_commit"
 
 
 class RegistryError(Exception):
@@ -26,188 +38,122 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """One registered model. Its weights never change; figures and card may be brought up to date."""
+    """One registered model. Its weights never change; figures, card and report may be brought up to date."""
 
     name: str
     model: str  # sha256 of model.tflite: the same weights are the same version
-    registered: str  # UTC, ISO 8601
-    files: dict[str, str]  # of FILES: name → sha256
-    number: int = 0  # from 1, for each name; 0 as long as no store holds it
-    run: str = ""  # on a server: whose artifacts the files are
+    data_fingerprint: str  # of the photos that trained it
+    files: dict[str, str]  # of FILES and the report: name → sha256
+    number: int = 0  # from 1, for each name; 0 as long as it is not registered
+    registered: str = ""  # UTC, ISO 8601
+    run: str = ""  # whose files they are
+    commit: str = (
+        ""  # of the program that trained it or, if that is unknown, registered it; empty without git
+    )
     aliases: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
-        """Twelve hexadecimal digits that change with any file: the folder of the store that holds them."""
-        return sha256_of(json.dumps(self.files, sort_keys=True).encode())[:12]
+        """Where the run keeps the files: twelve hexadecimal digits that change with any of them."""
+        return f"registered/{sha256_of(json.dumps(self.files, sort_keys=True).encode())[:12]}"
 
     def __str__(self) -> str:
         return f"{self.name}@{self.number}"
 
 
-class Store(Protocol):
-    """Everything raises RegistryError if the store cannot be read or written."""
+class Store:
+    """Nothing is asked before the first call. Every method raises RegistryError if MLflow fails, or is off."""
+
+    @cached_property
+    def _client(self) -> Any:
+        if is_off():
+            raise RegistryError(f"{SERVER} is {OFF}, and so is the registry: unset it for that in {FOLDER}")
+        return open_client()
 
     def versions(self) -> list[Version]:
         """All that are registered."""
+        if is_new():
+            return []
+        with _asking():
+            found = [
+                each for each in _all_pages(self._client.search_model_versions) if FILES_TAG in each.tags
+            ]
+            # The versions of a search do not name their aliases.
+            models = _all_pages(self._client.search_registered_models) if found else ()
+            aliases = {each.name: each.aliases for each in models}
+        return [_version(each, aliases.get(each.name, {})) for each in found]
 
-    def add(self, version: Version, folder: Path) -> Version:
-        """Keep the files of `folder`, then enter the version, or bring it up to date, in one step."""
+    def add(self, version: Version, files: Sequence[Path], passed: str, folder: Path) -> Version:
+        """Keep the files, then enter the version, or bring it up to date, in one step.
+
+        `passed`: what the gate says of it, for the page; `folder`: that of the model, which knows its run.
+        """
+        with _asking():
+            version = replace(version, run=version.run or run_of(folder))
+            for path in files:
+                put_file(self._client, version.run, path, version.place)
+            listed = json.dumps(version.files)
+            if version.number:
+                number = str(version.number)
+                self._client.set_model_version_tag(version.name, number, FILES_TAG, listed)
+                self._client.update_model_version(version.name, number, passed)
+                return version
+            run = self._client.get_run(version.run)
+            commit = run.data.tags.get(COMMIT_TAG) or working_tree()
+            tags = {MODEL_TAG: version.model, DATA_TAG: version.data_fingerprint}
+            tags |= {SOURCE_TAG: commit} if commit else {}
+            self._create_name(version.name)
+            created = self._client.create_model_version(
+                version.name,
+                f"{run.info.artifact_uri}/{version.place}",
+                version.run,
+                tags={**tags, FILES_TAG: listed},
+                description=passed,
+                await_creation_for=0,
+            )
+        return _version(created, {})
 
     def point(self, alias: str, version: Version) -> None:
         """Let the alias, of those with this name, mean this version only."""
-
-    def download(self, version: Version, names: Sequence[str], folder: Path) -> None:
-        """Put files of the version into `folder`, unchecked."""
-
-
-class FolderStore:
-    """`index.json`, and beside it a folder for the files of each version."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def versions(self) -> list[Version]:
-        path = self._root / INDEX_NAME
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"))["versions"]
-            return [Version(**{**entry, "aliases": tuple(entry["aliases"])}) for entry in entries]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RegistryError(
-                f"{path} is damaged ({error}): restore it, or register anew elsewhere"
-            ) from error
-
-    def add(self, version: Version, folder: Path) -> Version:
-        with self._alone():
-            entries = self.versions()
-            others = [each for each in entries if each.name == version.name]
-            before = [each for each in others if each.model == version.model]
-            number = before[0].number if before else 1 + max((each.number for each in others), default=0)
-            aliases = before[0].aliases if before else ()
-            version = replace(version, number=number, aliases=aliases)
-            self._copy(folder, self._root / version.place)
-            self._write([*(each for each in entries if each not in before), version])
-            for each in before:
-                if each.place != version.place:
-                    shutil.rmtree(self._root / each.place, ignore_errors=True)
-        return version
-
-    def point(self, alias: str, version: Version) -> None:
-        def pointed(each: Version) -> Version:
-            rest = {*each.aliases} - {alias}
-            return replace(
-                each, aliases=tuple(sorted(rest | ({alias} if each.number == version.number else set())))
-            )
-
-        with self._alone():
-            self._write([pointed(each) if each.name == version.name else each for each in self.versions()])
-
-    def download(self, version: Version, names: Sequence[str], folder: Path) -> None:
-        try:
-            for name in names:
-                shutil.copyfile(self._root / version.place / name, folder / name)
-        except OSError as error:
-            raise RegistryError(f"{name} of {version} cannot be read: {error}") from error
-
-    def _copy(self, folder: Path, place: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix=".partial.", dir=self._root) as name:
-            new = Path(name) / "new"
-            new.mkdir()
-            for file in FILES:
-                shutil.copyfile(folder / file, new / file)
-            if place.exists():  # as in `add` before, or damaged since
-                place.rename(Path(name) / "old")
-            new.rename(place)
-
-    def _write(self, versions: Sequence[Version]) -> None:
-        content = {"versions": [asdict(version) for version in versions]}
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        write_text(self._root / INDEX_NAME, text + "\n")
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two processes that change the index at once would lose one of the changes."""
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            with (self._root / ".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
-        except OSError as error:
-            raise RegistryError(f"{self._root} cannot be written: {error}") from error
-
-
-class ServerStore:
-    """MLflow's model registry; the files are artifacts of the run that trained the model."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def versions(self) -> list[Version]:
-        with _asking():
-            found = [each for each in _all_pages(self._client.search_model_versions) if TAG in each.tags]
-            if not found:
-                return []
-            # The versions of a search do not name their aliases.
-            aliases = {each.name: each.aliases for each in _all_pages(self._client.search_registered_models)}
-        return [
-            Version(
-                **json.loads(each.tags[TAG]),
-                name=each.name,
-                number=int(each.version),
-                aliases=tuple(
-                    sorted(
-                        key for key, number in aliases[each.name].items() if str(number) == str(each.version)
-                    )
-                ),
-            )
-            for each in found
-        ]
-
-    def add(self, version: Version, folder: Path) -> Version:
-        with _asking():
-            run = run_of(folder).run_id
-            version = replace(version, run=run)
-            for name in FILES:
-                self._client.log_artifact(run, str(folder / name), _artifact_path(version))
-            facts = json.dumps(
-                {key: getattr(version, key) for key in ("model", "registered", "files", "run")}
-            )
-            if version.number:
-                self._client.set_model_version_tag(version.name, str(version.number), TAG, facts)
-                return version
-            self._create_name(version.name)
-            source = f"{self._client.get_run(run).info.artifact_uri}/{_artifact_path(version)}"
-            created = self._client.create_model_version(
-                version.name, source, run, tags={TAG: facts}, await_creation_for=0
-            )
-        return replace(version, number=int(created.version))
-
-    def point(self, alias: str, version: Version) -> None:
         with _asking():
             self._client.set_registered_model_alias(version.name, alias, str(version.number))
 
     def download(self, version: Version, names: Sequence[str], folder: Path) -> None:
+        """Put files of the version into `folder`, unchecked."""
         with _asking():
             for name in names:
-                self._client.download_artifacts(version.run, f"{_artifact_path(version)}/{name}", str(folder))
+                get_file(self._client, version.run, f"{version.place}/{name}", folder)
 
     def _create_name(self, name: str) -> None:
         try:
             self._client.create_registered_model(name)
-        except server_errors() as error:
+        except errors() as error:
             if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _version(found: Any, aliases: dict[str, Any]) -> Version:
+    registered = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    return Version(
+        name=found.name,
+        model=found.tags[MODEL_TAG],
+        data_fingerprint=found.tags[DATA_TAG],
+        files=json.loads(found.tags[FILES_TAG]),
+        number=int(found.version),
+        registered=f"{registered:%Y-%m-%dT%H:%M:%SZ}",
+        run=found.run_id,
+        commit=found.tags.get(SOURCE_TAG, ""),
+        aliases=tuple(sorted(key for key, number in aliases.items() if str(number) == str(found.version))),
+    )
 
 
 @contextmanager
 def _asking() -> Iterator[None]:
     try:
         yield
-    except TrackingUnavailable as error:
+    except (RegistryError, MlflowUnavailable) as error:
         raise RegistryError(str(error)) from error
-    except server_errors() as error:
+    except errors() as error:
         raise RegistryError(str(unavailable(error))) from error
 
 
@@ -217,7 +163,3 @@ def _all_pages(search: Any) -> Iterator[Any]:
     while page.token:
         page = search(page_token=page.token)
         yield from page
-
-
-def _artifact_path(version: Version) -> str:
-    return f"registered/{version.place}"

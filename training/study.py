@@ -117,7 +117,15 @@ def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
 
 
 def winner(trials: list[FrozenTrial], values: list[float], objective: str) -> FrozenTrial:
-    """The best of the first trials, judged anew with these `values`; without any, the first."""
+    """The best of the first trials, judged anew with these `values`; without any, the first.
+
+    Raises: StudyRefused if no trial ran to its end.
+    """
+    if not trials:
+        raise StudyRefused(
+            "no trial ran to its end, so there are no settings to write: narrow tune.learning_rate_factor in "
+            "params.yaml, or raise tune.trials"
+        )
     best = min if DIRECTIONS[objective] == "minimize" else max
     return trials[values.index(best(values))] if values else trials[0]
 
