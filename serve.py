@@ -3,25 +3,27 @@
     python serve.py --port 8080
     curl http://127.0.0.1:8080/predict -H "Content-Type: image/jpeg" --data-binary @photo.jpg
 
-Each request becomes the event that a Function URL would send (payload format version 2.0), the function's own
-`handler` answers it in a worker thread, and its answer goes back as it is. One line of log for each request.
-When all workers are busy, some requests wait; more are answered 503 with Retry-After, at once. GET /health is
+Each request becomes the event that a Function URL would send (payload format version 2.0; bodies that would be
+base64 are bytes), the function's own `handler` answers it in a worker thread, and its answer goes back as it is. One
+line of log for each request. There is a process for each processor, and connections go to them by turns. When all
+workers of a process are busy, some requests wait; more are answered 503 with Retry-After, at once. GET /health is
 always answered. SIGTERM and Ctrl-C let the requests that have come end, refuse new ones, and exit with code 0.
 """
 
 import argparse
 import asyncio
 import base64
+import ctypes
 import os
 import signal
 import socket
 import sys
-import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -33,47 +35,52 @@ from starlette.types import Receive, Scope, Send
 
 from inference.errors import ArtifactError, LensletError, Overloaded, RequestTimeout
 from inference.request import MAX_BODY_BYTES
+from server.event import Context, event_of
+from server.processes import CAN_DEAL, CannotStart, deal
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 Refuse = Callable[[dict[str, Any], Any, LensletError], dict[str, Any]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# As with API Gateway, bodies of these types stay text in the event; all others are base64.
-TEXT_TYPES = ("text/", "application/json")
 HEALTH = "/health"
 BODY_LIMIT_S = 30.0  # as API Gateway: longer than the whole of an HTTP API's request may take
 WAIT_LIMIT_S = 5.0  # for a worker; two links that stall keep two workers for ten seconds
 GRACE_S = 15.0  # after a signal; a link may take ten seconds, and its photo some more
+KEPT_BYTES = 64 * 1024 * 1024  # its half is the most that glibc takes for the second threshold
 # Status → headers of a refusal. A client that is too slow must not go on sending on this connection.
 REFUSAL_HEADERS = {503: {"Retry-After": "1"}, 408: {"Connection": "close"}}
 
 
 @dataclass(frozen=True)
-class Context:
-    """What Lambda tells the function about one invocation."""
+class Part:
+    """What one process does of the server's work."""
 
-    function_name: str = "lenslet"
-    function_version: str = "$LATEST"
-    invoked_function_arn: str = "arn:aws:lambda:local:000000000000:function:lenslet"
-    memory_limit_in_mb: int = 1769
-    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    log_group_name: str = "/aws/lambda/lenslet"
-    log_stream_name: str = "local"
+    workers: int
+    waiting: int
+    prepare: Callable[[], None] | None
 
-    def get_remaining_time_in_millis(self) -> int:
-        return 30_000
+    def __call__(self, listener: socket.socket, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM. Raises CannotStart."""
+        if self.prepare:
+            self.prepare()
+        keep_freed_memory()
+        if isinstance(sys.stdout, TextIOWrapper):  # whole lines, though other processes write there too
+            sys.stdout.reconfigure(line_buffering=True)
+        try:
+            from lambda_func import handler, refuse_event  # loads the model, as it does in Lambda
+        except ArtifactError as error:
+            raise CannotStart(f"the model cannot be served: {error}") from error
+        except ValueError as error:
+            raise CannotStart(f"a setting makes no sense: {error}") from error
+        ready()
+        run(bridge(handler, refuse_event, Door(self.workers, self.waiting)), listener)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = None) -> int:
+    """`prepare` is for tests: each process calls it first."""
     arguments = read_arguments(argv)
     if arguments.model:
         os.environ["LENSLET_MODEL"] = str(arguments.model)
-    try:
-        from lambda_func import handler, refuse_event  # loads the model, as it does in Lambda
-    except ArtifactError as error:
-        return refuse(f"the model cannot be served: {error}")
-    except ValueError as error:
-        return refuse(f"a setting makes no sense: {error}")
     try:
         listener = open_port(arguments.host, arguments.port)
     except OSError as error:
@@ -81,9 +88,25 @@ def main(argv: list[str] | None = None) -> int:
         return refuse(f"cannot listen on {arguments.host}, port {arguments.port}: {reason}")
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    print(f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)", flush=True)
-    run(bridge(handler, refuse_event, Door(arguments.workers, arguments.waiting)), listener)
+    ready = partial(print, f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    # More than one for each processor would gain nothing: workers beyond that wait for links.
+    count = min(arguments.workers, os.cpu_count() or 1) if CAN_DEAL else 1
+    workers, waiting = shares(arguments.workers, count), shares(arguments.waiting, count)
+    parts = [Part(*share, prepare) for share in zip(workers, waiting, strict=True)]
+    try:
+        if count == 1:
+            parts[0](listener, ready)
+        elif not deal(listener, parts, ready):
+            print("serve.py: a process has died; the others have ended", file=sys.stderr)
+            return 1
+    except CannotStart as error:
+        return refuse(str(error))
     return 0
+
+
+def shares(whole: int, count: int) -> list[int]:
+    """`whole` in `count` parts, as equal as they can be."""
+    return [whole // count + (index < whole % count) for index in range(count)]
 
 
 def read_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -103,7 +126,7 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=number(1, 1000),
         default=os.cpu_count() or 1,
         metavar="N",
-        help="requests answered at the same time (as many as there are processors)",
+        help="requests answered at the same time, shared out to a process for each processor (one each)",
     )
     parser.add_argument(
         "--waiting",
@@ -129,6 +152,17 @@ def refuse(sentence: str) -> int:
     return 2
 
 
+def keep_freed_memory() -> None:
+    """Up to `KEPT_BYTES` a process. By default glibc gives every freed megabyte back to the system and gets it anew:
+    5 ms of page faults while a body of 3 MB arrives. Where there is no glibc, nothing happens.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # malloc.h
+    with suppress(AttributeError, OSError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, KEPT_BYTES)
+        libc.mallopt(mmap_threshold, KEPT_BYTES // 2)
+
+
 def open_port(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError if the address is unknown or taken."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -145,6 +179,7 @@ def run(application: Application, listener: socket.socket) -> None:
         signal.signal(number, lambda number, frame: None)
     config = uvicorn.Config(
         application,
+        loop="asyncio",  # another one does not take `server.processes.Dealt` for a socket
         lifespan="off",
         ws="none",
         log_level="warning",
@@ -239,60 +274,6 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError as error:
         raise RequestTimeout(f"the request took longer than {BODY_LIMIT_S:g} s to arrive") from error
     return b"".join(chunks)
-
-
-def event_of(request: Request, body: bytes) -> dict[str, Any]:
-    """The event of an API Gateway HTTP API or a Function URL, payload format version 2.0."""
-    path = request.scope["path"]
-    content, is_base64 = encode_body(body, request.headers.get("content-type", ""))
-    event = {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": request.scope["query_string"].decode("latin-1"),
-        "headers": joined(request.headers.items()),
-        "requestContext": {
-            "accountId": "anonymous",
-            "apiId": "local",
-            "domainName": request.headers.get("host", ""),
-            "http": {
-                "method": request.method,
-                "path": path,
-                "protocol": f"HTTP/{request.scope['http_version']}",
-                "sourceIp": request.client.host if request.client else "",
-                "userAgent": request.headers.get("user-agent", ""),
-            },
-            "requestId": str(uuid.uuid4()),
-            "routeKey": "$default",
-            "stage": "$default",
-            "timeEpoch": int(time.time() * 1000),
-        },
-        "isBase64Encoded": is_base64,
-    }
-    # Payload 2.0 leaves out what is empty.
-    if request.query_params:
-        event["queryStringParameters"] = joined(request.query_params.multi_items())
-    if content:
-        event["body"] = content
-    return event
-
-
-def encode_body(body: bytes, content_type: str) -> tuple[str, bool]:
-    """The body as a string, and whether it is base64."""
-    if content_type.lower().startswith(TEXT_TYPES):
-        try:
-            return body.decode(), False
-        except UnicodeDecodeError:
-            pass  # base64 carries it as it is, and the handler says what is wrong
-    return base64.b64encode(body).decode(), True
-
-
-def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """(name, value) pairs as a dictionary; the values of a name given more than once are joined by commas."""
-    values: dict[str, str] = {}
-    for name, value in pairs:
-        values[name] = f"{values[name]},{value}" if name in values else value
-    return values
 
 
 if __name__ == "__main__":

@@ -121,14 +121,14 @@ def judged(request: Request, answer: Answer, seconds: float) -> Outcome:
 
 @contextmanager
 def watched_memory(process_id: int, every_s: float = 0.25) -> Iterator[list[float]]:
-    """The megabytes that a process keeps in memory, again and again; none where there is no /proc."""
+    """The megabytes that a process and its children keep in memory, again and again; none where there is no /proc."""
     samples: list[float] = []
     is_over = threading.Event()
 
     def watch() -> None:
         with suppress(OSError):
             while not is_over.wait(every_s):
-                samples.append(resident_mb(process_id))
+                samples.append(sum(resident_mb(each) for each in [process_id, *family(process_id)]))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -137,6 +137,18 @@ def watched_memory(process_id: int, every_s: float = 0.25) -> Iterator[list[floa
     finally:
         is_over.set()
         thread.join()
+
+
+def family(process_id: int) -> list[int]:
+    """The processes that this one has started, and those that they have."""
+    stats = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            stats.append(path.read_text(errors="replace"))
+    # "number (name) state parent …", and a name may have brackets.
+    pairs = [(int(stat.split()[0]), int(stat.rpartition(")")[2].split()[1])) for stat in stats]
+    children = [number for number, parent in pairs if parent == process_id]
+    return [each for child in children for each in (child, *family(child))]
 
 
 def resident_mb(process_id: int) -> float:

@@ -2,7 +2,7 @@
 
     python -m bench.load --json report/load.json
 
-serve.py runs in a process of its own on a free port of the loopback. Twenty requests of the diet are twelve photos of
+serve.py runs in processes of its own on a free port of the loopback. Twenty requests of the diet are twelve photos of
 150 px (half of them in JSON), two of 12 megapixels, three links (to a server of this program, through a switch that
 production does not have: bench/loopback.py) and three broken requests. Every answer is compared with the known one.
 
@@ -10,7 +10,7 @@ production does not have: bench/loopback.py) and three broken requests. Every an
    processor: what HTTP, JSON, log and the clients themselves cost.
 2. 1, 4, 16 and 64 clients, `--seconds` each. 64 are more than serve.py lets in: those over it are answered 503 at
    once, with Retry-After, and wait that long.
-3. `--requests` of 16 clients, and the memory of the server meanwhile.
+3. `--requests` of 16 clients, and the memory of all processes of the server meanwhile.
 
 Expect, after five minutes on two processors, tables of milliseconds and which goals were met. Exit code 1 if an
 answer was wrong or lost. Clients run on the same processors; their share of them is in the table.
@@ -203,7 +203,8 @@ def text_of(report: Figures) -> str:
         "",
         f"photos only: {statistics.median(photos['served']):.0f} a second served, "
         f"{statistics.median(photos['alone']):.0f} by decoding and inference alone: "
-        f"{photos['ratio']:.2f}; the clients took {photos['clients_share']:.2f} of the processors",
+        f"{photos['ratio']:.2f}; the clients took {photos['clients_share']:.2f} of the processors, "
+        f"and of what they left it is {photos['ratio'] / (1 - photos['clients_share']):.2f}",
         "",
         table("clients", {**report["levels"], f"{STEADY}, long": report["long_run"]}),
         "",

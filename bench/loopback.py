@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import IO
@@ -21,17 +22,21 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str]) -> int:
+    import serve
+
+    numbers, options = list(argv[: argv.index("--")]), list(argv[argv.index("--") + 1 :])
+    return serve.main(options, prepare=partial(pretend, numbers))
+
+
+def pretend(numbers: Sequence[str]) -> None:
+    """In each process of the server."""
     from inference import address
 
     address.is_public = lambda address: address == "127.0.0.1"
-    numbers, options = list(argv[: argv.index("--")]), list(argv[argv.index("--") + 1 :])
     for name, value in (each.split("=") for each in numbers):
         module, _, constant = name.rpartition(".")
         assert hasattr(importlib.import_module(module), constant), name
         setattr(importlib.import_module(module), constant, float(value))
-    import serve
-
-    return serve.main(options)
 
 
 @contextmanager

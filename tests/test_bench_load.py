@@ -1,8 +1,12 @@
 """The load benchmark's arithmetic on numbers written by hand, and its clients against servers that lie."""
 
 import json
+import os
+import signal
 import socketserver
+import subprocess
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from itertools import islice, repeat
@@ -10,7 +14,16 @@ from itertools import islice, repeat
 import pytest
 
 from bench import load
-from bench.clients import Answer, Connection, Outcome, ask_all, judged
+from bench.clients import (
+    Answer,
+    Connection,
+    Outcome,
+    ask_all,
+    family,
+    judged,
+    resident_mb,
+    watched_memory,
+)
 from bench.diet import SHARES, Request, photos_of_a_course, served
 
 PREDICTION = {"predictions": [{"label": "sea", "probability": 1.0}]}
@@ -191,14 +204,15 @@ def test_report_is_a_page_for_people():
     )
     found = {
         "model": "m", "runtime": "r", "machine": "2 cores",
-        "photos": {"alone": [100, 90, 110], "served": [90, 85, 95], "ratio": 0.9, "clients_share": 0.03},
+        "photos": {"alone": [100, 90, 110], "served": [90, 85, 95], "ratio": 0.9, "clients_share": 0.1},
         "levels": {"1": figures, "64": figures | {"refused": 7, "refusals_p95_ms": 20.0}},
         "long_run": figures, "kinds": {"broken": figures},
         "memory": {"growth": 1.0, "samples_mb": [150.0, 180.0, 160.0, 160.0]}, "wrong": 0,
     }  # fmt: skip
     text = load.text_of(found | {"goals": load.judge(found)})
     for words in (
-        "90 a second served, 100 by decoding and inference alone: 0.90",
+        "90 a second served, 100 by decoding and inference alone: 0.90; "
+        "the clients took 0.10 of the processors, and of what they left it is 1.00",
         "errors of broken: not_an_image 1",
         "memory of the server: 150 MB first, 180 most, 160 last",
         "met          memory, last quarter of the long run: at most 1.05 × the second (1)",
@@ -208,6 +222,22 @@ def test_report_is_a_page_for_people():
     assert rows[1].split() == ["1", "1", "1.00", "12.30", "12.30", "12.30", "0", "—", "0", "0.00"]
     assert rows[2].split()[6:8] == ["7", "20.00"]
     assert len({len(row) for row in rows}) == 1
+
+
+def test_memory_is_counted_of_children_and_theirs_too():
+    with subprocess.Popen(["sh", "-c", "sleep 60 & wait"]) as child:
+        try:
+            end = time.monotonic() + 20
+            while len(family(child.pid)) != 1:
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            assert {child.pid, *family(child.pid)} <= set(family(os.getpid()))
+            with watched_memory(child.pid, every_s=0.01) as samples:
+                time.sleep(0.3)
+            assert samples[0] > resident_mb(child.pid)
+        finally:
+            for process_id in [*family(child.pid), child.pid]:
+                os.kill(process_id, signal.SIGKILL)
 
 
 def test_help_teaches(capsys):

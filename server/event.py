@@ -1,0 +1,83 @@
+"""A request over HTTP as the event that a Function URL sends for it, payload format version 2.0."""
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+# As with API Gateway, bodies of these types are text in the event.
+TEXT_TYPES = ("text/", "application/json")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells the function about one invocation."""
+
+    function_name: str = "lenslet"
+    function_version: str = "$LATEST"
+    invoked_function_arn: str = "arn:aws:lambda:local:000000000000:function:lenslet"
+    memory_limit_in_mb: int = 1769
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    log_group_name: str = "/aws/lambda/lenslet"
+    log_stream_name: str = "local"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+def event_of(request: Request, body: bytes) -> dict[str, Any]:
+    """What an API Gateway HTTP API or a Function URL sends; but a body that would be base64 there is bytes here.
+
+    Base64 there and back is 15 ms of processor time for a photo of 12 megapixels, a third of the whole request.
+    """
+    path = request.scope["path"]
+    event = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": request.scope["query_string"].decode("latin-1"),
+        "headers": joined(request.headers.items()),
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "local",
+            "domainName": request.headers.get("host", ""),
+            "http": {
+                "method": request.method,
+                "path": path,
+                "protocol": f"HTTP/{request.scope['http_version']}",
+                "sourceIp": request.client.host if request.client else "",
+                "userAgent": request.headers.get("user-agent", ""),
+            },
+            "requestId": str(uuid.uuid4()),
+            "routeKey": "$default",
+            "stage": "$default",
+            "timeEpoch": int(time.time() * 1000),
+        },
+        "isBase64Encoded": False,
+    }
+    # Payload 2.0 leaves out what is empty.
+    if request.query_params:
+        event["queryStringParameters"] = joined(request.query_params.multi_items())
+    if body:
+        event["body"] = text_or_bytes(body, request.headers.get("content-type", ""))
+    return event
+
+
+def text_or_bytes(body: bytes, content_type: str) -> str | bytes:
+    if content_type.lower().startswith(TEXT_TYPES):
+        try:
+            return body.decode()
+        except UnicodeDecodeError:
+            pass  # the handler says what is wrong
+    return body
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """(name, value) pairs as a dictionary; the values of a name given more than once are joined by commas."""
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        values[name] = f"{values[name]},{value}" if name in values else value
+    return values
