@@ -143,11 +143,43 @@ class GateParams:
 
 
 @dataclass(frozen=True)
+class EndpointLowerLimits:
+    accuracy: float
+    robustness_mean: float
+    robustness_worst: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class EndpointUpperLimits:
+    errors: float
+    p95_ms: float
+
+
+@dataclass(frozen=True)
+class EndpointParams:
+    photos: int
+    ladder_photos: int
+    clients: int
+    probability_tolerance: float
+    at_least: EndpointLowerLimits
+    at_most: EndpointUpperLimits
+
+    def __post_init__(self) -> None:
+        for key in ("photos", "ladder_photos", "clients"):
+            if getattr(self, key) == 0:
+                raise ParamsError(f"endpoint.{key} must be at least 1")
+        if self.ladder_photos > self.photos:
+            raise ParamsError(f"endpoint.ladder_photos must not be above photos, but is {self.ladder_photos}")
+
+
+@dataclass(frozen=True)
 class Params:
     train: TrainParams
     convert: ConvertParams
     evaluate: EvaluateParams
     gate: GateParams
+    endpoint: EndpointParams
     tune: TuneParams
 
 
