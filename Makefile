@@ -4,23 +4,33 @@
 PYTHON ?= $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null && echo $$name && break; done)
 MODEL ?= model
 PORT ?= 8080
+PAGE_PORT ?= 8501
+ENDPOINT ?= http://127.0.0.1:$(PORT)
 DATA ?= data/sample
 INPUTS ?= 20000
 MLFLOW_PORT ?= 5000
 MLFLOW_FOLDER ?= .mlflow
+STAGE ?= staging
+# Of infra/template.yaml, as PARAMETERS="AlarmEmail=me@example.com MemoryMB=3008".
+PARAMETERS ?=
+REQUESTS ?= 1000000
 # Only what the drawings give is kept in git.
 NOTEBOOK ?= $(if $(filter data/sample,$(DATA)),notebook.ipynb,report/notebook.ipynb)
 
 # These words in a rule's prerequisites build the environments.
 SERVE := .venv-serve/installed
+PAGE := .venv-page/installed
 FULL := .venv/installed
+INFRA := .venv-infra/installed
+CHECKOV := .venv-checkov/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve install check test audit tune mlflow pipeline notebook bench fuzz sample clean
+.PHONY: help demo serve page install check test audit tune mlflow pipeline notebook bench fuzz sample clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL=folder DATA=folder PORT=number MLFLOW_PORT=number INPUTS=number PYTHON=command"
+	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number INPUTS=number PYTHON=command"
+	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' YES=1 REQUESTS=number MS=number"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
 	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
@@ -29,8 +39,19 @@ demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through
 	kill $$server 2>/dev/null || { echo "make demo: its server had ended already, so another one answered" >&2; status=2; }; \
 	wait $$server; exit $$status
 
-serve: $(SERVE)  ## serve MODEL on http://127.0.0.1:PORT until Ctrl-C
-	@.venv-serve/bin/python serve.py --port $(PORT) --model $(MODEL)
+# When one of the two ends, the other is stopped. Ctrl-C reaches both and is given a second: a signal that met them at
+# their very end would count as a failure.
+serve: $(SERVE) $(PAGE)  ## serve MODEL on http://127.0.0.1:PORT, and its page on PAGE_PORT, until Ctrl-C
+	@$(refuse_page_port)
+	@is_over=false; trap 'is_over=true' INT TERM HUP; \
+	.venv-serve/bin/python serve.py --port $(PORT) --model $(MODEL) & function=$$!; \
+	$(call run_page,http://127.0.0.1:$(PORT)) & page=$$!; \
+	until $$is_over || ! kill -0 $$function 2>/dev/null || ! kill -0 $$page 2>/dev/null; do sleep 0.5; done; \
+	! $$is_over || sleep 1; kill $$function $$page 2>/dev/null; wait $$page; ended=$$?; wait $$function && exit $$ended
+
+page: $(PAGE)  ## the page alone, on http://127.0.0.1:PAGE_PORT, for the function at ENDPOINT
+	@$(refuse_page_port)
+	@$(call run_page,$(ENDPOINT))
 
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
@@ -38,11 +59,11 @@ check: $(FULL)  ## format, lint, types, security lint and fast tests: under a mi
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/bandit --quiet --recursive inference lambda_func.py serve.py
+	.venv/bin/bandit --quiet --recursive inference server frontend lambda_func.py serve.py
 	@$(AUDIT_IMAGE) --format json 2>/dev/null | .venv/bin/python -c '$(REFUSE_FINDINGS)'
 	.venv/bin/pytest -m "not slow"
 
-test: $(FULL) check  ## everything: check, then the slow tests (TensorFlow, real processes)
+test: $(FULL) $(INFRA) $(CHECKOV) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest -m slow
 
 audit: $(FULL)  ## known vulnerabilities of the image's packages and of .venv's, asked from PyPI (needs a network)
@@ -52,9 +73,9 @@ audit: $(FULL)  ## known vulnerabilities of the image's packages and of .venv's,
 tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped
 	.venv/bin/python tune.py --data $(DATA)
 
-mlflow: $(FULL)  ## keep trainings and registered models on a server of their own, until Ctrl-C
+mlflow: $(FULL)  ## page of all trainings, searches and registered models on MLFLOW_PORT, until Ctrl-C
 	@mkdir -p $(MLFLOW_FOLDER)
-	@echo "export MLFLOW_TRACKING_URI=http://127.0.0.1:$(MLFLOW_PORT)"
+	@echo "open http://127.0.0.1:$(MLFLOW_PORT)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server \
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
 		--backend-store-uri sqlite:///$(MLFLOW_FOLDER)/mlflow.db --artifacts-destination $(MLFLOW_FOLDER)/artifacts
@@ -79,8 +100,26 @@ fuzz: $(FULL)  ## INPUTS hostile pictures, and a tenth as many hostile requests 
 sample: $(FULL)  ## draw data/sample anew: the same bytes
 	.venv/bin/python data/make_sample.py
 
+deploy: $(FULL) $(INFRA)  ## build the image, bring it to STAGE=staging on AWS, check it there (docs/deploy.md)
+	@.venv/bin/python -m infra.release deploy $(STAGE) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(addprefix --parameter ,$(PARAMETERS))
+
+promote: $(FULL) $(INFRA)  ## bring the image that was checked in staging to production; asks, unless YES=1
+	@.venv/bin/python -m infra.release promote $(if $(YES),--yes) $(addprefix --parameter ,$(PARAMETERS))
+
+rollback: $(FULL) $(INFRA)  ## take production back to the image before; asks, unless YES=1
+	@.venv/bin/python -m infra.release rollback $(if $(YES),--yes)
+
+destroy: $(FULL)  ## remove STAGE from AWS, or everything; asks for its name
+	@.venv/bin/python -m infra.release destroy $(STAGE)
+
+template: $(FULL)  ## what one stage consists of: resources of infra/template.yaml by type
+	@.venv/bin/python -m infra.transform
+
+cost: $(FULL)  ## what REQUESTS a month cost on AWS, of MS milliseconds each, and on a machine that is always on
+	@.venv/bin/python -m infra.cost --requests $(REQUESTS) $(if $(MS),--ms $(MS))
+
 clean:  ## remove environments, caches and reports; models, runs and what `make mlflow` keeps stay
-	rm -rf .venv .venv-serve .cache report .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .cache report .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(SERVE): requirements-serve.txt
@@ -88,9 +127,33 @@ $(SERVE): requirements-serve.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or print("Python 3.11 was not found: serving with ai-edge-litert instead of tflite-runtime")'
 	$(call make_environment,.venv-serve,requirements-serve.txt)
 
-$(FULL): requirements.txt requirements-serve.txt
+$(PAGE): frontend/requirements.txt
+	@$(call require_python,(3$(comma)10) <= sys.version_info[:2] <= (3$(comma)13),3.10 to 3.13)
+	$(call make_environment,.venv-page,frontend/requirements.txt)
+
+$(FULL): requirements.txt requirements-serve.txt frontend/requirements.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv,requirements.txt)
+
+$(INFRA): infra/requirements.txt
+	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	$(call make_environment,.venv-infra,infra/requirements.txt)
+
+$(CHECKOV): infra/requirements-checkov.txt
+	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	$(call make_environment,.venv-checkov,infra/requirements-checkov.txt)
+
+# Streamlit would answer an impossible port with a traceback.
+define refuse_page_port
+test "$(PAGE_PORT)" -ge 1 -a "$(PAGE_PORT)" -le 65535 2>/dev/null \
+	|| { echo "make $(MAKECMDGOALS): PAGE_PORT takes a whole number from 1 to 65535, not '$(PAGE_PORT)'" >&2; exit 2; }
+endef
+
+# $(1): the function's address. Headless: no browser is opened, and no question about an e-mail address is asked.
+define run_page
+LENSLET_ENDPOINT=$(1) .venv-page/bin/streamlit run frontend/app.py \
+	--server.address 127.0.0.1 --server.port $(PAGE_PORT) --server.headless true
+endef
 
 AUDIT_IMAGE := .venv/bin/pip-audit --progress-spinner off --require-hashes --disable-pip --requirement requirements-lambda.txt
 # Without a network nothing is found, and that fails no check; `make audit` tells the two apart.

@@ -2,6 +2,8 @@
 
 Entry point: `lambda_func.handler(event, context)`; the contract is `openapi.yaml`. The model folder is
 `model/` beside this file, or the one that the environment variable LENSLET_MODEL names.
+
+`lambda_func.label_upload(event, context)` is the entry point for photos that are put into an S3 bucket.
 """
 
 import json
@@ -25,8 +27,10 @@ from inference.classifier import Classifier
 from inference.errors import LensletError, MethodNotAllowed, UnknownPath
 from inference.request import Call, question_of, read_call, read_question
 from inference.rules import read_rules
+from inference.uploads import answer_upload, read_uploads
 
-SERVICE = "lenslet"
+# Metrics and log bear this name; the stages of one account are told apart by it.
+SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "lenslet"
 
 # The one module whose import does something: Lambda gives that phase a full CPU, and no caller waits for it.
 access = read_access(os.environ)
@@ -61,13 +65,32 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         status, content = error.status, refusal(error)
         body = json.dumps(content)
     except Exception as error:
-        logger.error(
-            "unexpected error", **about, exception=_trace(error), exception_name=type(error).__name__
-        )
+        _report("unexpected error", error, about)
         status, content = 500, refusal(LensletError("the request failed; the reason is in the service's log"))
         body = json.dumps(content)
     _record(status, content, about, latency_ms=(time.perf_counter() - started) * 1000)
     return _http(call, status, body) if call else content
+
+
+def label_upload(event: Any, context: Any) -> None:
+    """Lay an answer beside each photo that an event of S3 names.
+
+    Raises: RuntimeError, after the others are done, if S3 or the service failed with one: Lambda tries it again.
+    """
+    failures = 0
+    for upload in read_uploads(event):
+        started = time.perf_counter()
+        about = {"request_id": getattr(context, "aws_request_id", None)}
+        try:
+            answered = answer_upload(upload, classifier)
+        except Exception as error:
+            _report("a photo got no answer", error, about)
+            failures += 1
+            continue
+        if answered:
+            _record(*answered, about, latency_ms=(time.perf_counter() - started) * 1000)
+    if failures:
+        raise RuntimeError(f"{failures} of the event's photos got no answer; the log above says why")
 
 
 def refuse_event(event: Any, context: Any, error: LensletError) -> dict[str, Any]:
@@ -139,6 +162,11 @@ def _write_metrics(measured: list[tuple[str, str, float]], **dimensions: str) ->
     for name, unit, value in measured:
         provider.add_metric(name, unit, value)
     sys.stdout.write(json.dumps(provider.serialize_metric_set()) + "\n")
+
+
+def _report(message: str, error: Exception, about: dict[str, Any]) -> None:
+    about = about | {"exception": _trace(error), "exception_name": type(error).__name__}
+    logger.error(message, **about, stacklevel=3)  # where it was called, and not this line, is in the log
 
 
 def _trace(error: Exception) -> str:

@@ -1,13 +1,9 @@
-"""What the Dockerfile says, done by hand without a Docker engine, and run under a Runtime API."""
+"""The function's image, built by hand as the Dockerfile says, and run under a Runtime API."""
 
 import json
-import os
-import shutil
 import statistics
 import subprocess
-import sys
 import time
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +13,12 @@ from queue import Empty
 import pytest
 
 import lambda_func
+from tests.containers import ROOT, Builder, Image, copied_names, files_in, instructions, megabytes
 from tests.runtime_api import Report, RuntimeApi, running_runtime_api
 from tests.test_lambda_func import ANSWERS
 
-ROOT = Path(__file__).parents[1]
+pytest_plugins = ["tests.images"]
+
 EVENTS = ROOT / "tests" / "events"
 LARGEST_MEGABYTES = 180
 # What Lambda itself sets and the function may look at. HOME is not among them.
@@ -32,15 +30,6 @@ LAMBDA_ENVIRONMENT = {
     "LANG": "en_US.UTF-8",
     "TZ": ":UTC",
 }
-
-
-@dataclass(frozen=True)
-class Image:
-    """What a container of the image would start with."""
-
-    folder: Path  # stands for the last WORKDIR
-    command: list[str]
-    environment: dict[str, str]
 
 
 @dataclass
@@ -57,79 +46,6 @@ class Function:
             return self.api.invoke(event)
         except Empty:
             pytest.fail(f"no answer; exit code {self.process.poll()}\n{self.log.read_text()}")
-
-
-def instructions(dockerfile: str) -> list[tuple[str, str]]:
-    """(keyword, the rest) of each instruction: comments dropped, continued lines joined."""
-    lines = [line for line in dockerfile.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    keywords = [line.partition(" ") for line in "\n".join(lines).replace("\\\n", " ").splitlines()]
-    return [(keyword, rest.strip()) for keyword, _, rest in keywords]
-
-
-def build_context(dockerignore: str) -> list[Path]:
-    """The files that .dockerignore, an allow-list, lets through to the engine; relative to the repository."""
-    first, *exceptions = [line for line in dockerignore.splitlines() if line and not line.startswith("#")]
-    assert first == "*", "the first rule must shut everything out"
-    assert all(rule.startswith("!") for rule in exceptions)
-    return sorted(path.relative_to(ROOT) for rule in exceptions for path in ROOT.glob(rule[1:]))
-
-
-def copied(sources: list[str], context: list[Path]) -> dict[Path, Path]:
-    """Which file COPY reads → where it goes below the target: a folder stands for all that is in it."""
-    files: dict[Path, Path] = {}
-    for source in map(Path, sources):
-        found = [path for path in context if path == source or source in path.parents]
-        assert found, f"COPY {source}: no such file is in the build context"
-        files |= {path: path.relative_to(source) if path != source else Path(path.name) for path in found}
-    return files
-
-
-def build(folder: Path) -> Image:
-    """Follow the Dockerfile below `folder`. An empty virtual environment, Python and pip, is the base image.
-
-    USER is the one line that is not followed: to change the user, a test would have to run as root.
-    """
-    steps = instructions((ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    context = build_context((ROOT / ".dockerignore").read_text(encoding="utf-8"))
-    venv.create(folder / "python", with_pip=True)
-    environment = {"PATH": f"{folder / 'python' / 'bin'}:/usr/bin:/bin"}
-    places = {rest: folder / "root" / rest.strip("/") for keyword, rest in steps if keyword == "WORKDIR"}
-    here = folder
-    command: list[str] = []
-    for keyword, rest in steps:
-        match keyword:
-            case "WORKDIR":
-                here = places[rest]
-                here.mkdir(parents=True, exist_ok=True)
-            case "COPY" if rest.startswith("--from="):
-                _, source, target = rest.split()
-                assert (places[source], target) == (here, "./"), "stages share their folders here"
-            case "COPY":
-                *sources, target = rest.split()
-                for file, place in copied(sources, context).items():
-                    (here / target / place).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(ROOT / file, here / target / place)
-            case "RUN":
-                for inside, outside in places.items():
-                    rest = rest.replace(inside, str(outside))
-                run_step(rest, here, environment)
-            case "ENV":
-                name, _, value = rest.partition("=")
-                environment[name] = value
-            case "ENTRYPOINT" | "CMD":
-                command += json.loads(rest)
-            case _:
-                assert keyword in ("ARG", "FROM", "USER"), f"this test cannot follow {keyword}"
-    return Image(here, command, environment)
-
-
-def run_step(command: str, folder: Path, environment: dict[str, str]) -> None:
-    """One RUN. pip needs this machine's settings; what it must not see is this Python's packages."""
-    around = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    step = subprocess.run(
-        ["/bin/sh", "-c", command], cwd=folder, env={**around, **environment}, capture_output=True, text=True
-    )
-    assert step.returncode == 0, f"RUN {command}\n{step.stdout}{step.stderr}"
 
 
 @contextmanager
@@ -152,10 +68,8 @@ def running(image: Image, log: Path, **environment: str) -> Iterator[Function]:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    if sys.version_info[:2] != (3, 11):
-        pytest.skip("the image holds Python 3.11, whose wheels another Python cannot install")
-    return build(tmp_path_factory.mktemp("image"))
+def image(function_builder: Builder) -> Image:
+    return function_builder.build()
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +79,10 @@ def function(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_build_context_is_what_the_dockerfile_copies() -> None:
-    steps = instructions((ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    sources = [rest.split()[:-1] for keyword, rest in steps if keyword == "COPY" and "--from" not in rest]
-    names = {name.strip("/") for line in sources for name in line}
+    names = copied_names((ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert names == {
-        "requirements-lambda.txt", "lambda_func.py", "inference", "model/model.tflite", "model/model.json"
+        "requirements-lambda.txt", "lambda_func.py", "inference", "model/model.tflite", "model/model.json",
+        "requirements-http.txt", "serve.py", "server",  # for the stage `server`
     }  # fmt: skip
     rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     allowed = {rule[1:].removesuffix("/*.py") for rule in rules if rule.startswith("!")}
@@ -187,10 +100,20 @@ def test_dockerfile_lines_are_read_as_docker_reads_them() -> None:
 
 @pytest.mark.slow
 def test_image_is_small(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
-    megabytes = sum(path.stat().st_size for path in image.folder.rglob("*") if path.is_file()) / 1e6
+    size = megabytes(image.folder)
     with capsys.disabled():
-        print(f"\nimage: {megabytes:.0f} MB unpacked, the limit is {LARGEST_MEGABYTES}")
-    assert megabytes <= LARGEST_MEGABYTES
+        print(f"\nimage: {size:.0f} MB unpacked, the limit is {LARGEST_MEGABYTES}")
+    assert size <= LARGEST_MEGABYTES
+
+
+@pytest.mark.slow
+def test_image_has_nothing_of_the_server_in_it(image: Image, function_builder: Builder) -> None:
+    """To the last byte what the stage `function` holds: `server`, which follows on it too, adds nothing here."""
+    assert function_builder.stages[-1].base == "function"
+    assert files_in(image.root) == files_in(function_builder.build("function").root)
+    assert image.command == ["python", "-m", "awslambdaric", "lambda_func.handler"]
+    for name in ("serve.py", "server", "uvicorn", "starlette", "requirements-http.txt"):
+        assert not (image.folder / name).exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,138 @@
+"""What a release needs before it changes anything: tools, account, region, a clean commit, a model that may go out."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from evaluation.verdict import judge, table
+from inference.artifact import Artifact, read_artifact, read_model
+from inference.errors import ArtifactError
+from training.params import ParamsError, read_params
+
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "model"
+# Lambda's name of an architecture → Docker's
+PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
+DIGITS = 12  # of commit and checksums, in tags
+ENGINE_TIMEOUT_S = 60
+
+
+class ReleaseError(Exception):
+    """Something that a release needs is missing or refused; the message is one sentence with the remedy."""
+
+
+class ReleaseFailed(ReleaseError):
+    """Something was tried and did not succeed; the message says what is now the case."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account in one region, and clients for its services."""
+
+    number: str
+    region: str
+    session: Any
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, region_name=self.region)
+
+
+def find_sam() -> str:
+    """Path of SAM's command line: the project's own environment, else whatever the PATH has."""
+    own = ROOT / ".venv-infra" / "bin" / "sam"
+    found = str(own) if own.exists() else shutil.which("sam")
+    if not found:
+        raise ReleaseError("sam is missing: make .venv-infra/installed")
+    return found
+
+
+def check_docker(architecture: str) -> str:
+    """Path of docker. Raises: ReleaseError unless an engine answers that can build for the architecture."""
+    docker = shutil.which("docker")
+    if not docker:
+        raise ReleaseError("docker is missing: https://docs.docker.com/engine/install/")
+    if _ask(docker, "buildx", "version") is None:
+        raise ReleaseError("docker has no buildx: https://github.com/docker/buildx#installing")
+    if _ask(docker, "info", "--format", "{{.ServerVersion}}") is None:
+        raise ReleaseError("no Docker engine answers: start it, or say where it is in DOCKER_HOST")
+    platforms = _ask(docker, "buildx", "inspect", "--bootstrap") or ""
+    if PLATFORMS[architecture] not in platforms:
+        raise ReleaseError(
+            f"this Docker does not build for {PLATFORMS[architecture]}: "
+            f"`docker run --privileged --rm tonistiigi/binfmt --install {PLATFORMS[architecture].split('/')[1]}` "
+            "teaches it to, or give ARCHITECTURE"
+        )
+    return docker
+
+
+def find_account() -> Account:
+    """Raises: ReleaseError without a region, or where AWS does not accept the credentials."""
+    session = boto3.Session()
+    # boto3 itself knows the first name only, SAM and AWS's own machines the second.
+    region = session.region_name or os.environ.get("AWS_REGION")
+    if not region:
+        raise ReleaseError("no AWS region is set: export AWS_DEFAULT_REGION=eu-central-1, or aws configure")
+    try:
+        if session.get_credentials() is None:
+            raise ReleaseError(
+                "no AWS credentials were found: aws configure, or aws sso login and AWS_PROFILE"
+            )
+        number = session.client("sts", region_name=region).get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        raise ReleaseError(f"AWS: {error}") from error
+    return Account(number, region, session)
+
+
+def find_commit() -> str:
+    """Twelve digits of the commit that is checked out. Raises: ReleaseError if files differ from it."""
+    changed = _git("status", "--porcelain").splitlines()
+    if changed:
+        raise ReleaseError(
+            f"{len(changed)} files, as {changed[0][3:]}, are not what the commit says that the image's tag will name: "
+            "commit or stash them"
+        )
+    return _git("rev-parse", "HEAD")[:DIGITS]
+
+
+def check_model() -> Artifact:
+    """The model that goes into the image. Raises: ReleaseError if it isn't whole, or gate.py would not let it pass."""
+    try:
+        artifact = read_artifact(MODEL)
+        read_model(MODEL, artifact)
+        limits = read_params(ROOT / "params.yaml").gate
+    except (ArtifactError, ParamsError) as error:
+        raise ReleaseError(str(error)) from error
+    figures = artifact.metrics.get("test", {})
+    verdicts = judge(figures, asdict(limits.at_least), asdict(limits.at_most))
+    print(table(verdicts), flush=True)
+    if not all(verdict.is_kept for verdict in verdicts):
+        raise ReleaseError(
+            "the model in model/ does not keep the limits of params.yaml, as gate.py says, too"
+        )
+    return artifact
+
+
+def _git(*arguments: str) -> str:
+    if not shutil.which("git"):
+        raise ReleaseError("git is missing, and the image's tag names the commit")
+    answer = _ask("git", "-C", str(ROOT), *arguments)
+    if answer is None:
+        raise ReleaseError(
+            f"{ROOT} is not a git repository with a commit, and the image's tag names the commit"
+        )
+    return answer
+
+
+def _ask(*command: str) -> str | None:
+    """What the command prints; None if it fails or says nothing in time."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.rstrip() if done.returncode == 0 else None

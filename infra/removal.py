@@ -1,0 +1,97 @@
+"""Taking a stage, or everything, out of an AWS account, and telling what stays and may cost."""
+
+import argparse
+
+from botocore.exceptions import ClientError
+
+from infra import images, preflight, stacks
+from infra.console import declined, named, say
+from infra.cost import PRICES, read_prices
+from infra.preflight import Account, ReleaseError
+from infra.stacks import ACCOUNT_STACK, STAGES, stack_name
+
+EVERYTHING = "everything"
+
+
+def destroy(arguments: argparse.Namespace) -> int:
+    account = preflight.find_account()
+    if arguments.stage == EVERYTHING:
+        return destroy_everything(account)
+    stack = stacks.need_stack(account, stack_name(arguments.stage), "there is nothing to remove")
+    bucket = stack.outputs.get("UploadBucket", "")
+    if holds_objects(account, bucket):
+        raise ReleaseError(
+            f"bucket {bucket} is not empty, and CloudFormation would stop at it: look at what is in it, then "
+            f"aws s3 rm s3://{bucket} --recursive"
+        )
+    say(
+        f"stack {stack.name} in {account.region}, account {account.number}: endpoint, key, function, alarms, logs"
+    )
+    if not named(arguments.stage):
+        return declined()
+    stacks.delete_stack(account, stack.name)
+    say(f"{stack.name} is removed")
+    tell_remains(account)
+    return 0
+
+
+def destroy_everything(account: Account) -> int:
+    """The account's stack with all images; the stages must be gone, so that nothing runs on them."""
+    left = [stage for stage in STAGES if stacks.read_stack(account, stack_name(stage))]
+    if left:
+        raise ReleaseError(f"a stage is still there: make destroy STAGE={left[0]}")
+    stacks.need_stack(account, ACCOUNT_STACK, "there is nothing to remove")
+    known = images.read_images(account)
+    say(f"stack {ACCOUNT_STACK} with {len(known)} images: after this no release can be brought back")
+    if not named(EVERYTHING):
+        return declined()
+    stacks.delete_stack(account, ACCOUNT_STACK)
+    images.remove_repository(account)
+    say(f"{ACCOUNT_STACK} is removed, and the repository with its images")
+    tell_remains(account)
+    return 0
+
+
+def tell_remains(account: Account) -> None:
+    lines = remains(account)
+    say("still there, and may cost:" if lines else "nothing of this project is left in this region")
+    for line in lines:
+        print(f"  {line}")
+
+
+def remains(account: Account) -> list[str]:
+    """One line for each thing that is still there, with how to remove it."""
+    lines = []
+    if known := images.read_images(account):
+        gigabytes = sum(image.bytes for image in known.values()) / 1e9
+        month = gigabytes * read_prices(PRICES).usd["image_storage"]
+        lines.append(
+            f"{len(known)} images in repository {images.REPOSITORY}, {gigabytes:.2f} GB, "
+            f"about {month:.2f} USD a month: make destroy STAGE={EVERYTHING}"
+        )
+    pages = account.client("logs").get_paginator("describe_log_groups").paginate()
+    lines += [
+        f"log group {name}: aws logs delete-log-group --region {account.region} --log-group-name {name}"
+        for page in pages
+        for name in [group["logGroupName"] for group in page["logGroups"]]
+        if images.REPOSITORY in name.lower()
+    ]
+    places = [*((stage, stack_name(stage)) for stage in STAGES), (EVERYTHING, ACCOUNT_STACK)]
+    lines += [
+        f"stack {name}: make destroy STAGE={stage}"
+        for stage, name in places
+        if stacks.read_stack(account, name)
+    ]
+    return lines
+
+
+def holds_objects(account: Account, bucket: str) -> bool:
+    """False for a bucket that does not exist, too."""
+    if not bucket:
+        return False
+    try:
+        return bool(account.client("s3").list_objects_v2(Bucket=bucket, MaxKeys=1)["KeyCount"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchBucket", "404"):
+            return False
+        raise

@@ -1,0 +1,74 @@
+"""What CloudFormation makes of infra/template.yaml: SAM's transform, done here, without AWS.
+
+    make template
+
+prints how many resources of each type one stage has, and which of them only by parameter.
+"""
+
+import argparse
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = ROOT / "infra" / "template.yaml"
+# What must be given; any digest is as good as another.
+EXAMPLE = {
+    "Stage": "staging",
+    "ImageUri": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/lenslet@sha256:{'0' * 64}",
+}
+
+
+class NoManagedPolicies:
+    """The transform may ask IAM for the ARNs of AWS's policies; the template names none by its short name."""
+
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def read_template(path: Path = TEMPLATE) -> dict[str, Any]:
+    """A template as plain objects: `!Ref X` is {"Ref": "X"}."""
+    from samtranslator.yaml_helper import yaml_parse
+
+    content: dict[str, Any] = yaml_parse(path.read_text(encoding="utf-8"))
+    return content
+
+
+def transform(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """The template as CloudFormation runs it. Raises: InvalidDocumentException, naming what SAM does not understand."""
+    # Half a second of imports, which other commands of this package need not wait for.
+    from samtranslator.translator.transform import transform as translate
+
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it tells of features it does not have
+    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")  # it asks for the partition of some region
+    copy = json.loads(json.dumps(template))  # it changes what it is given
+    result: dict[str, Any] = translate(copy, {**EXAMPLE, **parameters}, NoManagedPolicies())
+    return result
+
+
+def summary(transformed: Mapping[str, Any]) -> str:
+    """A table: resources by type, with those that stand under a condition."""
+    resources = transformed["Resources"].values()
+    always = Counter(each["Type"] for each in resources if "Condition" not in each)
+    optional = Counter(each["Type"] for each in resources if "Condition" in each)
+    rows = [f"{'type':36}{'always':>8}{'if asked for':>14}"]
+    rows += [
+        f"{name:36}{always[name] or '':>8}{optional[name] or '':>14}" for name in sorted({*always, *optional})
+    ]
+    return "\n".join([*rows, f"{'together':36}{always.total():>8}{optional.total():>14}"])
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Resources of one stage after SAM's transform, by type.")
+    parser.add_argument("--json", action="store_true", help="print the whole transformed template instead")
+    arguments = parser.parse_args(argv)
+    transformed = transform(read_template(), {})
+    print(json.dumps(transformed, indent=2) if arguments.json else summary(transformed))
+
+
+if __name__ == "__main__":
+    main()
