@@ -1,11 +1,12 @@
-# The function's image for AWS Lambda: its packages, lambda_func.py, inference/ and the model's two files.
+# Two images. The last stage is the function for AWS Lambda: its packages, lambda_func.py, inference/ and the model's
+# two files. The stage before it, `server`, is the same behind plain HTTP, for any other host; compose.yaml builds it.
 #
 #   docker build --platform linux/amd64 --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:… -t lenslet .
 #
 # linux/arm64 works too. Give the base by digest, so that every build starts from the same bytes;
 # `docker buildx imagetools inspect python:3.11-slim` prints today's.
-# Where no Docker engine is, tests/test_image.py does by hand what this file says. It takes every WORKDIR for a
-# folder of its own, so that no other absolute path may stand in these instructions.
+# Where no Docker engine is, tests/containers.py does by hand what this file says. It gives every stage a folder,
+# and its WORKDIRs below that: no other absolute path may stand in these instructions.
 
 # Debian, not AWS's own image for Python 3.11: that one has glibc 2.26, and the wheels of tflite-runtime 2.14
 # need 2.29 (x86-64) or 2.34 (arm64).
@@ -22,7 +23,7 @@ RUN pip install --require-hashes --no-compile --target /var/task -r requirements
 RUN python -m compileall -q --invalidation-mode unchecked-hash /var/task
 
 
-FROM ${PYTHON_IMAGE}
+FROM ${PYTHON_IMAGE} AS function
 WORKDIR /var/task
 # The packages are a layer of their own: a new model is a push of a few megabytes.
 COPY --from=packages /var/task ./
@@ -37,5 +38,27 @@ ENV PYTHONDONTWRITEBYTECODE=1
 USER 65534:65534
 # A library, file permission or model that does not fit fails the build here, not the first request.
 RUN python -c "import base64, io; from PIL import Image; from lambda_func import handler; photo = io.BytesIO(); Image.new('RGB', (320, 240)).save(photo, 'JPEG'); print(handler({'image': base64.b64encode(photo.getvalue()).decode()}, None)['predictions'])"
+
+
+FROM ${PYTHON_IMAGE} AS server-packages
+WORKDIR /build
+COPY requirements-http.txt ./
+RUN pip install --require-hashes --no-compile --target packages -r requirements-http.txt
+RUN python -m compileall -q --invalidation-mode unchecked-hash packages
+
+
+# docker build --target server .
+FROM function AS server
+COPY --from=server-packages /build/packages ./
+COPY serve.py ./
+COPY server/ server/
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-c", "from http.client import HTTPConnection; door = HTTPConnection('127.0.0.1', 8080, timeout=4); door.request('GET', '/health'); exit(door.getresponse().status != 200)"]
+ENTRYPOINT ["python", "serve.py"]
+CMD ["--host", "0.0.0.0", "--port", "8080"]
+
+
+# Last, so that it is what `docker build` makes when nobody names a stage.
+FROM function
 ENTRYPOINT ["python", "-m", "awslambdaric"]
 CMD ["lambda_func.handler"]

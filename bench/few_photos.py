@@ -1,11 +1,12 @@
 """How accurate a model gets from few photos per class, and which settings make the most of them.
 
-    python -m bench.few_photos --data photos/intel --photos 10 30 80 --draws 3 --settings head default --judge test
+    python -m bench.few_photos --data photos/intel --photos 10 30 80 --draws 3 --settings head default "no mixup"
 
 Draws so many training photos of each class, several times, and trains on each draw with each of the settings, from
-their own validation split to the best epoch, as train.py would. Judged either on training photos that were not
-drawn (to choose settings) or on the test photos (to report them). Expect about two minutes for each training, a line
-after each, and in the end a table of mean accuracies with their range over the draws.
+their own validation split to the best epoch, as train.py would. Each model is judged on training photos that were
+not drawn, to choose settings by; those of params.yaml, "default", and "head" also on the test photos, to report.
+Expect about two minutes for each training, a line after each, and in the end two tables of mean accuracies with
+their range over the draws. With --json a run that was stopped goes on where it was.
 """
 
 import argparse
@@ -32,7 +33,9 @@ from training.fit import fine_tune, fit_head, head_folds
 from training.network import build_network, set_head
 from training.params import TrainParams, read_params
 
-JUDGING_PHOTOS = 1500  # at most
+LEFT_PHOTOS = 1500  # at most
+# Beginning of a link's name in the test folder → whose photos these are.
+JUDGES = {"left": "training photos that were not drawn", "test": "the test photos"}
 
 
 def _with(section: str, **values: Any) -> Callable[[TrainParams], TrainParams]:
@@ -43,32 +46,42 @@ SETTINGS: dict[str, Callable[[TrainParams], TrainParams]] = {
     "default": lambda params: params,
     "head": _with("fine_tune", epochs=0),
     "one pass": _with("fine_tune", steps_at_least=1),  # an epoch shows each photo once
-    "20 steps": _with("fine_tune", steps_at_least=20),
     "40 steps": _with("fine_tune", steps_at_least=40),
     "last 50 layers": _with("backbone", layers_unfrozen=50),
     "rate / 3": _with("fine_tune", learning_rate=1e-4),
-    "mixup": _with("augmentation", mixup=0.2),
+    "weight decay × 5": _with("fine_tune", weight_decay=0.1),
+    "no mixup": _with("augmentation", mixup=0.0),
     "strong augmentation": _with("augmentation", shift=0.2, zoom=0.4, contrast=0.4),
-    "validation 20 %": lambda params: replace(params, validation_fraction=0.2),
 }
+REPORTED = ("default", "head")
+Results = dict[str, dict[str, float]]  # "JUDGE: settings" → "photos/draw" → accuracy
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     params = read_params(Path("params.yaml")).train
-    results: dict[str, dict[str, float]] = {}  # settings → "photos/draw" → accuracy
+    results: Results = {}
+    if arguments.json and arguments.json.exists():
+        results = json.loads(arguments.json.read_text(encoding="utf-8"))
     for photos, draw, dataset in draws(arguments, params):
         for name in arguments.settings:
+            if any(f"{photos}/{draw}" in results.get(f"{judge}: {name}", {}) for judge in JUDGES):
+                continue
             started = time.monotonic()
-            reached = train_and_judge(
-                dataset(SETTINGS[name](params)), SETTINGS[name](params), arguments.cache
-            )
-            results.setdefault(name, {})[f"{photos}/{draw}"] = reached
+            chosen = SETTINGS[name](params)
+            reached = train_and_judge(dataset(chosen), chosen, arguments.cache)
+            if name not in REPORTED:
+                reached.pop("test", None)
+            for judge, value in reached.items():
+                results.setdefault(f"{judge}: {name}", {})[f"{photos}/{draw}"] = value
             minutes = (time.monotonic() - started) / 60
-            print(f"{photos} photos, draw {draw}, {name}: {reached:.4f} ({minutes:.1f} minutes)", flush=True)
+            figures = ", ".join(f"{judge} {value:.4f}" for judge, value in reached.items())
+            print(f"{photos} photos, draw {draw}, {name}: {figures} ({minutes:.1f} minutes)", flush=True)
             if arguments.json:
                 write_text(arguments.json, json.dumps(results, indent=2) + "\n")
-    print(table(results, arguments.photos))
+    for judge, sentence in JUDGES.items():
+        print(f"\nAccuracy on {sentence}")
+        print(table(results, f"{judge}: ", arguments.photos))
     return 0
 
 
@@ -81,8 +94,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--photos", type=int, nargs="+", default=[10, 30, 80], help="per class (10 30 80); 0: all there are")
     add("--draws", type=int, default=3, help="how often photos are drawn (%(default)s)")
     add("--settings", nargs="+", choices=SETTINGS, default=["head", "default"], metavar="NAME")
-    add("--judge", choices=("train", "test"), default="test", help="which split's photos judge (%(default)s)")
-    add("--json", type=Path, help="also write the accuracies here, after each training")
+    add("--json", type=Path, help="also write the accuracies here, after each training, and go on from there")
     add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
     return parser.parse_args(argv)
 
@@ -95,9 +107,7 @@ def draws(
     for photos in arguments.photos:
         for draw in range(arguments.draws if photos else 1):
             with tempfile.TemporaryDirectory() as name:
-                lay_out(
-                    found, photos, np.random.default_rng([params.seed, draw]), arguments.judge, Path(name)
-                )
+                lay_out(found, photos, np.random.default_rng([params.seed, draw]), Path(name))
                 yield (
                     photos,
                     draw,
@@ -107,30 +117,28 @@ def draws(
                 )
 
 
-def lay_out(found: list[Photo], photos: int, random: np.random.Generator, judge: str, folder: Path) -> None:
+def lay_out(found: list[Photo], photos: int, random: np.random.Generator, folder: Path) -> None:
     """A folder of links: train/ with so many photos of each class, test/ with the photos that judge."""
     left = []
     for label in sorted({photo.label for photo in found}):
         mine = [photo for photo in found if photo.label == label and photo.split in ("train", None)]
         order = random.permutation(len(mine))
         drawn = order[: photos or None]
-        _link([mine[number] for number in drawn], folder / "train" / label)
+        _link([mine[number] for number in drawn], folder / "train", "drawn")
         left += [mine[number] for number in order[len(drawn) :]]
-    judging = left if judge == "train" else [photo for photo in found if photo.split == "test"]
-    if len(judging) > JUDGING_PHOTOS and judge == "train":
-        judging = [judging[number] for number in random.permutation(len(judging))[:JUDGING_PHOTOS]]
-    for label in sorted({photo.label for photo in found}):
-        _link([photo for photo in judging if photo.label == label], folder / "test" / label)
+    left = [left[number] for number in random.permutation(len(left))[:LEFT_PHOTOS]]
+    _link(left, folder / "test", "left")
+    _link([photo for photo in found if photo.split == "test"], folder / "test", "test")
 
 
-def _link(photos: list[Photo], folder: Path) -> None:
-    folder.mkdir(parents=True)
+def _link(photos: list[Photo], folder: Path, beginning: str) -> None:
     for number, photo in enumerate(photos):
-        (folder / f"{number:05}").symlink_to(photo.path.resolve())
+        (folder / photo.label).mkdir(parents=True, exist_ok=True)
+        (folder / photo.label / f"{beginning}-{number:05}").symlink_to(photo.path.resolve())
 
 
-def train_and_judge(dataset: Dataset, params: TrainParams, cache: Path) -> float:
-    """Accuracy on the test split of a network that is trained as train.py does it."""
+def train_and_judge(dataset: Dataset, params: TrainParams, cache: Path) -> dict[str, float]:
+    """Judge → accuracy on its photos of a network that is trained as train.py does it."""
     keras.utils.set_random_seed(params.seed)
     backbone = build_backbone(params.backbone)
     network = build_network(backbone, len(dataset.labels), params)
@@ -142,18 +150,25 @@ def train_and_judge(dataset: Dataset, params: TrainParams, cache: Path) -> float
             fine_tune(network, dataset, params, Path(run))
     test = dataset.members("test")
     answers = network.predict(dataset.pixels[dataset.rows[test]], verbose=0)["probabilities"]
-    return accuracy(dataset.targets[test], answers)
+    judges = np.array([dataset.photos[number].path.name.partition("-")[0] for number in test])
+    return {
+        judge: accuracy(dataset.targets[test][judges == judge], answers[judges == judge])
+        for judge in JUDGES
+        if judge in judges
+    }
 
 
-def table(results: dict[str, dict[str, float]], photos: list[int]) -> str:
-    """One row for each of the settings, one column for each number of photos."""
+def table(results: Results, prefix: str, photos: list[int]) -> str:
+    """One row for each of the settings under `prefix`, one column for each number of photos."""
     lines = [f"{'settings':<24}" + "".join(f"{count or 'all':>24}" for count in photos)]
     for name, reached in results.items():
+        if not name.startswith(prefix):
+            continue
         cells = []
         for count in photos:
             values = [value for key, value in reached.items() if key.startswith(f"{count}/")]
-            cells.append(f"{np.mean(values):.4f} ({min(values):.4f}–{max(values):.4f})")
-        lines.append(f"{name:<24}" + "".join(f"{cell:>24}" for cell in cells))
+            cells.append(f"{np.mean(values):.4f} ({min(values):.4f}–{max(values):.4f})" if values else "—")
+        lines.append(f"{name.removeprefix(prefix):<24}" + "".join(f"{cell:>24}" for cell in cells))
     return "\n".join(lines)
 
 

@@ -195,8 +195,13 @@ def test_usage_is_that_of_the_templates() -> None:
     assert usage["alarms"] == sum(looked_at)
 
 
-def test_usage_is_that_of_the_function(capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_is_that_of_the_function(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = read_prices(PRICES).usage
+    monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
+    # The logger keeps the stream of the time of import, which pytest may have closed since.
+    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", sys.stdout)
     event = json.loads((ROOT / "tests" / "events" / "rest_predict_raw_jpeg.json").read_text())
     answer = lambda_func.handler(event, None)
     lines = capsys.readouterr().out

@@ -35,7 +35,10 @@ def test_file_map_names_every_module(package: str) -> None:
     assert named - there <= {"model.json", "training.json"}
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "data/README.md", "Makefile"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md", "docs/deploy.md", "Makefile"],
+)
 def test_named_files_and_targets_exist(document: str) -> None:
     text = Path(document).read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", Path("Makefile").read_text(encoding="utf-8"), re.MULTILINE))

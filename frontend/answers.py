@@ -1,0 +1,141 @@
+"""An answer of the endpoint, as `openapi.yaml` has it, and what it says in words, in a table and in a CSV file."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+# What stands between the file's name and the labels' own columns; as `predict.py --csv` has them.
+COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_familiar")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says about one photo; `grid` is its activation map in rows from top to bottom, 0…1."""
+
+    ranked: tuple[tuple[str, float], ...]  # labels and probabilities, the most probable first
+    is_certain: bool
+    possible: tuple[str, ...]
+    is_familiar: bool
+    model: str
+    grid: tuple[tuple[float, ...], ...] | None = None
+
+    @property
+    def label(self) -> str:
+        return self.ranked[0][0]
+
+    @property
+    def probability(self) -> float:
+        return self.ranked[0][1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the CSV file: an answer, or why there is none."""
+
+    file: str
+    answer: Answer | None
+    error: str = ""
+
+
+def read_answer(content: Any) -> Answer:
+    """Schema `Prediction` of openapi.yaml. Raises ValueError if it is something else."""
+    try:
+        ranked = tuple((str(each["label"]), float(each["probability"])) for each in content["predictions"])
+        explanation = content.get("explanation")
+        grid = (
+            tuple(tuple(float(value) for value in row) for row in explanation["grid"])
+            if explanation
+            else None
+        )
+        answer = Answer(
+            ranked=ranked,
+            is_certain=bool(content["is_certain"]),
+            possible=tuple(str(label) for label in content["prediction_set"]),
+            is_familiar=bool(content["is_familiar"]),
+            model=f"{content['model']['name']} {content['model']['version']}",
+            grid=grid,
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("this is no prediction") from error
+    if not ranked or (grid is not None and (not grid or len({len(row) for row in grid}) != 1)):
+        raise ValueError("this is no whole prediction")
+    return answer
+
+
+def in_words(label: str) -> str:
+    """A label as people write it: folders are often named with underscores."""
+    return label.replace("_", " ")
+
+
+def percent(share: float) -> str:
+    """One decimal; never "100 %", since no probability of a model is one."""
+    if share > 0.9995:
+        return "over 99.9 %"
+    return "under 0.1 %" if share < 0.0005 else f"{share:.1%}".replace("%", " %")
+
+
+def either(labels: Sequence[str], last: str = "or") -> str:
+    """Labels in a row, as "forest", "forest or sea", "forest, sea or street"."""
+    words = [in_words(label) for label in labels]
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def both(labels: Sequence[str]) -> str:
+    return either(labels, "and")
+
+
+def verdict(answer: Answer) -> str:
+    """Whether the answer can be relied on, in one sentence."""
+    if not answer.is_familiar:
+        return "None of these, probably: it does not resemble the photos that the model learned from."
+    if not answer.is_certain:
+        return f"Not sure: {either(answer.possible)}."
+    return "Sure: no other label is likely."
+
+
+def region(grid: Sequence[Sequence[float]]) -> str:
+    """Where a map's weight lies, in words: "upper left", "centre", "lower right"…"""
+    total = sum(map(sum, grid))
+    if not total:
+        return "nowhere in particular"
+    down = sum((y + 0.5) * sum(row) for y, row in enumerate(grid)) / total / len(grid)
+    across = sum((x + 0.5) * value for row in grid for x, value in enumerate(row)) / total / len(grid[0])
+    words = [_third(down, ("upper", "", "lower")), _third(across, ("left", "", "right"))]
+    return " ".join(filter(None, words)) or "centre"
+
+
+def _third(place: float, words: tuple[str, str, str]) -> str:
+    # The middle of a map that is even all over is at a half; a lean of a twelfth is one that people see.
+    return words[0] if place < 5 / 12 else words[2] if place > 7 / 12 else words[1]
+
+
+def least_certain_first(answers: Iterable[tuple[Any, Answer]]) -> list[tuple[Any, Answer]]:
+    """Pairs of anything and its answer, in the order of their highest probability."""
+    return sorted(answers, key=lambda pair: pair[1].probability)
+
+
+def to_csv(rows: Sequence[Row], labels: Sequence[str]) -> str:
+    """The columns of `predict.py --csv`: file, label, …, one for each of `labels` in the model's order, error."""
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["file", *COLUMNS, *labels, "error"])
+    for row in rows:
+        if row.answer is None:
+            writer.writerow([row.file, *("" for _ in (*COLUMNS, *labels)), row.error])
+            continue
+        found = dict(row.answer.ranked)
+        writer.writerow(
+            [
+                row.file,
+                row.answer.label,
+                f"{row.answer.probability:.6f}",
+                row.answer.is_certain,
+                "|".join(row.answer.possible),
+                row.answer.is_familiar,
+                *(f"{found[label]:.6f}" if label in found else "" for label in labels),
+                "",
+            ]
+        )
+    return text.getvalue()

@@ -1,0 +1,184 @@
+"""What the page shows of photos that were sent: a card for each, the table, the CSV file, those that failed."""
+
+from collections.abc import Sequence
+
+import altair
+import streamlit as st
+
+import markup
+from answers import Answer, either, in_words, least_certain_first, percent, to_csv
+from photos import data_url
+from shots import Outcome, Shot
+
+CARDS_IN_A_ROW = 3
+CARDS_ON_A_PAGE = 12
+BAR_HEIGHT = 26  # pixels
+TALLEST_CHART = 420  # higher ones scroll
+POSSIBLE, EXCLUDED = "#2a9d94", "#87929b"  # both stand out by 3 : 1 from light and dark pages
+INK = {"light": "#1f2933", "dark": "#e9edf0"}  # textColor of .streamlit/config.toml
+
+
+def show(shots: Sequence[Shot], labels: Sequence[str] | None) -> None:
+    """Everything about `shots`; `labels` in the model's order, None if GET / did not give them."""
+    answered = least_certain_first((shot, shot.answer) for shot in shots if shot.answer)
+    failed = [shot for shot in shots if shot.outcome and not shot.answer]
+    st.header("What the model sees", anchor=False)
+    if failed:
+        show_failed(failed)
+    if answered:
+        show_controls(has_map=any(answer.grid for _, answer in answered))
+    if len(shots) > 1:
+        show_table(answered, failed, labels)
+    show_cards(answered)
+    st.button("Start over", icon=":material/restart_alt:", on_click=start_over, key="start-over")
+
+
+def start_over() -> None:
+    """Forget every photo; a new key empties the widgets."""
+    st.session_state.shots = {}
+    st.session_state.round = st.session_state.get("round", 0) + 1
+
+
+def show_failed(failed: Sequence[Shot]) -> None:
+    for shot in failed:
+        error = shot.outcome.error if shot.outcome else ""
+        st.error(f"**{markup.plain(shot.name)}**\n\n{markup.plain(error)}", icon=":material/error:")
+    again = [shot for shot in failed if shot.outcome and shot.outcome.may_pass]
+    if again:
+        st.button(
+            "Try again", icon=":material/refresh:", on_click=forget_outcomes, args=(again,), key="retry"
+        )
+
+
+def forget_outcomes(failed: Sequence[Shot]) -> None:
+    for shot in failed:
+        shot.outcome = None
+
+
+def show_controls(has_map: bool) -> None:
+    if not has_map:
+        st.caption("This model is of a kind that has no map of where it looked.")
+        return
+    left, middle, right = st.columns([1, 1, 1], gap="medium", vertical_alignment="center")
+    with left:
+        is_shown = st.toggle("Show where the model looked", value=True, key="map")
+    with middle:
+        opacity = st.slider(
+            "Opacity of the map", 0, 100, 70, step=5, format="%d %%", disabled=not is_shown, key="opacity"
+        )
+    with right:
+        st.html(markup.scale())
+    st.html(markup.map_style(is_shown, opacity / 100))
+
+
+def show_table(
+    answered: Sequence[tuple[Shot, Answer]], failed: Sequence[Shot], labels: Sequence[str] | None
+) -> None:
+    """The answered photos, least certain first, and all of them as a file."""
+    if answered:
+        probability = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
+        st.dataframe(
+            table(answered),
+            hide_index=True,
+            column_config={"probability": probability},
+            alt="Answers, least certain first",
+        )
+    columns = labels or sorted({label for _, answer in answered for label, _ in answer.ranked})
+    rows = [shot.row for shot, _ in answered] + [shot.row for shot in failed]
+    st.download_button(
+        "Download CSV",
+        to_csv(rows, columns),
+        "lenslet.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def table(answered: Sequence[tuple[Shot, Answer]]) -> list[dict[str, object]]:
+    return [
+        {
+            "photo": shot.name,
+            "label": in_words(answer.label),
+            "probability": 100 * answer.probability,
+            "may be": either(answer.possible),
+            "familiar": "yes" if answer.is_familiar else "no",
+            "ms": round(shot.outcome.seconds * 1000) if shot.outcome else None,
+        }
+        for shot, answer in answered
+    ]
+
+
+def show_cards(answered: Sequence[tuple[Shot, Answer]]) -> None:
+    pages = -(-len(answered) // CARDS_ON_A_PAGE)
+    page = st.pagination(pages, key=f"page-{pages}") if pages > 1 else 1
+    shown = answered[(page - 1) * CARDS_ON_A_PAGE : page * CARDS_ON_A_PAGE]
+    across = min(CARDS_IN_A_ROW, len(answered))
+    # Row by row: on a phone the columns stand one below another, and the order must hold there too.
+    for first in range(0, len(shown), max(across, 1)):
+        for column, (shot, answer) in zip(st.columns(across), shown[first : first + across], strict=False):
+            with column, st.container(border=True, height="stretch"):
+                show_card(shot, answer, is_wide=len(answered) == 1)
+
+
+def show_card(shot: Shot, answer: Answer, is_wide: bool) -> None:
+    """One photo: picture with map, words, chart; side by side if it is alone."""
+    outcome = shot.outcome or Outcome()
+    left, right = st.columns(2, gap="medium") if is_wide else (st.container(), st.container())
+    source = source_of(shot, outcome)
+    with left:
+        if source:
+            st.html(markup.photo(source, shot.name, answer))
+        else:
+            st.caption("A browser cannot show this photo.")
+    with right:
+        st.html(markup.words(shot.name, answer, facts(outcome, answer)))
+        show_chart(answer)
+
+
+def source_of(shot: Shot, outcome: Outcome) -> str | None:
+    """What the browser shows. A link's photo it loads itself: this page's server fetches no link of strangers."""
+    if shot.is_link:
+        return shot.name if shot.name.lower().startswith(("http://", "https://")) else None
+    return data_url(outcome.preview, "jpeg") if outcome.preview else None
+
+
+def facts(outcome: Outcome, answer: Answer) -> list[str]:
+    found = []
+    if answer.grid:
+        found.append(f"What speaks for {in_words(answer.label)} lies mostly {markup.place(answer.grid)}.")
+    tries = f", at attempt {outcome.attempts}" if outcome.attempts > 1 else ""
+    found.append(f"Answered in {outcome.seconds * 1000:,.0f} ms{tries}.")
+    return found + [outcome.note] * bool(outcome.note)
+
+
+def show_chart(answer: Answer) -> None:
+    """A bar for the probability of every label; those that the model does not exclude stand out."""
+    rows = [
+        {
+            "label": in_words(label),
+            "probability": probability,
+            "text": percent(probability),
+            "possible": label in answer.possible,
+        }
+        for label, probability in answer.ranked
+    ]
+    ink = INK.get(st.context.theme.type or "light", INK["light"])
+    axis = altair.Axis(
+        labelLimit=130, labelColor=ink, labelFontSize=13, labelOverlap=False, ticks=False, domain=False
+    )
+    base = altair.Chart(altair.InlineData(values=rows)).encode(
+        y=altair.Y("label:N", sort=None, title=None, axis=axis),
+        # The words beside the longest bar need some room.
+        x=altair.X("probability:Q", title=None, axis=None, scale=altair.Scale(domain=[0, 1.35])),
+        tooltip=[altair.Tooltip("label:N"), altair.Tooltip("text:N", title="probability")],
+    )
+    colour = altair.condition(altair.datum.possible, altair.value(POSSIBLE), altair.value(EXCLUDED))
+    bars = base.mark_bar(cornerRadius=3, minBandSize=2).encode(color=colour)
+    numbers = base.mark_text(align="left", dx=5, fontSize=13, color=ink).encode(text="text:N")
+    is_tall = BAR_HEIGHT * len(rows) > TALLEST_CHART
+    alt = ", ".join(f"{in_words(label)} {percent(probability)}" for label, probability in answer.ranked)
+    with st.container(height=TALLEST_CHART if is_tall else "content", border=False):
+        st.altair_chart(
+            (bars + numbers).properties(height=altair.Step(BAR_HEIGHT)), alt=f"Probabilities: {alt}"
+        )
