@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import card
 import examples
@@ -103,21 +104,23 @@ def show_photos(gateway: Gateway, description: Description | None) -> None:
         shots.setdefault(identity, shot)
     # Also those that a run before this one was stopped at.
     pending = [shot for shot in shots.values() if not shot.outcome]
+    # Always there: what stands below would else be shown twice while its place changes.
+    place = st.empty()
     if pending:
-        send_all(pending, gateway)
+        send_all(pending, gateway, place)
     if shots:
         results.show(list(shots.values()), description["labels"] if description else None)
     else:
         st.html(markup.EMPTY)
 
 
-def send_all(pending: list[Shot], gateway: Gateway) -> None:
+def send_all(pending: list[Shot], gateway: Gateway, place: DeltaGenerator) -> None:
     def tell(progress: Progress) -> None:
-        bar.progress(progress.done / progress.total, text=words_of(progress))
+        place.progress(progress.done / progress.total, text=words_of(progress))
 
-    bar = st.progress(0.0, text=words_of(Progress(0, len(pending), is_waking=False)))
+    tell(Progress(0, len(pending), is_waking=False))
     send(pending, gateway, tell)
-    bar.empty()
+    place.empty()
 
 
 def words_of(progress: Progress) -> str:

@@ -59,7 +59,7 @@ def show_controls(has_map: bool) -> None:
     if not has_map:
         st.caption("This model is of a kind that has no map of where it looked.")
         return
-    left, middle, right = st.columns([1, 1, 1], gap="medium", vertical_alignment="center")
+    left, middle, right = st.columns([4, 3, 3], gap="medium", vertical_alignment="center")
     with left:
         is_shown = st.toggle("Show where the model looked", value=True, key="map")
     with middle:
@@ -133,7 +133,7 @@ def show_card(shot: Shot, answer: Answer, is_wide: bool) -> None:
             st.caption("A browser cannot show this photo.")
     with right:
         st.html(markup.words(shot.name, answer, facts(outcome, answer)))
-        show_chart(answer)
+        show_chart(answer, is_wide)
 
 
 def source_of(shot: Shot, outcome: Outcome) -> str | None:
@@ -152,7 +152,7 @@ def facts(outcome: Outcome, answer: Answer) -> list[str]:
     return found + [outcome.note] * bool(outcome.note)
 
 
-def show_chart(answer: Answer) -> None:
+def show_chart(answer: Answer, is_wide: bool) -> None:
     """A bar for the probability of every label; those that the model does not exclude stand out."""
     rows = [
         {
@@ -170,7 +170,9 @@ def show_chart(answer: Answer) -> None:
     base = altair.Chart(altair.InlineData(values=rows)).encode(
         y=altair.Y("label:N", sort=None, title=None, axis=axis),
         # The words beside the longest bar need some room.
-        x=altair.X("probability:Q", title=None, axis=None, scale=altair.Scale(domain=[0, 1.35])),
+        x=altair.X(
+            "probability:Q", title=None, axis=None, scale=altair.Scale(domain=[0, 1.35 if is_wide else 1.75])
+        ),
         tooltip=[altair.Tooltip("label:N"), altair.Tooltip("text:N", title="probability")],
     )
     colour = altair.condition(altair.datum.possible, altair.value(POSSIBLE), altair.value(EXCLUDED))

@@ -51,11 +51,11 @@ def link() -> dict[str, Shot]:
 
 
 def camera() -> dict[str, Shot]:
-    photo = st.camera_input("Take a photo", resolution="720p", key=f"camera-{turn()}")
     st.caption(
         "Your browser asks first. If it does not, or if you refused, allow the camera in the browser's settings of "
         "this page, or upload a photo instead. Browsers give cameras only to pages on https:// or on this computer."
     )
+    photo = st.camera_input("Take a photo", resolution="720p", key=f"camera-{turn()}")
     return {photo.file_id: Shot("camera.jpg", photo.getvalue)} if photo else {}
 
 

@@ -99,7 +99,7 @@ BREAKS = [
     ("check.yml", "concurrency:", "env:", "no concurrency group"),
     ("check.yml", "de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "v6", "not pinned by a commit"),
     ("check.yml", "de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "de0fac2e4500 # v6.0.2", "not pinned"),
-    ("check.yml", "run: make check", "run: make chekc", "make chekc: make: *** No rule to make target 'chekc'"),
+    ("check.yml", "run: make check", "run: make chekc", "*** No rule to make target 'chekc'"),
     ("check.yml", "run: make test", "run: make test TEST=${{ github.event.ref }}", "an expression in a script"),
     ("check.yml", "persist-credentials: false", "persist-credentials: true", "leaves its token"),
     ("check.yml", "    timeout-minutes: 90\n", "", "test has no time limit"),
