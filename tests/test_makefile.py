@@ -52,6 +52,8 @@ class Making:
         self.process = subprocess.Popen(
             ["make", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True, env={**os.environ, "MAKEFLAGS": "", "MAKELEVEL": "0"},
+            # Tests that are started in the background ignore Ctrl-C, and what they start would, too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()

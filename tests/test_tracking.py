@@ -266,15 +266,15 @@ def test_epochs_are_there_while_training_goes_on_and_after_a_kill_in_the_same_ru
 ) -> None:
     import train
 
-    options = [*common(folder), "--out", str(folder / "killed")]
+    options = [*common(folder), "--out", str(folder / "killed"), "--name", "killed"]
     run_verb("-c", KILLED, *options, cwd=in_folder.parent, code=-9)
-    [before] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "photos"]
+    [before] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "killed"]
     assert before.info.status == "RUNNING"
     assert [
         metric.step for metric in client.get_metric_history(before.info.run_id, "fine_tune/val_loss")
     ] == [0]
     assert train.main([*options, "--resume"]) == 0
-    [after] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "photos"]
+    [after] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "killed"]
     assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
     training = json.loads((folder / "killed" / "training.json").read_text())
     found = client.get_metric_history(after.info.run_id, "fine_tune/val_loss")

@@ -123,6 +123,9 @@ def log(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> A
     # The logger keeps the stream of the time of import, which pytest has closed since.
     now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
     monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
+    monkeypatch.delenv(
+        "POWERTOOLS_METRICS_DISABLED", raising=False
+    )  # fuzz.handler sets it where it is imported
     return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 
