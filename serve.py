@@ -46,7 +46,7 @@ HEALTH = "/health"
 BODY_LIMIT_S = 30.0  # as API Gateway: longer than the whole of an HTTP API's request may take
 WAIT_LIMIT_S = 5.0  # for a worker; two links that stall keep two workers for ten seconds
 GRACE_S = 15.0  # after a signal; a link may take ten seconds, and its photo some more
-KEPT_BYTES = 64 * 1024 * 1024  # its half is the most that glibc takes for the second threshold
+KEPT_BYTES = 16 * 1024 * 1024  # of freed memory, by each process
 # Status → headers of a refusal. A client that is too slow must not go on sending on this connection.
 REFUSAL_HEADERS = {503: {"Retry-After": "1"}, 408: {"Connection": "close"}}
 
@@ -153,8 +153,11 @@ def refuse(sentence: str) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Up to `KEPT_BYTES` a process. By default glibc gives every freed megabyte back to the system and gets it anew:
-    5 ms of page faults while a body of 3 MB arrives. Where there is no glibc, nothing happens.
+    """Up to `KEPT_BYTES`, and no block of half of that or more. Where there is no glibc, nothing happens.
+
+    By default glibc gives every freed megabyte back to the system and gets it anew, 5 ms of page faults while a body
+    of 3 MB arrives; until it has freed a large block: then it keeps such blocks, and many costly pictures make 620 MB
+    of it.
     """
     trim_threshold, mmap_threshold = -1, -3  # malloc.h
     with suppress(AttributeError, OSError, TypeError):

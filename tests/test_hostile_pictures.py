@@ -1,6 +1,7 @@
 """Pictures that nobody sends in good faith, or that were damaged on the way: each is refused, at once and by name."""
 
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -137,6 +139,8 @@ def test_limit_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # --- what is refused for what it would take
 
+AS_PICTURE = {"Content-Type": "image/png"}  # the type is not believed
+
 # Sends the standard input to the handler; prints the answer's code, its seconds and the process's peak in MB. Seconds
 # of the processor: those of the clock would measure what else the machine does while the tests run.
 IN_A_PROCESS = """
@@ -177,6 +181,27 @@ def test_bomb_takes_neither_memory_nor_time(name: str) -> None:
     assert code == bomb.code
     assert peak_mb < 512
     assert seconds < 5
+
+
+@needs_proc
+@pytest.mark.slow
+def test_server_stays_small_however_many_come() -> None:
+    command = [sys.executable, "serve.py", "--port", "0", "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        try:
+            url = re.search(r"http://[\w.:]+", server.stdout.readline())[0]  # type: ignore[index]
+            bombs = [bomb.build() for bomb in BOMBS.values()]
+            # Twice: what is kept of one must not come on top of the next.
+            codes = {
+                requests.post(f"{url}/predict", data=bomb, headers=AS_PICTURE).status_code
+                for bomb in bombs * 2
+            }
+            status = Path(f"/proc/{server.pid}/status").read_text()
+        finally:
+            server.terminate()
+    assert 413 in codes and 500 not in codes
+    assert int(re.search(r"VmHWM:\s+(\d+)", status)[1]) < 512 * 1024  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", [name for name, bomb in BOMBS.items() if bomb.code == "image_too_large"])
