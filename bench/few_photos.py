@@ -50,6 +50,7 @@ SETTINGS: dict[str, Callable[[TrainParams], TrainParams]] = {
     "last 50 layers": _with("backbone", layers_unfrozen=50),
     "rate / 3": _with("fine_tune", learning_rate=1e-4),
     "weight decay × 5": _with("fine_tune", weight_decay=0.1),
+    "mixup": _with("augmentation", mixup=0.2, mixup_from=0),
     "no mixup": _with("augmentation", mixup=0.0),
     "strong augmentation": _with("augmentation", shift=0.2, zoom=0.4, contrast=0.4),
 }

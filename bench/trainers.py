@@ -150,7 +150,7 @@ def memory(job: Job, params: TrainParams) -> Figures:
     features. The network itself is fine-tuned on a few: its memory depends on the batch alone.
     """
     sized = replace(params, image_size=MEMORY_SIZE, head=replace(params.head, epochs=2))
-    plain = replace(sized, augmentation=AugmentationParams("none", 0, 0, 0, 0))
+    plain = replace(sized, augmentation=AugmentationParams("none", 0, 0, 0, 0, 0))
     with tempfile.TemporaryDirectory(dir=job.cache.parent) as name:
         photos, cache = Path(name) / "photos", Path(name) / "cache"
         draw_photos(photos, job.memory_photos)

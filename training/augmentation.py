@@ -1,5 +1,6 @@
 """What fine-tuning does to a batch of photos, so that no two epochs show the same pixels."""
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -43,6 +44,11 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no 
             blended = self.blending({"images": changed, "labels": targets}, training=True)
             changed, targets = blended["images"], blended["labels"]
         return tf.cast(tf.clip_by_value(tf.round(changed), *VALUE_RANGE), tf.uint8), targets
+
+
+def suited(params: AugmentationParams, photos: int) -> AugmentationParams:
+    """`params` for so many training photos: without mixup, if they are fewer than `mixup_from`."""
+    return params if photos >= params.mixup_from else replace(params, mixup=0.0)
 
 
 def reseed(augmentation: Augmentation, seed: int, draw: int | tf.Tensor) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.acceleration import computing_in
-from training.augmentation import Augmentation, reseed
+from training.augmentation import Augmentation, reseed, suited
 from training.checkpoint import Checkpointing, restore, state_of
 from training.dataset import Dataset
 from training.features import cached_features
@@ -200,7 +200,7 @@ def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1
     steps = steps_per_epoch(len(members), params.fine_tune)
     is_once = steps == math.ceil(len(members) / batch_size)  # then the last batch may be a smaller one
     passes = 1 if is_once else math.ceil(steps * batch_size / len(members))
-    augment = Augmentation(params.augmentation, params.seed)
+    augment = Augmentation(suited(params.augmentation, len(members)), params.seed)
 
     def positions(epoch: tf.Tensor) -> tf.data.Dataset:
         orders = [

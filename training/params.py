@@ -57,6 +57,7 @@ class AugmentationParams:
     zoom: float
     contrast: float
     mixup: float
+    mixup_from: int
 
 
 @dataclass(frozen=True)
