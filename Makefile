@@ -55,7 +55,7 @@ page: $(PAGE)  ## the page alone, on http://127.0.0.1:PAGE_PORT, for the functio
 
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
-check: $(FULL)  ## format, lint, types, security lint and fast tests: under a minute
+check: $(FULL)  ## format, lint, types, security lint and fast tests: two minutes
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy

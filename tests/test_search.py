@@ -443,6 +443,7 @@ def test_swallowed_ctrl_c_ends_the_search_after_the_trial(monkeypatch: pytest.Mo
     assert len(study.trials) == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_study_and_two_processes_share_it(small_weights: Path, tmp_path: Path) -> None:
     """The first is stopped after a trial; then two go on at once and stop at the number that params.yaml says."""
     from tests.photos import write_class
