@@ -22,6 +22,7 @@ import boto3
 import pytest
 import requests
 
+from tests.aws import moto_server
 from tests.endpoint import ROOT, running
 
 KEY = "a-key-for-tests-of-twenty-characters-or-more"
@@ -192,13 +193,8 @@ def put_program(folder: Path, name: str, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

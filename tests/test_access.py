@@ -16,6 +16,7 @@ import lambda_func
 from inference.access import read_access
 from inference.errors import KeyMissing, KeyRefused
 from tests.endpoint import ROOT, running
+from tests.function_log import write_to_stdout
 
 EVENTS = ROOT / "tests" / "events"
 # `printf first | sha256sum`, and so on
@@ -43,9 +44,7 @@ def ask(name, headers=None):
 
 @pytest.fixture(autouse=True)
 def no_log(monkeypatch):
-    # The logger keeps the stream of the time of import, which pytest has closed since.
-    now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
+    write_to_stdout(monkeypatch)
 
 
 @pytest.fixture

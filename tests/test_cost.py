@@ -27,6 +27,7 @@ from infra.cost import (
 )
 from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader
 from tests.endpoint import ROOT
+from tests.function_log import write_to_stdout
 
 # Round numbers: 100 ms and 4 % of 250 ms at 1 GB are 0.11 GB-seconds a request.
 ROUND = Prices(
@@ -199,9 +200,7 @@ def test_usage_is_that_of_the_function(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = read_prices(PRICES).usage
-    monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
-    # The logger keeps the stream of the time of import, which pytest may have closed since.
-    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", sys.stdout)
+    write_to_stdout(monkeypatch)
     event = json.loads((ROOT / "tests" / "events" / "rest_predict_raw_jpeg.json").read_text())
     answer = lambda_func.handler(event, None)
     lines = capsys.readouterr().out

@@ -10,9 +10,9 @@ import boto3
 import numpy as np
 import PIL.Image
 import pytest
-from moto.server import ThreadedMotoServer
 
 import lambda_func
+from tests.aws import moto_server
 from tests.containers import ROOT, Builder, Image
 from tests.emulator import Emulator, emulating
 from tests.photos import RED, plain, saved
@@ -150,17 +150,14 @@ def test_log_holds_a_line_for_each_event_and_no_picture(function: Emulator) -> N
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[tuple[dict[str, str], Any]]:
     """S3 by moto on the loopback interface: the environment of who uses it, and a client. The bucket is empty."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
     nobody = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-    client = boto3.client(
-        "s3", endpoint_url=address, region_name="us-east-1",
-        aws_access_key_id="none", aws_secret_access_key="none",
-    )  # fmt: skip
-    client.create_bucket(Bucket=BUCKET)
-    yield {**nobody, "AWS_ENDPOINT_URL_S3": address, "LENSLET_S3_BUCKETS": BUCKET}, client
-    server.stop()
+    with moto_server() as address:
+        client = boto3.client(
+            "s3", endpoint_url=address, region_name="us-east-1",
+            aws_access_key_id="none", aws_secret_access_key="none",
+        )  # fmt: skip
+        client.create_bucket(Bucket=BUCKET)
+        yield {**nobody, "AWS_ENDPOINT_URL_S3": address, "LENSLET_S3_BUCKETS": BUCKET}, client
 
 
 def test_events_of_s3_lay_an_answer_beside_each_photo(

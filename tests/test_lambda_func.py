@@ -20,6 +20,7 @@ import inference.request
 import lambda_func
 from inference.classifier import Prediction
 from inference.errors import LinkTimeout
+from tests.function_log import write_to_stdout
 
 ROOT = Path(__file__).parent.parent
 EVENTS = ROOT / "tests" / "events"
@@ -127,11 +128,7 @@ def fixed(probabilities, activation_map=None, threshold=0.15, is_familiar=False)
 @pytest.fixture(autouse=True)
 def output(capsys, monkeypatch):
     """A function that gives the lines printed since its last call, as JSON objects."""
-    # The logger keeps the stream of the time of import, which pytest has replaced since, and will again.
-    now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
-    # fuzz.handler sets it where it is imported.
-    monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
+    write_to_stdout(monkeypatch)
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 

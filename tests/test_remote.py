@@ -11,7 +11,6 @@ import re
 import socket
 import ssl
 import struct
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +29,8 @@ from inference.connection import Deadline
 from inference.errors import LinkFailed, LinkRefused, LinkTimeout, RequestTooLarge
 from inference.remote import fetch
 from inference.rules import Rules
+from tests.aws import moto_server, s3_at
+from tests.function_log import write_to_stdout
 
 PHOTO = b"\xff\xd8\xff some photo"
 LIMIT_BYTES = 200_000
@@ -665,9 +666,7 @@ def test_answer_and_log_of_a_link(
 ) -> None:  # fmt: skip
     import lambda_func
 
-    # The logger keeps the stream of the time of import, which pytest has closed since.
-    now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
+    write_to_stdout(monkeypatch)
     monkeypatch.setattr(remote, "TIMEOUT_S", LIMIT_S if status == 504 else 20.0)
     event: dict[str, Any] = json.loads((EVENTS / "function_url_predict_image.json").read_text())
     event |= {"isBase64Encoded": False}
@@ -697,21 +696,9 @@ KEYS = [
 @pytest.fixture(scope="module")
 def s3() -> Iterator[None]:
     """A moto server as this process's S3, with a bucket `photos` that holds KEYS, their names as content."""
-    # Two seconds of imports, which the fast tests need not wait for.
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "none")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_CONFIG_FILE", "none")
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
-        patch.setenv("NO_PROXY", "127.0.0.1")
+    with moto_server() as address, s3_at(address):
         client = boto3.client("s3")
         client.create_bucket(Bucket="photos")
         for key in KEYS:
@@ -721,7 +708,6 @@ def s3() -> Iterator[None]:
         remote._s3_client.cache_clear()
         yield
         remote._s3_client.cache_clear()
-    server.stop()
 
 
 @pytest.fixture
@@ -815,14 +801,7 @@ def test_many_links_at_once() -> None:
 
 @pytest.fixture(scope="module")
 def client_of_scenes(ports: dict[str, int]) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{ports['http']}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "none")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_CONFIG_FILE", "none")
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
-        patch.setenv("NO_PROXY", "127.0.0.1")
+    with s3_at(f"http://127.0.0.1:{ports['http']}"):
         return remote._s3_client.__wrapped__(remote.S3_TIMEOUT_FACTOR * LIMIT_S)
 
 

@@ -3,7 +3,6 @@
 import base64
 import json
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,8 @@ import pytest
 import lambda_func
 from inference import remote, uploads
 from inference.uploads import Upload, read_uploads
+from tests.aws import moto_server, s3_at
+from tests.function_log import write_to_stdout
 from tests.photos import GREEN, RED, plain
 
 EVENTS = Path(__file__).parent / "events" / "s3"
@@ -86,19 +87,8 @@ def test_a_key_that_is_not_utf8_is_refused() -> None:
 def server() -> Iterator[Any]:
     """A client of S3 by moto, which is this process's S3 too, with the bucket BUCKET."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "none")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_CONFIG_FILE", "none")
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
-        patch.setenv("NO_PROXY", "127.0.0.1")
+    with moto_server() as address, s3_at(address) as patch:
         patch.setenv("LENSLET_S3_BUCKETS", f"{BUCKET},no-such-bucket")
         remote._s3_client.cache_clear()
         uploads._s3_client.cache_clear()
@@ -107,7 +97,6 @@ def server() -> Iterator[Any]:
         yield client
         remote._s3_client.cache_clear()
         uploads._s3_client.cache_clear()
-    server.stop()
 
 
 @pytest.fixture
@@ -120,12 +109,7 @@ def bucket(server: Any) -> Iterator[Any]:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
     """What the function has written so far, in objects."""
-    # The logger keeps the stream of the time of import, which pytest has closed since.
-    now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
-    monkeypatch.delenv(
-        "POWERTOOLS_METRICS_DISABLED", raising=False
-    )  # fuzz.handler sets it where it is imported
+    write_to_stdout(monkeypatch)
     return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 

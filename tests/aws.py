@@ -1,0 +1,35 @@
+"""AWS by moto on the loopback interface, and what makes this process a customer of such a server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """The server's address, as long as the block lasts."""
+    # Two seconds of imports, which the fast tests need not wait for.
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def s3_at(address: str) -> Iterator[pytest.MonkeyPatch]:
+    """Clients that boto3 makes within the block find S3 there. Gives: what takes further settings back at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", address)
+        patch.setenv("AWS_ACCESS_KEY_ID", "none")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_CONFIG_FILE", "none")
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield patch
