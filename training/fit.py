@@ -116,13 +116,7 @@ def fine_tune(
     unfreeze(network, params.backbone)
     with network.distribute_strategy.scope(), computing_in(precision, network.get_layer("backbone")):
         trained = logits_of(network)
-        trained.compile(
-            optimizer=_optimizer(params, steps, precision),
-            loss=keras.losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=tuned.label_smoothing
-            ),
-            metrics=["accuracy"],
-        )
+        _compile(trained, params, steps, precision)
         checkpoint = _begin_or_go_on(trained, validation, run)
         first = len(checkpoint.losses)
         if first < tuned.epochs and not checkpoint.is_at_end_of(patience):
@@ -147,6 +141,15 @@ def fine_tune(
             checkpoint = kept.checkpoint
         trained.set_weights(checkpoint.best)
     return checkpoint.history
+
+
+def _compile(trained: keras.Model, params: TrainParams, steps: int, precision: str) -> None:
+    smoothing = params.fine_tune.label_smoothing
+    trained.compile(
+        optimizer=_optimizer(params, steps, precision),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
+        metrics=["accuracy"],
+    )
 
 
 def _begin_or_go_on(trained: keras.Model, validation: tf.data.Dataset, run: Path) -> Checkpoint:
