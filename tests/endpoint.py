@@ -9,6 +9,17 @@ from pathlib import Path
 from threading import Thread
 
 ROOT = Path(__file__).parent.parent
+NOTICE = ("INFO: ", "Created TensorFlow Lite XNNPACK delegate for CPU.")  # the runtime's, as it loads a model
+
+
+def said(errors: str) -> list[str]:
+    """The lines of a process's standard error that are not the runtime's.
+
+    It writes its notice in pieces, and those of several processes come in any order.
+    """
+    for piece in NOTICE:
+        errors = errors.replace(piece, "")
+    return [line for line in errors.splitlines() if line]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ import requests
 
 from bench.loopback import running as running_on_loopback
 from inference.artifact import read_artifact, write_model_folder
-from tests.endpoint import ROOT, running
+from tests.endpoint import ROOT, running, said
 from tests.link_server import serving_links
 from tests.photos import flat, quadrants, saved
 from tests.runtime_api import running_runtime_api
@@ -222,10 +222,9 @@ def test_broken_folder_is_refused_with_one_sentence(folder, fault):
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (2, "")  # it has not said that it answers
-    said = [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")]  # the runtime's
-    assert len(said) == 1
-    assert said[0].startswith("serve.py: the model cannot be served: ")
-    assert sentence in said[0]
+    [line] = said(done.stderr)
+    assert line.startswith("serve.py: the model cannot be served: ")
+    assert sentence in line
 
 
 REFUSED_STARTS = {

@@ -16,7 +16,7 @@ from bench.clients import family
 from bench.loopback import running
 from serve import shares
 from tests import link_server
-from tests.endpoint import ROOT
+from tests.endpoint import ROOT, said
 from tests.photos import plain
 
 PHOTO = plain((200, 30, 30))
@@ -140,8 +140,7 @@ def test_signal_to_all_processes_as_a_terminal_sends_it(number):
         assert requests.get(f"{address}/health", timeout=30).status_code == 200
         os.killpg(process.pid, number)
         assert process.wait(timeout=20) == 0
-        said = [line for line in process.stderr.read().splitlines() if not line.startswith("INFO: ")]
-        assert said == []
+        assert said(process.stderr.read()) == []
     finally:
         process.kill()
         process.wait()
