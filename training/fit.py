@@ -146,7 +146,7 @@ def fine_tune(
 def _compile(trained: keras.Model, params: TrainParams, steps: int, precision: str) -> None:
     smoothing = params.fine_tune.label_smoothing
     trained.compile(
-        optimizer=_optimizer(params, steps, precision),
+        optimizer=optimizer_for(params, steps, precision),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
         metrics=["accuracy"],
     )
@@ -173,7 +173,10 @@ def validate(network: keras.Model, dataset: Dataset, params: TrainParams) -> dic
     return {"accuracy": accuracy, "log_loss": loss}
 
 
-def _optimizer(params: TrainParams, steps_per_epoch: int, precision: str) -> keras.optimizers.Optimizer:
+def optimizer_for(
+    params: TrainParams, steps_per_epoch: int, precision: str = "float32"
+) -> keras.optimizers.Optimizer:
+    """AdamW under one schedule for all epochs of fine-tuning; `precision` as `fine_tune` takes it."""
     tuned = params.fine_tune
     warmup = int(tuned.warmup_epochs * steps_per_epoch)
     schedule = keras.optimizers.schedules.CosineDecay(
