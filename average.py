@@ -3,9 +3,9 @@
     python average.py --data my_photos --first out/one --second out/two --out out/mixed
 
 Tries mixes from all of the first to all of the second, calibrates each, and keeps the one with the lowest log loss
-on the validation photos of the second (Wortsman et al. 2022, "Model soups"). Prints a table; writes model.keras and
-training.json into --out, and a run into MLflow as train.py does; convert.py makes them servable. Train the two with
-different seeds or augmentation.
+on the validation photos (Wortsman et al. 2022, "Model soups"). Prints a table; writes model.keras and training.json
+into --out, and a run into MLflow as train.py does; convert.py makes them servable. Train the two with another `seed`
+or augmentation, and the same `split_seed`: a photo that one has learned from cannot judge the other.
 """
 
 import argparse
@@ -57,6 +57,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def mix(arguments: argparse.Namespace, tracker: Tracker) -> None:
     record = read_record(arguments.second)
+    if read_record(arguments.first).data_fingerprint != record.data_fingerprint:
+        raise SoupRefused(
+            f"{arguments.first} and {arguments.second} were trained on other photos or other splits of them, so that "
+            "none could judge both: train both with the same --data, train.split_seed and fractions"
+        )
     dataset = read_same_photos(arguments.data, record, arguments.cache)
     members = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]

@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
-from training.acceleration import acceleration, found_gpus
+from training.acceleration import Acceleration, acceleration_here
 from training.backbones import WeightsUnavailable, build_backbone, pinned
 from training.dataset import Dataset, DatasetError, describe, read_dataset
 from training.fit import History, fine_tune, fit_head, head_folds, validate
@@ -44,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     except (CacheFull, CheckpointError, DatasetError, ParamsError, WeightsUnavailable) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ntrain.py: stopped; fine-tuning goes on after its last epoch with --resume", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -52,9 +55,8 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
     params = chosen_params(arguments)
     dataset = read_dataset(arguments.data, params, arguments.cache)
     print(describe(dataset, arguments.data))
-    gpus = [] if arguments.no_acceleration else found_gpus()
-    fewest = min(len(dataset.members(split)) for split in ("train", "validation"))
-    accelerated = acceleration(gpus, first_batch=min(fewest, params.fine_tune.batch_size))
+    wanted = not arguments.no_acceleration
+    accelerated = acceleration_here(dataset, params.fine_tune.batch_size) if wanted else Acceleration()
     run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
     folder = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{arguments.out.name}"
     killed = find_killed(arguments, run) if arguments.resume else None

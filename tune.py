@@ -7,16 +7,16 @@
 
 The finder raises the rate from batch to batch, prints where the loss falls fastest and draws report/lr_finder.png.
 The search tries backbones, optimizers and numbers (section `tune` of params.yaml) on cached features and judges
-them on the validation photos; the test photos are never looked at. Every trial is kept in the study, a file: after
-Ctrl-C the same command goes on, and several processes may work at once. It ends with a table of the best trials,
-report/tune_history.png, report/tune_importance.png and a run of MLflow (see `train.py --help`).
+them on the validation photos; the test photos are looked at for copies of others, and for nothing else. Every trial
+is kept in the study, a file: after Ctrl-C the same command goes on, and several processes may work at once. It ends
+with a table of the best trials, report/tune_history.png, report/tune_importance.png and a run of MLflow (see
+`train.py --help`). --fine-tune-top keeps its networks in folders of --runs, which convert.py makes servable.
 """
 
 import argparse
 import os
 import sys
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +26,40 @@ import optuna
 
 from evaluation.plots import lr_finder_figure
 from inference.atomic import replacing
+from training.acceleration import Acceleration, acceleration_here
 from training.backbones import WeightsUnavailable, pinned
 from training.dataset import Dataset, DatasetError, read_dataset
 from training.lint import add_arguments, check
 from training.lr_finder import LearningRateNotFound
 from training.params import Params, ParamsError, read_params, write_params
 from training.pixels import CacheFull
+from training.run import CheckpointError
 from training.search import backbones_at_hand, fine_tune_trial, read_folds, run_trials, suggested_rates, sweep
 from training.study import (
     StudyRefused,
     best_trials,
+    fine_tuning_of,
     found_values,
+    keep_fine_tuning,
     open_study,
     pictures,
     search_space,
     table,
     winner,
+    without_password,
 )
 from training.tracking import Tracker
 
 SHOWN = 10  # trials in the table
-REFUSALS = CacheFull, DatasetError, LearningRateNotFound, ParamsError, StudyRefused, WeightsUnavailable
+REFUSALS = (
+    CacheFull,
+    CheckpointError,
+    DatasetError,
+    LearningRateNotFound,
+    ParamsError,
+    StudyRefused,
+    WeightsUnavailable,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,7 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"tune.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ntune.py: stopped; a study keeps what was tried, the same command goes on", file=sys.stderr)
+        kept = "" if arguments.lr_finder else "; the study keeps what was tried, the same command goes on"
+        print(f"\ntune.py: stopped{kept}", file=sys.stderr)
         return 130
     return 0
 
@@ -84,11 +98,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--write", action="store_true", help="put the best settings into the params file, comments kept")
     add("--report", type=Path, default=Path("report"), help="where pictures go (%(default)s)")
     add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
-    add("--runs", type=Path, default=Path("runs"), help="logs of fine-tuning (%(default)s)")
+    add("--runs", type=Path, default=Path("runs"), help="where fine-tuned networks go (%(default)s)")
+    add("--no-acceleration", action="store_true", help="float32 on one device, as without GPUs")
     add_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.fine_tune and not arguments.lr_finder:
         parser.error("--fine-tune goes with --lr-finder; a search is followed by --fine-tune-top N")
+    if arguments.fine_tune_top < 0:
+        parser.error("--fine-tune-top takes a number from 0 on")
     if arguments.lr_finder and (arguments.fine_tune_top or arguments.write):
         parser.error("--fine-tune-top and --write go with a search, not with --lr-finder")
     return arguments
@@ -120,19 +137,28 @@ def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, trac
     folds, classes = read_folds(dataset, params.train, backbones, arguments.cache), len(dataset.labels)
     run_trials(study, folds, classes, params, suggested_rates(study, folds, classes, params))
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
-    print(f"{len(study.trials)} trials in {arguments.study}; the best by {params.tune.objective}:")
+    print(
+        f"{len(study.trials)} trials in {without_password(arguments.study)}; the best by {params.tune.objective}:"
+    )
     print(table(trials[:SHOWN]))
     drawn = [save(each, arguments.report / f"tune_{name}.png") for name, each in pictures(study).items()]
     tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": drawn})
     for trial in trials[:SHOWN]:
         tracker.add_trial(f"trial {trial.number}", found_values(trial), trial.user_attrs["figures"])
+    wanted = arguments.fine_tune_top and not arguments.no_acceleration
+    accelerated = acceleration_here(dataset, params.train.fine_tune.batch_size) if wanted else Acceleration()
     values = []
     for trial in trials[: arguments.fine_tune_top]:
-        run = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-tune-trial-{trial.number}"
-        figures = fine_tune_trial(trial, folds, dataset, params.train, run)
-        print(f"trial {trial.number} fine-tuned: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items()))
-        tracker.add_trial(f"trial {trial.number} fine-tuned", found_values(trial), figures)
-        values.append(figures[params.tune.objective])
+        kept = fine_tuning_of(study, trial, params.train, arguments.runs)
+        if not kept.figures:
+            kept = replace(
+                kept, figures=fine_tune_trial(trial, folds, dataset, params.train, kept.run, accelerated)
+            )
+            keep_fine_tuning(study, trial, params.train, kept)
+        said = ", ".join(f"{name} {value:.4f}" for name, value in kept.figures.items())
+        print(f"trial {trial.number} fine-tuned, in {kept.run}: {said}")
+        tracker.add_trial(f"trial {trial.number} fine-tuned", found_values(trial), kept.figures)
+        values.append(kept.figures[params.tune.objective])
     if arguments.write:
         best = winner(trials, values, params.tune.objective)
         write_params(arguments.params, found_values(best))

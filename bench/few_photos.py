@@ -22,16 +22,17 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
 
-import keras
 import numpy as np
 
+from bench.console import at_least_one
 from evaluation.metrics import accuracy
 from inference.atomic import write_text
-from training.backbones import build_backbone
-from training.dataset import Dataset, Photo, find_photos, read_dataset
-from training.fit import fine_tune, fit_head, head_folds
-from training.network import build_network, set_head
-from training.params import TrainParams, read_params
+from training.acceleration import Acceleration
+from training.backbones import WeightsUnavailable, build_backbone
+from training.dataset import Dataset, DatasetError, Photo, find_photos, read_dataset
+from training.fit import head_folds, train_network
+from training.params import ParamsError, TrainParams, read_params
+from training.pixels import CacheFull
 
 LEFT_PHOTOS = 1500  # at most
 # Beginning of a link's name in the test folder → whose photos these are.
@@ -60,7 +61,15 @@ Results = dict[str, dict[str, float]]  # "JUDGE: settings" → "photos/draw" →
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    params = read_params(Path("params.yaml")).train
+    try:
+        compare(arguments, read_params(arguments.params).train)
+    except (CacheFull, DatasetError, ParamsError, WeightsUnavailable) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare(arguments: argparse.Namespace, params: TrainParams) -> None:
     results: Results = {}
     if arguments.json and arguments.json.exists():
         results = json.loads(arguments.json.read_text(encoding="utf-8"))
@@ -83,7 +92,6 @@ def main(argv: list[str] | None = None) -> int:
     for judge, sentence in JUDGES.items():
         print(f"\nAccuracy on {sentence}")
         print(table(results, f"{judge}: ", arguments.photos))
-    return 0
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -91,13 +99,25 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder of labelled photos with a test split")
-    add("--photos", type=int, nargs="+", default=[10, 30, 80], help="per class (10 30 80); 0: all there are")
-    add("--draws", type=int, default=3, help="how often photos are drawn (%(default)s)")
+    add_draws(parser, photos=[10, 30, 80], draws=3)
     add("--settings", nargs="+", choices=SETTINGS, default=["head", "default"], metavar="NAME")
     add("--json", type=Path, help="also write the accuracies here, after each training, and go on from there")
-    add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
     return parser.parse_args(argv)
+
+
+def add_draws(parser: argparse.ArgumentParser, photos: list[int], draws: int) -> None:
+    """What `draws` and `read_params` need, with these defaults."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of labelled photos with a test split")
+    counts = " ".join(map(str, photos))
+    add("--photos", type=count, nargs="+", default=photos, help=f"per class ({counts}); 0: all there are")
+    add("--draws", type=at_least_one, default=draws, help="how often photos are drawn (%(default)s)")
+    add("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
+
+
+def count(text: str) -> int:
+    return 0 if text == "0" else at_least_one(text)
 
 
 def draws(
@@ -140,15 +160,9 @@ def _link(photos: list[Photo], folder: Path, beginning: str) -> None:
 
 def train_and_judge(dataset: Dataset, params: TrainParams, cache: Path) -> dict[str, float]:
     """Judge → accuracy on its photos of a network that is trained as train.py does it."""
-    keras.utils.set_random_seed(params.seed)
-    backbone = build_backbone(params.backbone)
-    network = build_network(backbone, len(dataset.labels), params)
-    train, validation = head_folds(backbone, dataset, params, cache)
-    weights, _ = fit_head(train, validation, len(dataset.labels), params.head, params.class_weights)
-    set_head(network, weights)
-    if params.fine_tune.epochs:
-        with tempfile.TemporaryDirectory() as run:
-            fine_tune(network, dataset, params, Path(run))
+    folds = head_folds(build_backbone(params.backbone), dataset, params, cache)
+    with tempfile.TemporaryDirectory() as run:
+        network, _ = train_network(dataset, params, folds, Path(run), Acceleration())
     test = dataset.members("test")
     answers = network.predict(dataset.pixels[dataset.rows[test]], verbose=0)["probabilities"]
     judges = np.array([dataset.photos[number].path.name.partition("-")[0] for number in test])

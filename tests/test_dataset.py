@@ -50,7 +50,7 @@ def test_splits_depend_on_content_and_seed_not_on_names(
         path.rename(path.with_name(f"{99 - int(path.stem)}.jpg"))
     after = read_dataset(two_classes, params, tmp_path / "cache")
     assert after.fingerprint == before.fingerprint
-    other_seed = read_dataset(two_classes, replace(params, seed=21), tmp_path / "cache")
+    other_seed = read_dataset(two_classes, replace(params, split_seed=21), tmp_path / "cache")
     assert other_seed.fingerprint != before.fingerprint
 
 
@@ -75,7 +75,7 @@ def drawn(labels: str, pairs: list[tuple[int, int]], params: TrainParams) -> lis
 def test_photos_that_look_the_same_stay_together(seed: int, params: TrainParams) -> None:
     # Pairs, a chain of three, a pair across the classes.
     pairs = [(0, 1), (2, 3), (4, 5), (5, 6), (10, 30), (22, 23), (24, 25)]
-    splits = drawn("s" * 20 + "t" * 20, pairs, replace(params, seed=seed))
+    splits = drawn("s" * 20 + "t" * 20, pairs, replace(params, split_seed=seed))
     assert all(splits[first] == splits[second] for first, second in pairs)
     for members in (splits[:20], splits[20:]):
         counts = Counter(members)
@@ -113,7 +113,7 @@ def test_exact_copies_stay_together_under_two_labels(
     for path in sorted((two_classes / "red").iterdir())[:9]:
         (two_classes / "green" / f"copy-{path.name}").write_bytes(path.read_bytes())
     for seed in range(5):
-        dataset = read_dataset(two_classes, replace(params, seed=seed), tmp_path / "cache")
+        dataset = read_dataset(two_classes, replace(params, split_seed=seed), tmp_path / "cache")
         splits = {(photo.split, digest) for photo, digest in zip(dataset.photos, dataset.hashes, strict=True)}
         assert len(splits) == 30
 
@@ -177,8 +177,10 @@ def test_training_pixels_are_the_served_pixels_byte_for_byte(
 
 
 def test_only_test_takes_every_photo(two_classes: Path, params: TrainParams, tmp_path: Path) -> None:
+    (two_classes / "red" / "copy.png").write_bytes((two_classes / "red" / "00.png").read_bytes())
     dataset = read_dataset(two_classes, params, tmp_path / "cache", only_test=True)
-    assert len(dataset.members("test")) == 30
+    assert len(dataset.members("test")) == 31
+    assert 0 in dataset.duplicates[:, 2]  # a copy is one there, too
 
 
 def make_one_class(folder: Path) -> None:

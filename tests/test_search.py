@@ -294,9 +294,11 @@ def test_what_is_no_study_is_refused(params: Params, tmp_path: Path) -> None:
     from training.study import StudyRefused
 
     (tmp_path / "notes.db").write_text("not a database, but long enough to have a header of its own" * 9)
-    for place in (tmp_path / "notes.db", "nosuch://host/base"):
-        with pytest.raises(StudyRefused, match=r"cannot be opened as a study .* give --study a new file"):
+    for place in (tmp_path / "notes.db", "nosuch://me:secret@host/base"):
+        sentence = r"cannot be opened as a study .* give --study a new file"
+        with pytest.raises(StudyRefused, match=sentence) as refused:
             opened(place, params)
+        assert "secret" not in str(refused.value)
 
 
 # --- the verb
@@ -370,7 +372,6 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
     assert tune.main([*common, "--fine-tune-top", "1", "--write"]) == 0
     said = capsys.readouterr().out
     assert "3 trials in " in said
-    assert "fine-tuned: log_loss " in said
     names = {picture.name for picture in (tmp_path / "report").iterdir()}
     assert "tune_history.png" in names
     number = int(said.split("fine-tuned")[0].split("trial ")[-1])
@@ -378,6 +379,15 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
     row = next(line for line in said.splitlines() if line.split()[:1] == [str(number)])
     assert f"{written.learning_rate:.2g}" in row.split()
     assert written.optimizer in row.split()
+
+    [run] = (tmp_path / "runs").glob(f"*-tune-trial-{number}")
+    assert f"trial {number} fine-tuned, in {run}: log_loss" in said
+    assert {path.name for path in run.iterdir()} >= {"model.keras", "training.json", "log.csv"}
+    assert not (run / "checkpoint.npz").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(tune, "fine_tune_trial", None)  # nothing is trained twice
+        assert tune.main([*common, "--fine-tune-top", "1"]) == 0
+    assert f"trial {number} fine-tuned, in {run}: log_loss" in capsys.readouterr().out
 
     for step in ([], ["--fine-tune"]):
         assert tune.main([*common, "--lr-finder", *step]) == 0
@@ -421,6 +431,49 @@ def test_search_without_a_trial_that_ran_to_its_end_writes_no_settings(
         "narrow tune.learning_rate_factor in params.yaml, or raise tune.trials"
     )
     assert path.read_text() == before
+
+
+@pytest.mark.slow
+def test_fine_tuning_by_other_parameters_is_another(params: Params, folds, tmp_path: Path) -> None:
+    from training.search import run_trials
+    from training.study import best_trials, fine_tuning_of, keep_fine_tuning
+
+    study = opened(tmp_path / "tune.db", params)
+    run_trials(study, folds, 2, params, RATES)
+    [trial] = best_trials(study, 1)
+    begun = fine_tuning_of(study, trial, params.train, tmp_path)
+    assert (begun.run.parent, dict(begun.figures)) == (tmp_path, {})
+    # Stopped there: the same folder, whose checkpoint goes on.
+    assert fine_tuning_of(study, trial, params.train, tmp_path / "other") == begun
+    keep_fine_tuning(study, trial, params.train, replace(begun, figures={"log_loss": 0.5}))
+    longer = replace(params.train, fine_tune=replace(params.train.fine_tune, epochs=2))
+    assert fine_tuning_of(study, trial, params.train, tmp_path).figures == {"log_loss": 0.5}
+    assert not fine_tuning_of(study, trial, longer, tmp_path).figures
+
+
+@pytest.mark.slow
+def test_optimizer_without_a_learning_rate_is_left_out(
+    params: Params, folds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import search
+    from training.lr_finder import LearningRateNotFound, sweep_head
+
+    def sweep(train, classes, head, class_weights):
+        if head.optimizer in refused:
+            raise LearningRateNotFound("the loss falls at no learning rate")
+        return sweep_head(train, classes, head, class_weights)
+
+    monkeypatch.setattr(search, "sweep_head", sweep)
+    two = replace(params, tune=replace(params.tune, optimizers=("adam", "sgd"), trials=6))
+    study, refused = opened(tmp_path / "tune.db", two), {"sgd"}
+    rates = search.suggested_rates(study, folds, 2, two)
+    assert list(rates) == ["small_cnn adam"]
+    search.run_trials(study, folds, 2, two, rates)
+    ended = [trial.params["optimizer"] for trial in study.trials if trial.state.name == "COMPLETE"]
+    assert set(ended) == {"adam"}
+    refused.add("adam")
+    with pytest.raises(LearningRateNotFound, match="no backbone has a learning rate"):
+        search.suggested_rates(opened(tmp_path / "none.db", two), folds, 2, two)
 
 
 @pytest.mark.slow

@@ -86,4 +86,9 @@ def test_command_keeps_the_mix_of_the_lowest_log_loss(tmp_path: Path) -> None:
     assert record["validation"]["log_loss"] == min(record["history"]["average"]["log_loss"])
     missing = run("average.py", *places, "--first", tmp_path / "no", *folders[2:])
     assert missing.returncode == 2
-    assert "cannot be read" in missing.stderr
+    assert "does not exist: train.py writes it" in missing.stderr
+    record["data_fingerprint"] = "of other splits"
+    (tmp_path / "one" / "training.json").write_text(json.dumps(record), encoding="utf-8")
+    other = run("average.py", *places, *folders[:3], tmp_path / "mixed", *folders[4:])
+    assert other.returncode == 2
+    assert "other splits of them" in other.stderr

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from training.dataset import Dataset
+
 Capability = tuple[int, int]  # NVIDIA's compute capability: (8, 0) is an A100
 
 
@@ -33,6 +35,12 @@ def acceleration(gpus: Sequence[Capability], first_batch: int) -> Acceleration:
     table = {(8, 0): "mixed_bfloat16", (7, 0): "mixed_float16", (0, 0): "float32"}
     precision = next(name for least, name in table.items() if oldest >= least)
     return Acceleration(is_mirrored=len(gpus) > 1 and first_batch % len(gpus) == 0, precision=precision)
+
+
+def acceleration_here(dataset: Dataset, batch_size: int) -> Acceleration:
+    """What is worth switching on on this machine, to train on these photos."""
+    fewest = min(len(dataset.members(split)) for split in ("train", "validation"))
+    return acceleration(found_gpus(), first_batch=min(fewest, batch_size))
 
 
 def found_gpus() -> list[Capability]:

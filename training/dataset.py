@@ -61,6 +61,12 @@ class Dataset:
         lines = sorted(f"{photo.split} {photo.label} {digest}\n" for photo, digest in facts)
         return sha256_of("".join(lines).encode())
 
+    @property
+    def test_fingerprint(self) -> str:
+        """Of the test photos alone: models that other photos trained can be compared on them."""
+        lines = (f"{self.photos[each].label} {self.hashes[each]}\n" for each in self.members("test"))
+        return sha256_of("".join(sorted(lines)).encode())
+
     def members(self, split: str) -> NDArray[np.int64]:
         """Positions in `photos` that belong to `split`."""
         return np.array(
@@ -80,7 +86,7 @@ def read_dataset(folder: Path, params: TrainParams, cache: Path, only_test: bool
         pixels, unreadable_rows = cached_pixels(contents, params.image_size, cache)
         rows = [row for row in range(len(found)) if row not in unreadable_rows]
         hashes = [contents[row].sha256 for row in rows]
-        duplicates = NO_PAIRS if only_test else near_duplicates(pixels, np.array(rows, int), hashes, cache)
+        duplicates = near_duplicates(pixels, np.array(rows, int), hashes, cache)
     except CacheFull as error:
         raise DatasetError(str(error)) from error
     lost = sorted({photo.label for photo in found} - {found[row].label for row in rows})
@@ -147,7 +153,7 @@ def assign_splits(
         members = [number for number in range(len(photos)) if splits[number] == "train"]
         labels = {number: photos[number].label for number in members}
         groups = _groups(labels, clusters, hashes)
-        order = sorted(groups, key=lambda name: sha256_of(f"{params.seed} {name}".encode()))
+        order = sorted(groups, key=lambda name: sha256_of(f"{params.split_seed} {name}".encode()))
         for number in _draw([groups[name] for name in order], labels, fraction):
             splits[number] = split
     return [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]

@@ -12,13 +12,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.acceleration import computing_in
+from training.acceleration import Acceleration, computing_in
 from training.augmentation import Augmentation, reseed, suited
+from training.backbones import build_backbone
 from training.checkpoint import Checkpointing, restore, state_of
 from training.dataset import Dataset
 from training.features import cached_features
 from training.head import build_head
-from training.network import build_feature_extractor, logits_of, unfreeze
+from training.network import build_feature_extractor, build_network, logits_of, set_head, unfreeze
 from training.params import FineTuneParams, HeadParams, TrainParams
 from training.run import Checkpoint, read_checkpoint, write_checkpoint
 
@@ -43,6 +44,24 @@ def head_folds(
         for members in (dataset.members("train"), dataset.members("validation"))
     )
     return train, validation
+
+
+def train_network(
+    dataset: Dataset, params: TrainParams, folds: tuple[Fold, Fold], run: Path, accelerated: Acceleration
+) -> tuple[keras.Model, Mapping[str, History]]:
+    """A network trained as `params` say, and the history of each step: a head fitted to `folds`, then fine-tuning.
+
+    `run` is as `fine_tune` takes it. Raises: WeightsUnavailable; CheckpointError.
+    """
+    keras.utils.set_random_seed(params.seed)
+    with accelerated.strategy.scope():
+        network = build_network(build_backbone(params.backbone), len(dataset.labels), params)
+    weights, history = fit_head(*folds, len(dataset.labels), params.head, params.class_weights)
+    set_head(network, weights)
+    if not params.fine_tune.epochs:
+        return network, {"head": history}
+    tuned = fine_tune(network, dataset, params, run, accelerated.precision)
+    return network, {"head": history, "fine_tune": tuned}
 
 
 def fit_head(

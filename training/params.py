@@ -1,20 +1,35 @@
 """`params.yaml`, the only home of tunable numbers, as frozen dataclasses; an unknown key is an error."""
 
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from inference.atomic import write_text
 
 
 class ParamsError(Exception):
     """A key of `params.yaml` is unknown, missing, or has a value that is not allowed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Both ends are allowed."""
+
+    low: float
+    high: float
+
+
+Count = Annotated[int, Range(1, 1_000_000)]
+Share = Annotated[float, Range(0, 1)]
+Fraction = Annotated[float, Range(0, 0.95)]  # of something that must not vanish
+LearningRate = Annotated[float, Range(1e-9, 100)]
 
 
 @dataclass(frozen=True)
@@ -27,23 +42,23 @@ class BackboneParams:
 @dataclass(frozen=True)
 class HeadParams:
     hidden_units: int
-    dropout: float
-    batch_size: int
+    dropout: Fraction
+    batch_size: Count
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
-    learning_rate: float
+    learning_rate: LearningRate
     weight_decay: float
-    label_smoothing: float
-    epochs: int
+    label_smoothing: Fraction
+    epochs: Count
     patience: int
 
 
 @dataclass(frozen=True)
 class FineTuneParams:
-    batch_size: int
-    learning_rate: float
+    batch_size: Count
+    learning_rate: LearningRate
     warmup_epochs: float
     weight_decay: float
-    label_smoothing: float
+    label_smoothing: Fraction
     epochs: int
     steps_at_least: int
     patience: int
@@ -53,9 +68,9 @@ class FineTuneParams:
 @dataclass(frozen=True)
 class AugmentationParams:
     flip: Literal["none", "horizontal", "both"]
-    shift: float
-    zoom: float
-    contrast: float
+    shift: Share
+    zoom: Fraction
+    contrast: Share
     mixup: float
     mixup_from: int
 
@@ -63,9 +78,10 @@ class AugmentationParams:
 @dataclass(frozen=True)
 class TrainParams:
     seed: int
-    image_size: int
-    validation_fraction: float
-    test_fraction: float
+    split_seed: int
+    image_size: Annotated[int, Range(8, 2048)]
+    validation_fraction: Fraction
+    test_fraction: Fraction
     class_weights: Literal["none", "balanced"]
     backbone: BackboneParams
     head: HeadParams
@@ -76,12 +92,12 @@ class TrainParams:
 @dataclass(frozen=True)
 class ConvertParams:
     precisions: tuple[Literal["float32", "float16", "dynamic_range", "int8"], ...]
-    calibration_photos: int
-    accuracy_loss_allowed: float
-    agreement_required: float
+    calibration_photos: Count
+    accuracy_loss_allowed: Share
+    agreement_required: Share
     slower_allowed: float
-    conformal_alpha: float
-    familiar_share: float
+    conformal_alpha: Annotated[float, Range(0.001, 0.5)]
+    familiar_share: Annotated[float, Range(0.5, 1)]
 
 
 @dataclass(frozen=True)
@@ -90,17 +106,9 @@ class EvaluateParams:
 
 
 @dataclass(frozen=True)
-class Range:
-    """Both ends are allowed."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class TuneParams:
     objective: Literal["log_loss", "auc", "accuracy"]
-    trials: int
+    trials: Count
     backbones: tuple[str, ...]
     optimizers: tuple[Literal["adam", "adamw", "sgd", "rmsprop"], ...]
     hidden_units: tuple[int, ...]
@@ -187,10 +195,13 @@ class Params:
 def read_params(path: Path) -> Params:
     """Read and check the whole file. Raises ParamsError, naming the file, the key and what is allowed."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # As `write_params` writes it. PyYAML reads 1e-05 as text, and takes the last of two keys of one name.
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ParamsError(f"{path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not text in UTF-8") from error
+    except YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     try:
         params: Params = parse_params(content, Params)
@@ -202,8 +213,15 @@ def read_params(path: Path) -> Params:
 def parse_params(content: Any, kind: Any, key: str = "") -> Any:
     """Make a value of type `kind` (dataclasses, tuples, literals, unions and plain types) from parsed YAML or JSON.
 
-    Raises: ParamsError, naming the dotted `key` and what is allowed there. Numbers must not be negative.
+    A number is not negative, and within the Range that annotates its type, if one does.
+    Raises: ParamsError, naming the dotted `key` and what is allowed there.
     """
+    if get_origin(kind) is Annotated:
+        kind, allowed = get_args(kind)
+        number = parse_params(content, kind, key)
+        if not allowed.low <= number <= allowed.high:
+            raise ParamsError(f"{key} must be from {allowed.low:g} to {allowed.high:g}, not {content!r}")
+        return number
     if is_dataclass(kind):
         return _parse_dataclass(content, kind, key)
     if get_origin(kind) is tuple:
@@ -214,8 +232,8 @@ def parse_params(content: Any, kind: Any, key: str = "") -> Any:
         content = float(content)
     if not _fits(content, kind):
         raise ParamsError(f"{key} must be {_allowed(kind)}, not {content!r}")
-    if isinstance(content, int | float) and content < 0:
-        raise ParamsError(f"{key} must not be negative, but is {content}")
+    if isinstance(content, int | float) and not 0 <= content < math.inf:
+        raise ParamsError(f"{key} must be a number from 0 on, not {content}")
     return content
 
 
@@ -230,7 +248,7 @@ def _parse_dataclass(content: Any, kind: Any, key: str) -> Any:
     for name in known:
         if name not in content:
             raise ParamsError(f"{prefix}{name} is missing")
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return kind(**{name: parse_params(content[name], hints[name], prefix + name) for name in known})
 
 

@@ -7,6 +7,7 @@ Vizier"). Only the training and the validation photos are looked at.
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,13 +23,16 @@ from optuna.trial import FrozenTrial, TrialState
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from training.acceleration import Acceleration
 from training.backbones import BACKBONES, build_backbone
 from training.dataset import Dataset
-from training.fit import Fold, fine_tune, fit_head, head_folds
+from training.fit import Fold, fit_head, head_folds, train_network
 from training.head import build_head, update
-from training.lr_finder import Sweep, sweep_head, sweep_network, weight_vector
+from training.lr_finder import LearningRateNotFound, Sweep, sweep_head, sweep_network, weight_vector
 from training.network import build_network, set_head
 from training.params import BackboneParams, HeadParams, Params, ParamsError, TrainParams, TuneParams
+from training.record import record_of, save
+from training.run import CHECKPOINT_NAME
 from training.study import FINISHED, found_params, remembered_ctrl_c, with_backbone
 
 Folds = Mapping[str, tuple[Fold, Fold]]  # backbone → its features of the training and the validation photos
@@ -110,10 +114,15 @@ def suggested_rates(study: optuna.Study, folds: Folds, classes: int, params: Par
     for name, (train, _) in tqdm(folds.items(), "learning rates", unit=" backbones", leave=False):
         for optimizer in params.tune.optimizers:
             keras.utils.set_random_seed(params.train.seed)
-            seen = sweep_head(
-                train, classes, replace(params.train.head, optimizer=optimizer), params.train.class_weights
-            )
-            rates[f"{name} {optimizer}"] = _rounded(seen.suggestion)
+            head = replace(params.train.head, optimizer=optimizer)
+            try:
+                seen = sweep_head(train, classes, head, params.train.class_weights)
+            except LearningRateNotFound as error:
+                tqdm.write(f"{name} with {optimizer} is left out: {error}")
+            else:
+                rates[f"{name} {optimizer}"] = _rounded(seen.suggestion)
+    if not rates:
+        raise LearningRateNotFound("no backbone has a learning rate with any optimizer of tune.optimizers")
     study.set_user_attr("suggested_rates", rates)
     return rates
 
@@ -121,7 +130,10 @@ def suggested_rates(study: optuna.Study, folds: Folds, classes: int, params: Par
 def run_trials(
     study: optuna.Study, folds: Folds, classes: int, params: Params, rates: Mapping[str, float]
 ) -> None:
-    """Go on until the study holds `tune.trials` finished trials; the first is what params.yaml says now."""
+    """Go on until the study holds `tune.trials` finished trials.
+
+    The first one is what params.yaml says now, where the space holds that.
+    """
     if not study.trials:
         _enqueue_present(study, params, folds, rates)
     done = len(study.get_trials(deepcopy=False, states=FINISHED))
@@ -151,6 +163,7 @@ def _enqueue_present(study: optuna.Study, params: Params, folds: Folds, rates: M
         name not in folds
         or head.optimizer not in tune.optimizers
         or head.hidden_units not in tune.hidden_units
+        or f"{name} {head.optimizer}" not in rates
     ):
         return
     present = {
@@ -171,7 +184,13 @@ def _run_trial(
 ) -> float:
     """Fit one head as `fit_head` would, and judge its best epoch."""
     name = trial.suggest_categorical("backbone", list(folds))
-    head = draw_head(trial, params.tune, params.train.head, lambda optimizer: rates[f"{name} {optimizer}"])
+
+    def rate_of(optimizer: str) -> float:
+        if f"{name} {optimizer}" not in rates:
+            raise optuna.TrialPruned(f"no learning rate was found for {name} with {optimizer}")
+        return rates[f"{name} {optimizer}"]
+
+    head = draw_head(trial, params.tune, params.train.head, rate_of)
     trial.set_user_attr("head", asdict(head))
     train, validation = folds[name]
     # Each trial its own initial weights: under one seed for all, the search would fit itself to their luck.
@@ -271,17 +290,30 @@ def judge(probabilities: NDArray[np.float32], targets: NDArray[np.int64]) -> Fig
 
 
 def fine_tune_trial(
-    trial: FrozenTrial, folds: Folds, dataset: Dataset, params: TrainParams, run: Path
+    trial: FrozenTrial,
+    folds: Folds,
+    dataset: Dataset,
+    params: TrainParams,
+    run: Path,
+    accelerated: Acceleration,
 ) -> Figures:
-    """Train the whole network with a trial's settings, as train.py does; returns its validation figures."""
+    """Train the whole network with a trial's settings, as train.py does; returns its validation figures.
+
+    Network and record are kept in the folder `run`; if training was stopped there, it goes on.
+    Raises: CheckpointError.
+    """
+    started = time.monotonic()
     found = found_params(trial, params)
-    keras.utils.set_random_seed(found.seed)
-    classes = len(dataset.labels)
-    network = build_network(build_backbone(found.backbone), classes, found)
-    train, validation = folds[found.backbone.name]
-    weights, _ = fit_head(train, validation, classes, found.head, found.class_weights)
-    set_head(network, weights)
-    fine_tune(network, dataset, found, run)
+    network, history = train_network(dataset, found, folds[found.backbone.name], run, accelerated)
+    figures = _judge_network(network, dataset)
+    validation = {key: figures[key] for key in ("accuracy", "log_loss")}
+    minutes = (time.monotonic() - started) / 60
+    save(network, record_of(f"trial-{trial.number}", found, dataset, validation, history, minutes), run)
+    (run / CHECKPOINT_NAME).unlink(missing_ok=True)
+    return figures
+
+
+def _judge_network(network: keras.Model, dataset: Dataset) -> Figures:
     members = dataset.members("validation")
     answers = [
         network.predict_on_batch(dataset.pixels[dataset.rows[members[start : start + BATCH_SIZE]]])

@@ -1,12 +1,15 @@
 """Where trials are kept: a study that several processes share, and what is read out of it."""
 
+import json
+import re
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,9 +62,8 @@ def open_study(place: str, space: Mapping[str, Any]) -> optuna.Study:
         study = _created(place, DIRECTIONS[space["objective"]])
     except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise StudyRefused(
-            f"{place} cannot be opened as a study ({reason}): give --study a new file"
-        ) from error
+        sentence = f"{place} cannot be opened as a study ({reason}): give --study a new file"
+        raise StudyRefused(without_password(sentence)) from error
     attributes = study.user_attrs
     if "space" not in attributes:
         study.set_user_attr("space", dict(space))
@@ -70,7 +72,7 @@ def open_study(place: str, space: Mapping[str, Any]) -> optuna.Study:
             key for key in {*space, *attributes["space"]} if space.get(key) != attributes["space"].get(key)
         )
         raise StudyRefused(
-            f"{place} holds a study of another search (other {', '.join(keys)}): "
+            f"{without_password(place)} holds a study of another search (other {', '.join(keys)}): "
             "give --study a new file, or set params.yaml and --data back to go on with it"
         )
     # Processes that share a study must not draw the same trials.
@@ -78,6 +80,11 @@ def open_study(place: str, space: Mapping[str, Any]) -> optuna.Study:
     study.set_user_attr("openings", openings + 1)
     study.sampler = optuna.samplers.TPESampler(seed=space["seed"] + openings)
     return study
+
+
+def without_password(text: str) -> str:
+    """`text` for the screen: addresses in it lose user and password."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _created(place: str, direction: Literal["minimize", "maximize"]) -> optuna.Study:
@@ -141,6 +148,38 @@ def found_values(trial: FrozenTrial) -> dict[str, int | float | str]:
     """What a trial would have params.yaml say: dotted key → value."""
     head = {f"train.head.{key}": trial.user_attrs["head"][key] for key in SEARCHED}
     return {"train.backbone.name": trial.params["backbone"], **head}
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Of a trial's settings on the whole network."""
+
+    run: Path  # folder of its checkpoint, later of its network
+    figures: Mapping[str, float]  # validation metrics; empty until it is done
+
+
+def fine_tuning_of(study: optuna.Study, trial: FrozenTrial, params: TrainParams, runs: Path) -> FineTuning:
+    """What the study keeps of it; a new one, in a folder of `runs`, where there is none or by other parameters."""
+    kept = study.user_attrs.get(_key(trial), {})
+    if kept.get("params") == _plain(found_params(trial, params)):
+        return FineTuning(Path(kept["run"]), kept["figures"])
+    new = FineTuning(runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-tune-trial-{trial.number}", {})
+    keep_fine_tuning(study, trial, params, new)
+    return new
+
+
+def keep_fine_tuning(study: optuna.Study, trial: FrozenTrial, params: TrainParams, kept: FineTuning) -> None:
+    content = {"run": str(kept.run), "figures": dict(kept.figures)}
+    study.set_user_attr(_key(trial), {**content, "params": _plain(found_params(trial, params))})
+
+
+def _key(trial: FrozenTrial) -> str:
+    return f"fine-tuning of trial {trial.number}"
+
+
+def _plain(params: TrainParams) -> Any:
+    """As JSON gives it back."""
+    return json.loads(json.dumps(asdict(params)))
 
 
 def with_backbone(params: TrainParams, name: str) -> TrainParams:
