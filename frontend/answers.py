@@ -71,7 +71,7 @@ def in_words(label: str) -> str:
 
 def percent(share: float) -> str:
     """One decimal; never "100 %", since no probability of a model is one."""
-    if share > 0.9995:
+    if share >= 0.9995:
         return "over 99.9 %"
     return "under 0.1 %" if share < 0.0005 else f"{share:.1%}".replace("%", " %")
 
@@ -92,11 +92,20 @@ def verdict(answer: Answer) -> str:
         return "None of these, probably: it does not resemble the photos that the model learned from."
     if not answer.is_certain:
         return f"Not sure: {either(answer.possible)}."
-    return "Sure: no other label is likely."
+    return "Sure: no other label is likely enough to count."
+
+
+def in_short(answer: Answer) -> str:
+    """The verdict in a word or two, for a table."""
+    if not answer.is_familiar:
+        return "none of these?"
+    return "sure" if answer.is_certain else either(answer.possible)
 
 
 def region(grid: Sequence[Sequence[float]]) -> str:
     """Where a map's weight lies, in words: "upper left", "centre", "lower right"…"""
+    # Squared, so that what is faint all over the map does not draw it to the middle.
+    grid = [[value**2 for value in row] for row in grid]
     total = sum(map(sum, grid))
     if not total:
         return "nowhere in particular"
@@ -107,8 +116,7 @@ def region(grid: Sequence[Sequence[float]]) -> str:
 
 
 def _third(place: float, words: tuple[str, str, str]) -> str:
-    # The middle of a map that is even all over is at a half; a lean of a twelfth is one that people see.
-    return words[0] if place < 5 / 12 else words[2] if place > 7 / 12 else words[1]
+    return words[0] if place < 1 / 3 else words[2] if place > 2 / 3 else words[1]
 
 
 def least_certain_first(answers: Iterable[tuple[Any, Answer]]) -> list[tuple[Any, Answer]]:

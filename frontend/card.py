@@ -33,17 +33,17 @@ FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
     "accuracy": ("accuracy", share),
     "macro_f1": ("F1, mean over the labels", share),
     "worst_recall": ("recall of the worst label", share),
-    "roc_auc": ("area under the ROC curve", decimals),
+    "roc_auc": ("area under the ROC curve (AUROC)", decimals),
     "log_loss": ("log loss", decimals),
     "calibration_error": ("expected calibration error", decimals),
     "coverage": ("photos whose possible labels hold the right one", share),
     "mean_set_size": ("possible labels for a photo", decimals),
     "familiar_share": ("photos that count as familiar", share),
-    "familiarity_auroc_noise": ("told from noise (area under the ROC curve)", decimals),
-    "familiarity_auroc_plain": ("told from plain colours", decimals),
-    "familiarity_auroc_drawings": ("told from charts and doodles", decimals),
-    "familiarity_auroc_text": ("told from pages of text", decimals),
-    "familiarity_auroc_photos": ("told from photos of something else", decimals),
+    "familiarity_auroc_noise": ("told from noise (AUROC)", decimals),
+    "familiarity_auroc_plain": ("told from plain colours (AUROC)", decimals),
+    "familiarity_auroc_drawings": ("told from charts and doodles (AUROC)", decimals),
+    "familiarity_auroc_text": ("told from pages of text (AUROC)", decimals),
+    "familiarity_auroc_photos": ("told from photos of something else (AUROC)", decimals),
     "robustness_mean": ("accuracy under damage, of that without", share),
     "time_ms": ("milliseconds for a photo, one thread", decimal),
 }
@@ -133,13 +133,22 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 def data_words(splits: Mapping[str, Figures]) -> str:
     """What the figures were measured on, as far as the endpoint knows."""
+    measured = {name: figures for name, figures in splits.items() if is_number(figures.get("photos"))}
+    if not measured:
+        return "The endpoint does not say which photos the model was measured on."
     found = [
-        f"- **{markup.plain(name)}**: {count(figures['photos'])} photos, "
-        f"fingerprint {markup.plain(str(figures.get('data_fingerprint', 'unknown'))[:12])}"
-        for name, figures in splits.items()
-        if is_number(figures.get("photos"))
+        f"- **{markup.plain(name)}**: {count(figures['photos'])} photos" for name, figures in measured.items()
     ]
-    return "\n".join(found) or "The endpoint does not say which photos the model was measured on."
+    # Of a data set with all its splits, so that several splits may have the same.
+    prints = {str(figures.get("data_fingerprint", ""))[:12] for figures in measured.values()} - {""}
+    fingerprint = f" (fingerprint {markup.plain(', '.join(sorted(prints)))})" if prints else ""
+    return "\n".join(
+        [
+            *found,
+            "",
+            f"The place that describes the data set{fingerprint} is MODEL\\_CARD.md in the model's folder.",
+        ]
+    )
 
 
 def limits(description: Mapping[str, Any], labels: int) -> list[str]:
@@ -152,5 +161,6 @@ def limits(description: Mapping[str, Any], labels: int) -> list[str]:
         f"The whole photo is squashed to {side} × {side} pixels: small details of large photos are lost.",
         "Its probabilities are calibrated on photos like those above; on others they may be too high.",
         "Do not let its answer alone decide about people.",
-        f"It reads {formats}, up to 50 megapixels and 4.4 MB; from a link up to 20 MB.",
+        f"The endpoint reads {formats}, up to 50 megapixels (fewer in formats that take more memory) and 4.4 MB; from "
+        "a link up to 20 MB. This page scales a larger photo down before it sends it.",
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from answers import Answer, read_answer
+from settings import is_here
 
 CONNECT_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 35.0  # API Gateway gives up after 30
@@ -49,8 +50,8 @@ CODES = {
 STATUSES = {
     401: CODES["key_missing"],
     403: f"The endpoint refuses the request; most likely the API key is missing or wrong: {CHECK_KEY}.",
-    404: "There is no Lenslet at this address: check it in the sidebar; a stage such as /prod may be missing.",
-    405: "There is no Lenslet at this address: check it in the sidebar.",
+    404: "There is no Lenslet at this address: check it; a stage such as /prod may be missing.",
+    405: "There is no Lenslet at this address: check it.",
     408: CODES["request_timeout"],
     413: CODES["request_too_large"],
     415: CODES["not_an_image"],
@@ -70,7 +71,8 @@ PHOTO_CODES = (
 )
 # Their own words say which of many reasons it was.
 EXPLAINED_CODES = ("bad_request", "link_refused", "link_failed")
-DOWN = "Nothing answers at {url}: start the endpoint (make serve), or correct its address."
+DOWN = "Nothing answers at {url}: check the address, or try again later."
+DOWN_HERE = "Nothing answers at {url}: start the endpoint (make serve), or check its address."
 SLOW = "The endpoint at {url} takes too long to answer: try again in a moment."
 INSECURE = "The connection to {url} is not secure (its certificate is not accepted): check the address."
 NOT_LENSLET = "What answers at {url} is not Lenslet: check the address."
@@ -168,14 +170,18 @@ class Gateway:
         except requests.exceptions.SSLError:
             raise Failure(INSECURE.format(url=self.url), "insecure") from None
         except requests.exceptions.ConnectTimeout:
-            raise Failure(DOWN.format(url=self.url), "down", is_passing=True) from None
+            raise self._down() from None
         except requests.exceptions.Timeout:
             raise Failure(SLOW.format(url=self.url), "slow", is_passing=True) from None
         except requests.exceptions.ConnectionError:
-            raise Failure(DOWN.format(url=self.url), "down", is_passing=True) from None
+            raise self._down() from None
         except (requests.exceptions.RequestException, ValueError):
             raise Failure(NO_ADDRESS.format(url=self.url), "no_address") from None
         return self._read(response)
+
+    def _down(self) -> Failure:
+        sentence = DOWN_HERE if is_here(self.url) else DOWN
+        return Failure(sentence.format(url=self.url), "down", is_passing=True)
 
     def _read(self, response: requests.Response) -> Any:
         try:

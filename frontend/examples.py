@@ -4,7 +4,7 @@ import json
 import shlex
 
 CURL = """\
-curl {address} \\
+curl --fail-with-body {address} \\
   --header 'Content-Type: image/jpeg' \\{key}
   --data-binary @photo.jpg"""
 
@@ -33,7 +33,7 @@ const answer = await fetch({address}, {{
   headers: {{ "Content-Type": "image/jpeg"{key} }},
   body: await readFile("photo.jpg"),
 }});
-if (!answer.ok) throw new Error((await answer.json()).error.message);
+if (!answer.ok) throw new Error(await answer.text());
 const [best] = (await answer.json()).predictions;
 console.log(best.label, best.probability);"""
 

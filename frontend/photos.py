@@ -4,6 +4,7 @@ import base64
 import struct
 from dataclasses import dataclass
 from io import BytesIO
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,20 @@ from PIL import Image, ImageOps
 
 # The limits of openapi.yaml, `info.description`: 6 MiB for a body in base64, what the gateway wraps around it included.
 MAX_BYTES = 4_400_000
-# 50 million pixels, "fewer in formats that take more memory": README.md, "Limits", for WEBP, the costliest.
-MAX_PIXELS = {"JPEG": 50_000_000}
-MAX_OTHER_PIXELS = 18_000_000
+# Pixels of a format with which a photo goes as it is, and with which this page still scales it down. The endpoint
+# takes 50 million, "fewer in formats that take more memory": README.md, "Limits". Here, JPEG is decoded at a fraction
+# of its size; WEBP and some TIFF take up to 17 bytes a pixel, the others 4. Measured: at most 490 MB for a photo.
+MAX_PIXELS = {
+    "JPEG": (50_000_000, 110_000_000),
+    "MPO": (50_000_000, 110_000_000),
+    "WEBP": (18_000_000, 30_000_000),
+    "TIFF": (18_000_000, 30_000_000),
+}
+MAX_OTHER_PIXELS = (36_000_000, 60_000_000)
 # The model looks at a few hundred pixels a side; this leaves it many times as many.
 SCALED_SIDE = 2048
 QUALITY = 90
-# A picture this page decodes itself, after JPEG's own scaling: 240 MB in RGBA.
-MAX_DECODED_PIXELS = 60_000_000
+BAND_PIXELS = 1_000_000
 PREVIEW_SIDE = 720
 PREVIEW_QUALITY = 80
 MAP_SIDE = 192
@@ -62,10 +69,18 @@ class PhotoError(Exception):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A photo's bytes as they are sent, and what the page did to it, in words; "" for nothing."""
+    """A photo's bytes as they are sent, what the page did to it, in words, and a small upright JPEG to show.
+
+    `note` is "" if it did nothing, `preview` None if this page cannot read the photo.
+    """
 
     data: bytes
     note: str = ""
+    preview: bytes | None = None
+
+
+# Of all visitors together: what decoding takes is much, and must be there only once.
+decoding = Lock()
 
 
 def prepare(data: bytes) -> Prepared:
@@ -74,36 +89,36 @@ def prepare(data: bytes) -> Prepared:
     What is no picture goes as it is too: to say so is the endpoint's part. Raises PhotoError if the file is empty, or
     too large to send and no picture that can be made smaller.
     """
+    with decoding:
+        return _prepare(data)
+
+
+def _prepare(data: bytes) -> Prepared:
     if not data:
         raise PhotoError("The file is empty: choose another one.")
     try:
         image = Image.open(BytesIO(data))
         pixels = image.width * image.height
-        most = MAX_PIXELS.get(image.format or "", MAX_OTHER_PIXELS)
+        most, _ = MAX_PIXELS.get(image.format or "", MAX_OTHER_PIXELS)
         if pixels <= most and len(data) <= MAX_BYTES:
-            return Prepared(data)
+            return Prepared(data, preview=_preview(_scaled(image, PREVIEW_SIDE)))
         upright = _upright_size(image)
         small, scaled = _small_enough(image)
     except UNREADABLE:
         if len(data) <= MAX_BYTES:
             return Prepared(data)
         raise PhotoError(
-            f"The file has {megabytes(len(data))}; the endpoint takes {megabytes(MAX_BYTES)}, and this page cannot "
-            "scale it down: make it smaller, or save it as JPEG."
+            f"The file is larger than the {megabytes(MAX_BYTES)} that the endpoint takes, and this page cannot scale "
+            "it down: make it smaller, or save it as JPEG."
         ) from None
-    limit = f"{most // 1_000_000} megapixels of {image.format}" if pixels > most else megabytes(MAX_BYTES)
+    # Of grey PNG, for instance, it takes more: so "may".
+    limit = f"may not take more than {most // 1_000_000} megapixels of {image.format}"
+    if pixels <= most:
+        limit = f"takes at most {megabytes(MAX_BYTES)}"
     change = f"Scaled down from {_by(upright)} to {_by(small.size)} pixels"
     if small.size == upright:
         change = "Saved anew as JPEG"
-    return Prepared(scaled, f"{change} before sending: the endpoint takes at most {limit}.")
-
-
-def preview(data: bytes) -> bytes | None:
-    """A small upright JPEG to show, or None if Pillow cannot read the photo."""
-    try:
-        return saved(_scaled(Image.open(BytesIO(data)), PREVIEW_SIDE), PREVIEW_QUALITY)
-    except UNREADABLE:
-        return None
+    return Prepared(scaled, f"{change} before sending: the endpoint {limit}.", _preview(small))
 
 
 def heat_map(grid: tuple[tuple[float, ...], ...]) -> bytes:
@@ -162,18 +177,40 @@ def _small_enough(image: Image.Image) -> tuple[Image.Image, bytes]:
     return small, encoded
 
 
+def _preview(image: Image.Image) -> bytes:
+    small = image.copy()
+    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    return saved(small, PREVIEW_QUALITY)
+
+
 def _scaled(image: Image.Image, side: int) -> Image.Image:
-    """The first frame, upright, in RGB with alpha over white, no side longer than `side`."""
-    image.draft("RGB", (2 * side, 2 * side))  # JPEG only: decoded at a half, quarter or eighth
-    if image.width * image.height > MAX_DECODED_PIXELS:
+    """The first frame, upright, in RGB with alpha over white, no side longer than `side`.
+
+    Reduced in bands, so that only the decoded picture itself is large. Raises ValueError if it is too large for that.
+    """
+    _, most = MAX_PIXELS.get(image.format or "", MAX_OTHER_PIXELS)
+    if "progressive" in image.info:  # JPEG: up to 6 bytes a pixel of the whole, however small it is decoded
+        _, most = MAX_OTHER_PIXELS
+    if image.width * image.height > most:
         raise ValueError("too many pixels to decode here")
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I;16"):  # Pillow would clip it to white
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        image = Image.new("RGB", with_alpha.size, "white")
-        image.paste(with_alpha, mask=with_alpha.getchannel("A"))
-    image = image.convert("RGB")
-    image.thumbnail((side, side), reducing_gap=2.0)
-    return image
+    orientation = image.getexif().get(ORIENTATION, 1)
+    image.draft("RGB", (2 * side, 2 * side))  # JPEG only: decoded at a half, quarter or eighth
+    factor = max(1, max(image.size) // side)
+    rows = factor * max(1, BAND_PIXELS // (factor * image.width))
+    small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for top in range(0, image.height, rows):
+        band = _rgb(image.crop((0, top, image.width, min(top + rows, image.height))))
+        small.paste(band.reduce(factor), (0, top // factor))
+    small.thumbnail((side, side))
+    small.getexif()[ORIENTATION] = orientation
+    return ImageOps.exif_transpose(small)
+
+
+def _rgb(band: Image.Image) -> Image.Image:
+    if band.mode.startswith("I;16"):  # Pillow would clip it to white
+        band = Image.fromarray((np.asarray(band) >> 8).astype(np.uint8))
+    if band.has_transparency_data:
+        with_alpha = band.convert("RGBA")
+        band = Image.new("RGB", band.size, "white")
+        band.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    return band.convert("RGB")

@@ -6,7 +6,7 @@ import altair
 import streamlit as st
 
 import markup
-from answers import Answer, either, in_words, least_certain_first, percent, to_csv
+from answers import Answer, in_short, in_words, least_certain_first, percent, to_csv
 from photos import data_url
 from shots import Outcome, Shot
 
@@ -19,13 +19,11 @@ INK = {"light": "#1f2933", "dark": "#e9edf0"}  # textColor of .streamlit/config.
 
 
 def show(shots: Sequence[Shot], labels: Sequence[str] | None) -> None:
-    """Everything about `shots`; `labels` in the model's order, None if GET / did not give them."""
+    """Everything about `shots` but errors; `labels` in the model's order, None if GET / did not give them."""
     answered = least_certain_first((shot, shot.answer) for shot in shots if shot.answer)
     failed = [shot for shot in shots if shot.outcome and not shot.answer]
-    st.header("What the model sees", anchor=False)
-    if failed:
-        show_failed(failed)
     if answered:
+        st.header("What the model sees", anchor=False)
         show_controls(has_map=any(answer.grid for _, answer in answered))
     if len(shots) > 1:
         show_table(answered, failed, labels)
@@ -39,15 +37,16 @@ def start_over() -> None:
     st.session_state.round = st.session_state.get("round", 0) + 1
 
 
-def show_failed(failed: Sequence[Shot]) -> None:
-    for shot in failed:
-        error = shot.outcome.error if shot.outcome else ""
-        st.error(f"**{markup.plain(shot.name)}**\n\n{markup.plain(error)}", icon=":material/error:")
-    again = [shot for shot in failed if shot.outcome and shot.outcome.may_pass]
-    if again:
-        st.button(
-            "Try again", icon=":material/refresh:", on_click=forget_outcomes, args=(again,), key="retry"
-        )
+def show_failed(shots: Sequence[Shot], trouble: str, key: str) -> None:
+    """Every photo without an answer and why, `trouble` with the endpoint before them; a button if that may pass."""
+    if trouble:
+        st.error(markup.plain(trouble), icon=":material/cloud_off:")
+    failed = [(shot, shot.outcome) for shot in shots if shot.outcome and not shot.answer]
+    for shot, outcome in failed:
+        st.error(f"**{markup.plain(shot.name)}**\n\n{markup.plain(outcome.error)}", icon=":material/error:")
+    again = [shot for shot, outcome in failed if outcome.may_pass]
+    if trouble or again:
+        st.button("Try again", icon=":material/refresh:", on_click=forget_outcomes, args=(again,), key=key)
 
 
 def forget_outcomes(failed: Sequence[Shot]) -> None:
@@ -76,13 +75,7 @@ def show_table(
 ) -> None:
     """The answered photos, least certain first, and all of them as a file."""
     if answered:
-        probability = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
-        st.dataframe(
-            table(answered),
-            hide_index=True,
-            column_config={"probability": probability},
-            alt="Answers, least certain first",
-        )
+        st.dataframe(table(answered), hide_index=True, alt="Answers, least certain first")
     columns = labels or sorted({label for _, answer in answered for label, _ in answer.ranked})
     rows = [shot.row for shot, _ in answered] + [shot.row for shot in failed]
     st.download_button(
@@ -95,15 +88,14 @@ def show_table(
     )
 
 
-def table(answered: Sequence[tuple[Shot, Answer]]) -> list[dict[str, object]]:
+def table(answered: Sequence[tuple[Shot, Answer]]) -> list[dict[str, str]]:
+    """Few and narrow columns: a phone has room for them."""
     return [
         {
             "photo": shot.name,
             "label": in_words(answer.label),
-            "probability": 100 * answer.probability,
-            "may be": either(answer.possible),
-            "familiar": "yes" if answer.is_familiar else "no",
-            "ms": round(shot.outcome.seconds * 1000) if shot.outcome else None,
+            "probability": percent(answer.probability),
+            "verdict": in_short(answer),
         }
         for shot, answer in answered
     ]

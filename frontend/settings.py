@@ -1,12 +1,15 @@
 """Which endpoint the page asks, and with which key.
 
-In this order: the environment (LENSLET_ENDPOINT, LENSLET_API_KEY), Streamlit's secrets (the same names), the sidebar,
-`http://127.0.0.1:8080`. A key typed in the sidebar is preferred to a given one. LENSLET_PUBLIC_ENDPOINT says how
-people reach the endpoint, where this page knows it by another name.
+In this order: Streamlit's secrets (LENSLET_ENDPOINT, LENSLET_API_KEY), which Streamlit itself puts into the environment
+over what is there; the environment (the same names); the sidebar; `http://127.0.0.1:8080`. A key typed in the sidebar
+is preferred to a given one. LENSLET_PUBLIC_ENDPOINT says how people reach the endpoint, where this page knows it by
+another name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 NAMES = ENDPOINT, KEY, PUBLIC = "LENSLET_ENDPOINT", "LENSLET_API_KEY", "LENSLET_PUBLIC_ENDPOINT"
 DEFAULT_ENDPOINT = "http://127.0.0.1:8080"
@@ -15,17 +18,15 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Given:
-    """What the environment and the secrets say; "" where they say nothing."""
+    """What the environment says; "" where it says nothing."""
 
     endpoint: str
     key: str = field(repr=False)
     public: str = ""
 
 
-def read_given(environment: Mapping[str, str], secrets: Mapping[str, str]) -> Given:
-    endpoint, key, public = (
-        (environment.get(name, "") or str(secrets.get(name, ""))).strip() for name in NAMES
-    )
+def read_given(environment: Mapping[str, str]) -> Given:
+    endpoint, key, public = (environment.get(name, "").strip() for name in NAMES)
     return Given(clean(endpoint), key, clean(public))
 
 
@@ -49,5 +50,17 @@ def address_for_others(endpoint: str, given: Given) -> str:
 
 
 def clean(endpoint: str) -> str:
-    """Without closing slashes, and without the path that people copy along."""
-    return endpoint.strip().rstrip("/").removesuffix("/predict").rstrip("/")
+    """With a scheme, without closing slashes, and without the path and the query that people copy along."""
+    scheme, separator, rest = re.split(r"[?#]", endpoint.strip())[0].rpartition("://")
+    rest = re.sub(r"(/(predict|health))?/*$", "", rest)
+    if rest and not separator:
+        scheme = "http" if is_here(f"//{rest}") else "https"
+    return f"{scheme.lower()}://{rest}" if scheme or rest else ""
+
+
+def is_here(url: str) -> bool:
+    """Whether an address is one of this computer."""
+    try:
+        return urlsplit(url).hostname in LOOPBACK
+    except ValueError:  # it is no address at all
+        return False

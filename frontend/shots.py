@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from answers import Answer, Row
 from client import PHOTO_CODES, Failure, Gateway
-from photos import PhotoError, prepare, preview
+from photos import PhotoError, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far sending has come; `is_waking`: the first answer takes long, or the endpoint asked to wait."""
+    """How far sending has come; `is_waking`: the endpoint is there, but takes long or asks to wait."""
 
     done: int
     total: int
@@ -60,12 +60,12 @@ class Progress:
 
 def send(shots: Sequence[Shot], gateway: Gateway, tell: Callable[[Progress], None]) -> None:
     """Give every shot its outcome. `tell` is called from this thread, several times a second."""
-    started = time.monotonic()
+    asked: list[float] = []  # when, of each photo; preparing it may take longer than asking
     waits: list[Failure] = []
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         futures: dict[Future[Outcome], Shot] = {
-            pool.submit(outcome_of, shot, gateway, waits.append): shot for shot in shots
+            pool.submit(outcome_of, shot, gateway, asked.append, waits.append): shot for shot in shots
         }
         waiting = set(futures)
         while waiting:
@@ -76,22 +76,24 @@ def send(shots: Sequence[Shot], gateway: Gateway, tell: Callable[[Progress], Non
                 if shot.answer:
                     shot.read = None  # its bytes may go; those of a failed one are for trying again
             answered = len(futures) - len(waiting)
-            is_slow = not answered and time.monotonic() - started > WAKING_AFTER_S
-            tell(Progress(answered, len(futures), is_slow or (bool(waits) and not answered)))
+            is_slow = bool(waits) or (bool(asked) and time.monotonic() - asked[0] > WAKING_AFTER_S)
+            is_down = bool(waits) and waits[-1].code == "down"
+            tell(Progress(answered, len(futures), is_slow and not is_down and not answered))
     finally:
         # Streamlit ends a script that is started anew with an exception out of `tell`.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def outcome_of(shot: Shot, gateway: Gateway, on_wait: Callable[[Failure], None]) -> Outcome:
+def outcome_of(
+    shot: Shot, gateway: Gateway, on_ask: Callable[[float], None], on_wait: Callable[[Failure], None]
+) -> Outcome:
     small, note = None, ""
     try:
         photo: bytes | str = shot.name
         if shot.read:
-            data = shot.read()
-            small = preview(data)
-            prepared = prepare(data)
-            photo, note = prepared.data, prepared.note
+            prepared = prepare(shot.read())
+            photo, note, small = prepared.data, prepared.note, prepared.preview
+        on_ask(time.monotonic())
         answer, reply = gateway.classify(photo, on_wait)
         return Outcome(answer, seconds=reply.seconds, attempts=reply.attempts, note=note, preview=small)
     except PhotoError as failure:

@@ -17,18 +17,27 @@ LINK = re.compile(r"(https?|s3)://[^\s/]+\S*", re.IGNORECASE)
 LONGEST_LINK = 8192  # openapi.yaml, schema `Link`
 
 
-def take() -> dict[str, Shot]:
-    """The photos of the way that is chosen. One that was given before comes again with the same identity."""
+def take() -> tuple[dict[str, Shot], set[str]]:
+    """The photos of the way that is chosen, and the identities of those that were taken out of the uploader again.
+
+    A photo that was given before comes again with the same identity.
+    """
     chosen = st.segmented_control(
         "Way to give a photo", list(WAYS), default="Upload", required=True, key="way"
     )
     # Each way only when chosen: a camera on a page is asked for as soon as it is there.
-    return WAYS[chosen or "Upload"]()
+    given = WAYS[chosen or "Upload"]()
+    # The uploader comes back empty after another way, which takes no photo out.
+    before = st.session_state.get("in_uploader", set()) if chosen == "Upload" else set()
+    st.session_state.in_uploader = set(given) if chosen == "Upload" else set()
+    return given, before - set(given)
 
 
 def upload() -> dict[str, Shot]:
     files = st.file_uploader(
-        f"Drop photos here, or choose them: {FORMATS}", accept_multiple_files=True, key=f"upload-{turn()}"
+        f"Drop photos here, or choose them: {FORMATS}. Large ones are scaled down.",
+        accept_multiple_files=True,
+        key=f"upload-{turn()}",
     )
     return {file.file_id: Shot(file.name, file.getvalue) for file in files}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import playwright
 import pytest
 from playwright.sync_api import Page
 
@@ -22,24 +23,29 @@ DRAWINGS = ROOT / "data" / "sample" / "test"
 KEY = "a key of these tests"
 PHONE, DESKTOP = 390, 1440
 WAIT_MS = 30_000
-HOW_TO_GET_IT = "these tests drive Debian's Chromium: apt-get install --no-install-recommends chromium"
+NODE = Path(playwright.__file__).parent / "driver" / "node"  # Playwright brings it along
 # A fake camera is there; whether the page may use it is for each test to say.
 OPTIONS = ["--no-sandbox", "--disable-background-networking", "--use-fake-device-for-media-stream"]
 
 Visit = Callable[..., Page]
 
 
-def find_chromium() -> str:
-    """Its path. Without one, tests are skipped with a sentence on a developer's machine, and fail in CI."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
+def find_program(*names: str) -> str:
+    """The path of the first that is there. Without one, tests are skipped with a sentence, and in CI they fail."""
+    found = next(filter(None, map(shutil.which, names)), None)
     if not found:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(HOW_TO_GET_IT)
+        sentence = f"this test needs {names[0]}: apt-get install --no-install-recommends {names[0]}"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(sentence)
     return str(found)
+
+
+def find_chromium() -> str:
+    return find_program("chromium", "chromium-browser")
 
 
 @contextmanager
 def running_page(**environment: str) -> Iterator[str]:
-    """`make page` on a free port, in this environment; gives its address, once it has printed it."""
+    """The page as `make page` starts it, but from `.venv` and on a free port; gives its address once it is printed."""
     bare = {
         name: value for name, value in os.environ.items() if not name.startswith(("LENSLET_", "STREAMLIT_"))
     }

@@ -65,7 +65,9 @@ class Endpoint:
     url: str = ""
     answers: list[Answer] = field(default_factory=lambda: [Answer(200, PREDICTION)])
     description: Answer = field(default_factory=lambda: Answer(200, DESCRIPTION))
-    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)  # path, headers, JSON
+    requests: list[tuple[str, dict[str, str], Any]] = field(
+        default_factory=list
+    )  # path, headers, JSON or bytes
 
     @property
     def questions(self) -> list[dict[str, Any]]:
@@ -88,7 +90,9 @@ def answering(*answers: Answer, description: Answer | None = None) -> Iterator[E
             self.reply(None, endpoint.description)
 
         def do_POST(self) -> None:
-            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["Content-Type"] == "application/json":
+                content = json.loads(content)
             with lock:
                 answer = endpoint.answers.pop(0) if len(endpoint.answers) > 1 else endpoint.answers[0]
             self.reply(content, answer)

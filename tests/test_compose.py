@@ -76,6 +76,16 @@ def test_page_waits_for_the_function_and_asks_it() -> None:
     }
 
 
+def test_every_setting_of_the_function_can_be_made() -> None:
+    """Those of SECURITY.md, but for the model's folder, which is the image's."""
+    listed = set(re.findall(r"^\| `(LENSLET_\w+)`", (ROOT / "SECURITY.md").read_text(), re.MULTILINE))
+    assert "LENSLET_S3_BUCKETS" in listed
+    assert (
+        listed - {"LENSLET_MODEL"}
+        == SERVICES["function"]["environment"].keys() | environment_of("page").keys()
+    )
+
+
 def test_stages_and_files_of_the_builds_exist() -> None:
     assert SERVICES["function"]["build"]["target"] in [
         stage.name for stage in stages((ROOT / "Dockerfile").read_text(encoding="utf-8"))

@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.runtime.secrets import Secrets
 from streamlit.testing.v1 import AppTest
 
 import answers
@@ -21,10 +23,11 @@ import app
 import examples
 import settings
 from answers import either, percent, region, to_csv
-from client import Gateway
+from client import Failure, Gateway
 from predict import write_csv
-from settings import Given, address_for_others, key_for, may_choose, read_given
+from settings import Given, address_for_others, clean, key_for, may_choose, read_given
 from shots import Progress, Shot, send
+from tests.browser import NODE, find_program
 from tests.endpoint import ROOT, running
 from tests.page_server import DESCRIPTION, PREDICTION, Answer, Endpoint, answering, error
 from tests.photos import plain
@@ -35,12 +38,20 @@ HOSTILE = "<img src=x onerror=alert(1)> **bold** ![](https://example.com/x.png)"
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of whoever runs the tests, nothing kept from the test before, no real waiting."""
+def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """No settings of whoever runs the tests, nothing kept from the test before, no real waiting.
+
+    Gives where Streamlit looks for secrets; there is no such file yet.
+    """
     for name in settings.NAMES:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # and not deleted, so that what Streamlit puts there is taken back
     monkeypatch.setattr("client.sleep", lambda seconds: None)
+    monkeypatch.setattr(st, "secrets", Secrets())
     st.cache_data.clear()
+    before = st.get_option("secrets.files")
+    st.config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
+    yield tmp_path / "secrets.toml"
+    st.config.set_option("secrets.files", before)
 
 
 def opened(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> AppTest:
@@ -124,7 +135,7 @@ def test_sure_and_none_of_these(monkeypatch):
     sure = prediction(predictions=ranked("sea", 0.9999), is_certain=True, prediction_set=["sea"])
     with answering(sure) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
-        assert "Sure: no other label is likely." in shown and "over 99.9 %" in shown
+        assert "Sure: no other label is likely enough to count." in shown and "over 99.9 %" in shown
     with answering(prediction(is_familiar=False)) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
         assert "None of these, probably" in shown and "Not sure" not in shown
@@ -151,7 +162,10 @@ def test_several_photos_one_of_which_fails(monkeypatch):
         "**broken.png**\n\nThe picture is damaged or cut off: save it anew, or try another one."
     )
     assert page.get("download_button")[0].label == "Download CSV"
-    assert page.dataframe[0].value["photo"].tolist() == ["unsure.png", "sure.png"]
+    assert page.dataframe[0].value.to_dict("records") == [
+        {"photo": "unsure.png", "label": "forest", "probability": "50.0 %", "verdict": "forest or mountain"},
+        {"photo": "sure.png", "label": "sea", "probability": "90.0 %", "verdict": "sure"},
+    ]
     assert html(page).index("unsure.png, which") < html(page).index(
         "sure.png, which", html(page).index("unsure.png, which") + 9
     )
@@ -186,6 +200,56 @@ def test_waking_up_is_said(monkeypatch):
     assert app.words_of(told[-1]) == "Looking at photo 2 of 2…" and "Waking up…" in app.words_of(
         Progress(0, 2, True)
     )
+
+
+def test_waking_up_is_said_of_a_slow_first_answer(monkeypatch):
+    def answer_slowly(*_: object) -> Any:
+        time.sleep(1)
+        return PREDICTION
+
+    monkeypatch.setattr("shots.WAKING_AFTER_S", 0.1)
+    monkeypatch.setattr(Gateway, "_attempt", answer_slowly)
+    told: list[Progress] = []
+    send([Shot("a.png", lambda: GREEN[1])], Gateway("http://a"), told.append)
+    assert any(each == Progress(0, 1, is_waking=True) for each in told)
+    assert told[-1] == Progress(1, 1, is_waking=False)
+
+
+def test_what_is_slow_but_not_waking_up(monkeypatch):
+    """A photo that this page reads for long, and an address where nobody answers."""
+    monkeypatch.setattr("shots.WAKING_AFTER_S", 0.5)
+    told: list[Progress] = []
+    while_reading: list[Progress] = []
+
+    def read_slowly() -> bytes:
+        time.sleep(1)
+        while_reading.extend(told)
+        return GREEN[1]
+
+    with answering() as endpoint:
+        send([Shot("a.png", read_slowly)], Gateway(endpoint.url), told.append)
+    assert len(while_reading) > 2 and not any(each.is_waking for each in while_reading)
+
+    def refuse(*_: object) -> None:
+        time.sleep(0.3)
+        raise Failure("", "down", is_passing=True)
+
+    told.clear()
+    monkeypatch.setattr(Gateway, "_attempt", refuse)
+    send([Shot("a.png", lambda: GREEN[1])], Gateway(endpoint.url), told.append)
+    assert len(told) > 2 and not any(each.is_waking for each in told)
+
+
+def test_photo_taken_out_of_the_uploader(monkeypatch):
+    with answering() as endpoint:
+        page = uploaded(opened(endpoint, monkeypatch), GREEN)
+        chosen(page, "Samples")  # where the uploader is not, no photo was taken out
+        chosen(page, "Upload")
+        assert "green.png, which" in html(page)
+        uploaded(page, ("other.png", *GREEN[1:]), ("third.png", *GREEN[1:]))
+        assert len(page.dataframe[0].value) == 3
+        uploaded(page)
+        assert "green.png, which" in html(page) and "other.png" not in html(page) and not page.dataframe
 
 
 def test_mistake_of_the_page_stops_no_other_photo(caplog):
@@ -274,6 +338,7 @@ def test_samples(monkeypatch):
         assert "glacier.jpg, which the model takes for forest" in html(ran(page))
         page.button(key="try-all").click()
         ran(page)
+        assert "glacier (2).jpg, which" in html(page) and "sea (2)" not in html(page)
     assert len(endpoint.questions) == 7
 
 
@@ -288,9 +353,12 @@ def test_camera(monkeypatch):
 def test_offline_and_closed(monkeypatch):
     with answering() as endpoint:
         pass  # and it is gone
-    page = uploaded(opened(endpoint, monkeypatch), GREEN)
-    sentence = f"Nothing answers at {endpoint.url}: start the endpoint (make serve), or correct its address."
+    page = opened(endpoint, monkeypatch)
+    assert [button.label for button in page.button] == ["Try again"] * 2  # and on the model card
+    uploaded(page, GREEN)
+    sentence = f"Nothing answers at {endpoint.url}: start the endpoint (make serve), or check its address."
     assert said(page.error).count(sentence) == 3  # above, at the photo, on the model card
+    assert [button.label for button in page.button] == ["Try again", "Start over", "Try again"]
     closed = error(401, "key_missing")
     with answering(closed, description=closed) as endpoint:
         page = opened(endpoint, monkeypatch)
@@ -301,6 +369,28 @@ def test_offline_and_closed(monkeypatch):
     assert endpoint.requests[-1][1]["X-Api-Key"] == "hush"
     assert "hush" not in "".join(code.value for code in page.code)
     assert "X-Api-Key: $LENSLET_API_KEY" in page.code[0].value
+
+
+def test_endpoint_that_comes_back_is_there_at_once(monkeypatch):
+    broken = error(500, "internal_error")
+    with answering(broken, prediction(), description=broken) as endpoint:
+        page = uploaded(opened(endpoint, monkeypatch), GREEN)
+        assert len(page.error) == 3
+        endpoint.description = Answer(200, DESCRIPTION)
+        page.button(key="retry").click()
+        assert not ran(page).error and page.metric and "forest" in html(page)
+
+
+def test_endpoint_that_comes_up_while_photos_are_sent(monkeypatch):
+    with answering(description=error(500, "internal_error")) as endpoint:
+        page = opened(endpoint, monkeypatch)
+
+        def send_and_mend(*arguments: Any) -> None:
+            endpoint.description = Answer(200, DESCRIPTION)
+            send(*arguments)
+
+        monkeypatch.setattr("shots.send", send_and_mend)
+        assert not uploaded(page, GREEN).error and page.metric
 
 
 def test_what_others_wrote_does_nothing(monkeypatch):
@@ -337,7 +427,8 @@ def test_model_card(monkeypatch):
     ]
     assert by_label == [{"label": "sea", "precision": "–", "recall": "75.0 %", "F1": "–"}]
     text = "\n".join(each.value for each in page.markdown)
-    assert "100 photos, fingerprint feedbeef0123" in text and "160 × 160 pixels" in text
+    assert "- **test**: 100 photos\n- **validation**: 50 photos\n" in text and "160 × 160 pixels" in text
+    assert "The place that describes the data set (fingerprint feedbeef0123) is" in text
 
 
 @pytest.mark.parametrize("metrics", [{}, {"test": None}, {"test": {"accuracy": "high"}}, None, [1]])
@@ -348,14 +439,46 @@ def test_model_card_without_figures(metrics, monkeypatch):
 
 
 def test_order_of_settings():
-    environment, secrets = (
-        {"LENSLET_ENDPOINT": " http://a/predict/ "},
-        {"LENSLET_ENDPOINT": "http://b", "LENSLET_API_KEY": "s"},
-    )
-    assert read_given(environment, secrets) == Given("http://a", "s")
-    assert read_given({}, secrets) == Given("http://b", "s")
-    assert read_given({"LENSLET_ENDPOINT": ""}, {}) == Given("", "")
+    environment = {"LENSLET_ENDPOINT": " http://a/predict/ ", "LENSLET_API_KEY": "s "}
+    assert read_given(environment) == Given("http://a", "s")
+    assert read_given({"LENSLET_ENDPOINT": ""}) == Given("", "")
     assert "s" not in repr(Given("", "s")).removeprefix("Given(endpoint=''")
+
+
+def test_secrets_file(secrets, monkeypatch):
+    """Read by Streamlit itself, which lets it go before the environment."""
+    with answering() as endpoint, answering() as other:
+        secrets.write_text(f'LENSLET_ENDPOINT = "{endpoint.url}"\nLENSLET_API_KEY = "hush"\n')
+        page = opened(other, monkeypatch)
+        assert page.text_input(key="endpoint").value == endpoint.url and not page.error
+    assert endpoint.requests[0][1]["X-Api-Key"] == "hush" and not other.requests
+
+
+def test_mistake_in_the_secrets_file_is_said(secrets, monkeypatch):
+    secrets.write_text("LENSLET_API_KEY = hush\n")
+    with answering() as endpoint:
+        page = opened(endpoint, monkeypatch)
+    assert "The file secrets.toml cannot be read" in page.error[0].value and "hush" not in page.error[0].value
+
+
+# (what people type or copy, the endpoint)
+ADDRESSES = [
+    ("", ""),
+    (" http://a/predict/ ", "http://a"),
+    ("HTTP://127.0.0.1:9", "http://127.0.0.1:9"),
+    ("localhost:8080", "http://localhost:8080"),
+    ("a.example/prod", "https://a.example/prod"),
+    ("https://a.example/prod/health", "https://a.example/prod"),
+    ("https://a.example/predict?x=1", "https://a.example"),
+    ("https://a.example/unhealth//", "https://a.example/unhealth"),
+    ("file:///etc/passwd", "file:///etc/passwd"),
+    ("http://[::1", "http://[::1"),
+]
+
+
+@pytest.mark.parametrize(("typed", "endpoint"), ADDRESSES)
+def test_addresses_are_completed_and_cut(typed, endpoint):
+    assert clean(typed) == endpoint
 
 
 def test_examples_name_the_endpoint_as_people_reach_it(monkeypatch):
@@ -380,7 +503,19 @@ def test_strangers_do_not_choose_the_endpoint(monkeypatch):
     assert not may_choose(Given("", ""), "0.0.0.0") and not may_choose(Given("", ""), None)
     assert not may_choose(Given("http://a", ""), "127.0.0.1")
     with answering() as endpoint:
-        assert opened(endpoint, monkeypatch).text_input(key="endpoint").disabled
+        page = opened(endpoint, monkeypatch)
+        assert page.text_input(key="endpoint").disabled
+        assert "Set by whoever runs this page." in said(page.caption)
+    monkeypatch.setenv("LENSLET_ENDPOINT", "")
+    monkeypatch.setattr(settings, "DEFAULT_ENDPOINT", endpoint.url)
+    before = st.get_option("server.address")
+    st.config.set_option("server.address", "0.0.0.0")
+    try:
+        page = ran(AppTest.from_file(APP, default_timeout=60))
+        assert page.text_input(key="endpoint").disabled
+        assert "Set by" not in said(page.caption) and "Fixed, since others can open" in said(page.caption)
+    finally:
+        st.config.set_option("server.address", before)
 
 
 def test_endpoint_from_the_sidebar(monkeypatch):
@@ -397,8 +532,8 @@ def test_endpoint_from_the_sidebar(monkeypatch):
 
 
 def test_words():
-    assert [percent(share) for share in (0.0001, 0.0005, 0.1234, 0.9995, 0.99951, 1)] == [
-        "under 0.1 %", "0.1 %", "12.3 %", "100.0 %", "over 99.9 %", "over 99.9 %",
+    assert [percent(share) for share in (0.0001, 0.0005, 0.1234, 0.9994, 0.9995, 1)] == [
+        "under 0.1 %", "0.1 %", "12.3 %", "99.9 %", "over 99.9 %", "over 99.9 %",
     ]  # fmt: skip
     assert either(["plain_road"]) == "plain road"
     assert either(["a", "b", "c"]) == "a, b or c"
@@ -412,6 +547,9 @@ MAPS = [
     (((1.0, 1.0), (0.0, 0.0)), "upper"),
     (((0.0, 1.0), (0.0, 1.0)), "right"),
     (((0.0,),), "nowhere in particular"),
+    # A blob in the middle that leans up, and one at the top over a faint ground.
+    (((0.0, 0.6, 0.0), (0.1, 1.0, 0.1), (0.0, 0.0, 0.0)), "centre"),
+    (((0.1, 1.0, 0.1), (0.2, 0.2, 0.2), (0.2, 0.2, 0.2)), "upper"),
 ]
 
 
@@ -437,7 +575,7 @@ def test_real_endpoint(monkeypatch):
 RUNNERS = {
     "curl": ["bash", "-c"],
     "Python": [sys.executable, "-c"],
-    "JavaScript": ["node", "--input-type=module", "-e"],
+    "JavaScript": [NODE, "--input-type=module", "-e"],
 }
 
 
@@ -449,11 +587,21 @@ def test_examples_work(key, tmp_path, monkeypatch):
     if key:
         monkeypatch.setenv("LENSLET_API_KEYS", hashlib.sha256(key.encode()).hexdigest())
         monkeypatch.setenv("LENSLET_API_KEY", key)
+    find_program("curl")
     with running() as (address, _):
         for name, write in examples.LANGUAGES.items():
-            runner = RUNNERS[name]
-            if not shutil.which(runner[0]):
-                continue
-            command = [*runner, write(address, bool(key))]
+            command = [*RUNNERS[name], write(address, bool(key))]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0 and "forest" in done.stdout, (name, done.stdout, done.stderr)
+
+
+@pytest.mark.slow
+def test_examples_fail_where_a_gateway_refuses(tmp_path):
+    """By its own words, which are no error of Lenslet's."""
+    shutil.copy(ROOT / "data" / "sample" / "test" / "forest" / "00.jpg", tmp_path / "photo.jpg")
+    find_program("curl")
+    with answering(Answer(403, {"message": "Forbidden"})) as endpoint:
+        for name, write in examples.LANGUAGES.items():
+            command = [*RUNNERS[name], write(endpoint.url, False)]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            assert done.returncode and "Forbidden" in done.stdout + done.stderr, (name, done.stdout)

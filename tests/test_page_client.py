@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import re
 import socket
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -125,7 +126,7 @@ FAILURES = [
         "did not accept the request. It says: unknown field 'x'.",
     ),
     (error(500, "internal_error"), "The endpoint failed: try again; its log says why."),
-    (Answer(404, {"message": "Not Found"}), "no Lenslet at this address: check it in the sidebar"),
+    (Answer(404, {"message": "Not Found"}), "no Lenslet at this address: check it; a stage"),
     (Answer(200, "<html>Hello</html>"), "is not Lenslet: check the address"),
     (Answer(200, {"predictions": []}), "is not Lenslet"),
     (
@@ -157,6 +158,9 @@ def test_endpoint_that_is_down(pauses):
         with pytest.raises(Failure, match=f"Nothing answers at {url}: start the endpoint"):
             Gateway(url, attempts=2).describe()
     assert len(pauses) == 1
+    down = "Nothing answers at https://a.invalid: check the address, or try again later."
+    with pytest.raises(Failure, match=re.escape(down)):
+        Gateway("https://a.invalid", attempts=1).describe()
 
 
 def test_endpoint_that_never_answers(monkeypatch):

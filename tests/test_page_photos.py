@@ -1,5 +1,8 @@
 """What the page does to a photo before it is sent, and the colours of the map."""
 
+import re
+import subprocess
+import sys
 from io import BytesIO
 
 import numpy as np
@@ -7,9 +10,10 @@ import pytest
 from PIL import Image
 
 import photos
+from inference.budget import CountedReader, check
 from inference.decode import decode
 from inference.request import MAX_BODY_BYTES
-from photos import MAX_BYTES, PhotoError, colours, heat_map, prepare, preview
+from photos import MAX_BYTES, PhotoError, colours, heat_map, prepare
 from tests.endpoint import ROOT
 from tests.photos import flat, plain, png, quadrants, read_quadrants, saved, tiff
 
@@ -29,25 +33,51 @@ def turned(image: Image.Image, orientation: int) -> bytes:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_photo_that_fits_goes_as_it_is(kind):
     data = plain((10, 200, 30), kind)
-    assert prepare(data) == photos.Prepared(data, "")
+    prepared = prepare(data)
+    assert (prepared.data, prepared.note) == (data, "") and prepared.preview
 
 
 def test_photo_with_too_many_pixels_is_scaled_and_the_page_says_so(monkeypatch):
-    monkeypatch.setitem(photos.MAX_PIXELS, "JPEG", 8_000_000)
+    monkeypatch.setitem(photos.MAX_PIXELS, "JPEG", (8_000_000, 60_000_000))
     assert prepare(saved(flat(90, "L", (4000, 2000)), "JPEG")).note == ""
     prepared = prepare(saved(flat(90, "L", (4000, 2001)), "JPEG"))
     assert opened(prepared.data).size == (2048, 1025)
     assert prepared.note == (
         "Scaled down from 4,000 × 2,001 to 2,048 × 1,025 pixels before sending: "
-        "the endpoint takes at most 8 megapixels of JPEG."
+        "the endpoint may not take more than 8 megapixels of JPEG."
     )
 
 
 def test_other_formats_may_have_fewer_pixels(monkeypatch):
-    monkeypatch.setattr(photos, "MAX_OTHER_PIXELS", 1_000_000)
+    monkeypatch.setattr(photos, "MAX_OTHER_PIXELS", (1_000_000, 2_000_000))
     assert prepare(png(1000, 1000, 8, 2, bytes(3000))).note == ""
-    assert "at most 1 megapixels of PNG" in prepare(png(1000, 1001, 8, 2, bytes(3000))).note
+    assert "not take more than 1 megapixels of PNG" in prepare(png(1000, 1001, 8, 2, bytes(3000))).note
     assert prepare(saved(flat(90, "L", (1000, 1001)), "JPEG")).note == ""
+
+
+# (format and mode, its most pixels with which a photo goes as it is)
+MOST = [
+    ("PNG", "RGB", (6000, 6000)),
+    ("BMP", "RGB", (6000, 6000)),
+    ("GIF", "P", (6000, 6000)),
+    ("JPEG", "RGB", (10_000, 5000)),
+    ("MPO", "RGB", (10_000, 5000)),
+    ("WEBP", "RGB", (6000, 3000)),
+    ("TIFF", "RGB", (6000, 3000)),
+]
+
+
+@pytest.mark.parametrize(("kind", "mode", "size"), MOST)
+def test_what_goes_as_it_is_the_endpoint_takes(kind, mode, size):
+    """By its own budget; and a pixel more goes no more as it is. Only the header is made."""
+    width, height = size
+    most, _ = photos.MAX_PIXELS.get(kind, photos.MAX_OTHER_PIXELS)
+    assert width * height == most
+    small = saved(Image.new(mode, (8, 8)), kind, **({"save_all": True} if kind == "MPO" else {}))
+    reader = CountedReader(small)
+    image = Image.open(reader)
+    image._size = size
+    check(image, reader, 160)
 
 
 def test_noise_is_scaled_until_its_bytes_fit(monkeypatch):
@@ -68,13 +98,13 @@ def test_what_is_sent_fits_into_a_body():
     """With 400 KB left for what a gateway wraps around it. The limits are those that the contract tells."""
     assert -(-MAX_BYTES // 3) * 4 + 400_000 <= MAX_BODY_BYTES
     contract = " ".join((ROOT / "openapi.yaml").read_text().split())
-    assert "Limits: 50 million pixels" in contract and photos.MAX_PIXELS == {"JPEG": 50_000_000}
+    assert "Limits: 50 million pixels" in contract and photos.MAX_PIXELS["JPEG"][0] == 50_000_000
     assert "about 4.4 MB of photo" in contract and MAX_BYTES == 4_400_000
 
 
 def test_orientation_is_kept(monkeypatch):
     """Orientation 6: the stored picture is turned a quarter to the right to stand upright."""
-    monkeypatch.setitem(photos.MAX_PIXELS, "JPEG", 1000)
+    monkeypatch.setitem(photos.MAX_PIXELS, "JPEG", (1000, 60_000_000))
     monkeypatch.setattr(photos, "SCALED_SIDE", 48)
     data = turned(quadrants("RGBY"), 6)
     prepared = prepare(data)
@@ -84,7 +114,7 @@ def test_orientation_is_kept(monkeypatch):
 
 
 def test_alpha_lies_over_white_and_16_bits_are_scaled(monkeypatch):
-    monkeypatch.setattr(photos, "MAX_OTHER_PIXELS", 10)
+    monkeypatch.setattr(photos, "MAX_OTHER_PIXELS", (10, 1000))
     clear = saved(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG")
     assert opened(prepare(clear).data).getpixel((4, 4)) == (255, 255, 255)
     grey = png(8, 8, 16, 0, b"\x80\x00" * 8)
@@ -92,8 +122,7 @@ def test_alpha_lies_over_white_and_16_bits_are_scaled(monkeypatch):
 
 
 def test_what_is_no_picture_goes_as_it_is():
-    assert prepare(b"no picture") == photos.Prepared(b"no picture", "")
-    assert preview(b"no picture") is None
+    assert prepare(b"no picture") == photos.Prepared(b"no picture", "", None)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +131,7 @@ def test_what_is_no_picture_goes_as_it_is():
         (b"", "The file is empty"),
         (
             b"x" * (MAX_BYTES + 1),
-            r"has 4\.4 MB; the endpoint takes 4\.4 MB, and this page cannot scale it down",
+            r"The file is larger than the 4\.4 MB that the endpoint takes, and this page cannot scale it down",
         ),
         # Red, cut off: the header promises more than there is.
         (saved(flat((255, 0, 0)), "JPEG")[:200] + bytes(MAX_BYTES), "cannot scale it down"),
@@ -116,17 +145,46 @@ def test_what_cannot_be_sent(data, sentence):
 def test_picture_that_is_too_large_for_the_page_too():
     """60 million pixels are what this page decodes; the file itself is small, so the endpoint may say no."""
     data = png(9000, 8000, 8, 0, bytes(9000))
-    assert prepare(data).note == "" and preview(data) is None
+    assert prepare(data) == photos.Prepared(data, "", None)
+
+
+def test_picture_that_costs_much_takes_little_memory():
+    """59 million pixels with alpha, 240 MB decoded; a second copy would need as much again."""
+    source = """
+import re, sys
+sys.path.insert(0, "frontend")
+import photos
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+before = peak()
+print(photos.prepare(sys.stdin.buffer.read()).note[:11], (peak() - before) // 1000)
+"""
+    data = png(7700, 7700, 8, 6, bytes(4 * 7700))
+    run = subprocess.run(
+        [sys.executable, "-c", source], cwd=ROOT, input=data, capture_output=True, check=True
+    )
+    assert re.fullmatch(rb"Scaled down ([12]\d\d|3[0-4]\d)\n", run.stdout), run.stdout
+
+
+def test_bands_leave_no_seams(monkeypatch):
+    """Many bands, the last one shorter than the others, and as one band: the same pixels."""
+    gradient = np.arange(301 * 200 * 3).reshape(301, 200, 3) // 709
+    data = saved(Image.fromarray(gradient.astype(np.uint8)), "PNG")
+    monkeypatch.setattr(photos, "MAX_OTHER_PIXELS", (10, 1_000_000))
+    monkeypatch.setattr(photos, "SCALED_SIDE", 100)
+    whole = prepare(data).data
+    monkeypatch.setattr(photos, "BAND_PIXELS", 1)
+    assert prepare(data).data == whole
 
 
 def test_preview_is_small_upright_jpeg():
-    small = preview(turned(quadrants("RGBY", (1600, 800)), 6))
+    small = prepare(turned(quadrants("RGBY", (1600, 800)), 6)).preview
     assert (opened(small).format, opened(small).size) == ("JPEG", (360, 720))
     assert read_quadrants(decode(small, 32)) == "BRYG"
 
 
 def test_preview_of_what_browsers_cannot_show():
-    assert opened(preview(tiff(8, 8, 8, 3, bytes([0, 0, 255]) * 64))).format == "JPEG"
+    assert opened(prepare(tiff(8, 8, 8, 3, bytes([0, 0, 255]) * 64)).preview).format == "JPEG"
 
 
 def test_colours_are_lighter_with_each_step():
