@@ -3,8 +3,9 @@
 #
 #   docker build --platform linux/amd64 --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:… -t lenslet .
 #
-# linux/arm64 works too. Give the base by digest, so that every build starts from the same bytes;
-# `docker buildx imagetools inspect python:3.11-slim` prints today's.
+# linux/arm64 works too. With the base by digest, every build starts from the same bytes; `docker buildx imagetools
+# inspect python:3.11-slim` prints today's. `make deploy` gives none: a new release starts from that day's base, with
+# its security fixes, and what is tested and released is the image that came of it, by its own digest.
 # Where no Docker engine is, tests/containers.py does by hand what this file says. It gives every stage a folder,
 # and its WORKDIRs below that: no other absolute path may stand in these instructions.
 

@@ -23,7 +23,11 @@ SAMPLE = Path(__file__).parent / "data" / "sample"
 
 def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
-    endpoint = connect(arguments.url, arguments.key, arguments.origin)
+    try:
+        endpoint = connect(arguments.url, arguments.key, arguments.origin)
+    except CheckError as failure:
+        print(f"test.py: {failure}", file=sys.stderr)
+        return 1
     if not is_reachable(endpoint, arguments.wait):
         print(
             f"test.py: nothing answers at {endpoint.url}; `make serve` starts a local endpoint",
@@ -55,7 +59,8 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--key",
         "--api-key",
         default=os.environ.get(KEY_VARIABLE),
-        help="sent as X-Api-Key; without it, nothing may be answered ($LENSLET_API_KEY)",
+        help="sent as X-Api-Key; without it, nothing may be answered ($LENSLET_API_KEY). A second one, for a "
+        "function that asks for one behind a gateway that does, is sent as Bearer ($LENSLET_BEARER_KEY)",
     )
     parser.add_argument(
         "--origin",

@@ -50,9 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         params = read_params(arguments.params).endpoint
         classifier = Classifier.load(arguments.model)
         photos = choose_photos(arguments.data, classifier.artifact, params.photos)
+        if arguments.json:
+            check_writable(arguments.json)
         check_model(connect(arguments.url, arguments.key), classifier.artifact, arguments.key)
         shots = prepare(photos, params.ladder_photos, classifier)
-    except (ArtifactError, CheckError, DatasetError, ParamsError) as error:
+    except (ArtifactError, CheckError, DatasetError, ParamsError, OSError) as error:
         return refuse(error, 2)
     except AnotherModel as error:
         return refuse(error, 1)
@@ -212,6 +214,13 @@ def text_of(report: Figures) -> str:
         f"{failed} of {len(verdicts)} limits failed: not to be promoted" if failed else "all limits are kept"
     )
     return "\n".join([*lines, "", table(verdicts), judgement])
+
+
+def check_writable(path: Path) -> None:
+    """Before the requests, because what they found would be lost. Raises: OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OSError(f"{path} cannot be written")
 
 
 def write_report(path: Path, report: Figures, **about: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from bench.service import Endpoint, encoded, expect, expect_readable, look_up, send
 
+WITHOUT_KEYS = {"X-Api-Key": None, "Authorization": None}
+
 
 def check_health(endpoint: Endpoint) -> str:
     answer = endpoint.ask("GET", "/health", 200)
@@ -28,7 +30,7 @@ def check_description(endpoint: Endpoint) -> str:
 
 def check_preflight(endpoint: Endpoint) -> str:
     # As a browser asks: without the key.
-    headers = {"X-Api-Key": None, "Access-Control-Request-Method": "POST"}
+    headers = {**WITHOUT_KEYS, "Access-Control-Request-Method": "POST"}
     response = send(endpoint, "OPTIONS", "/predict", headers=headers)
     expect(response.status_code in (200, 204), f"status {response.status_code}")
     methods = response.headers.get("Access-Control-Allow-Methods", "")
@@ -84,10 +86,8 @@ def check_error(endpoint: Endpoint) -> str:
 
 
 def check_closed(endpoint: Endpoint) -> str:
-    """For endpoints that ask for a key. API Gateway answers 403 itself, with a JSON of its own."""
-    response = send(
-        endpoint, "POST", "/predict", json={"image": encoded(drawing())}, headers={"X-Api-Key": None}
-    )
+    """For endpoints that ask for a key. API Gateway answers 403 itself, before the function is asked."""
+    response = send(endpoint, "POST", "/predict", json={"image": encoded(drawing())}, headers=WITHOUT_KEYS)
     expect(response.status_code in (401, 403), f"status {response.status_code} without a key, not 401 or 403")
     return f"refused with status {response.status_code}"
 

@@ -1,7 +1,6 @@
 """Labelled photos, as they are and damaged, sent to a running endpoint one by one: what it answers and how fast."""
 
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from bench.service import CheckError, Endpoint, connect, encoded, expect, look_up, send
+from bench.service import CheckError, Endpoint, connect, encoded, expect, look_up, send_counting
 from evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from inference.classifier import Classifier
 from inference.decode import decode
@@ -21,8 +20,6 @@ from inference.errors import LensletError
 from training.dataset import DatasetError, Photo
 
 CLEAN = ("clean", 0)
-BUSY = (429, 503)  # over a usage plan's rate, or all places of the server taken
-PAUSES_S = (1.0, 2.0, 4.0)  # before a busy endpoint is asked again
 
 Probabilities = NDArray[np.float64]  # shape (classes,), in the order of the model's labels
 
@@ -45,7 +42,7 @@ class Outcome:
     shot: Shot
     served: Probabilities | None
     error: str
-    seconds: float  # of the last attempt
+    seconds: float  # of the last attempt, 0 if nothing came back
     refusals: int  # attempts before it that a busy endpoint turned away
 
     @property
@@ -146,18 +143,13 @@ def fire(
 
 def ask(endpoint: Endpoint, shot: Shot, labels: Sequence[str]) -> Outcome:
     """One prediction, with patience for an endpoint that says that it is busy."""
-    refusals = 0
-    while True:
-        started = time.perf_counter()
-        try:
-            response = send(endpoint, "POST", "/predict", json={"image": encoded(shot.data)})
-            seconds = time.perf_counter() - started
-            if response.status_code not in BUSY or refusals == len(PAUSES_S):
-                return Outcome(shot, probabilities_of(response, labels), "", seconds, refusals)
-        except CheckError as failure:
-            return Outcome(shot, None, str(failure), time.perf_counter() - started, refusals)
-        time.sleep(PAUSES_S[refusals])
-        refusals += 1
+    seconds, refusals = 0.0, 0
+    try:
+        response, refusals = send_counting(endpoint, "POST", "/predict", json={"image": encoded(shot.data)})
+        seconds = response.elapsed.total_seconds()
+        return Outcome(shot, probabilities_of(response, labels), "", seconds, refusals)
+    except CheckError as failure:
+        return Outcome(shot, None, str(failure), seconds, refusals)
 
 
 def probabilities_of(response: requests.Response, labels: Sequence[str]) -> Probabilities:

@@ -1,13 +1,14 @@
 """The checks of a deployed stage: does it answer as promised, and as well as the model did before it was deployed?"""
 
+import hashlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
-import requests
-
-from infra.preflight import ROOT, Account, ReleaseFailed
+from bench.service import BEARER_VARIABLE, KEY_VARIABLE, CheckError, connect, send_once
+from infra.preflight import ROOT, Account, ReleaseError, ReleaseFailed
 from infra.stacks import Stack, read_key
 
 # A new key is known to all of the gateway's machines after half a minute or so; before, it answers 403.
@@ -16,12 +17,22 @@ SMOKE = ("test.py",)
 ROBUSTNESS = ("-m", "bench.endpoint")
 
 
+def check_keys(settings: Mapping[str, str]) -> None:
+    """`settings`: those that the stage will have. Raises: ReleaseError if its function would refuse the checks."""
+    hashes, key = settings.get("ApiKeyHashes", ""), os.environ.get(BEARER_VARIABLE, "")
+    if hashes and hashlib.sha256(key.encode()).hexdigest() not in hashes.lower().split(","):
+        raise ReleaseError(
+            f"with ApiKeyHashes the function asks the checks for a key, too: export {BEARER_VARIABLE}=…, one of those "
+            "whose hashes it knows"
+        )
+
+
 def check_stage(account: Account, stack: Stack, *, is_thorough: bool) -> None:
     """Smoke check, and if `is_thorough` the robustness check. Raises: ReleaseFailed, naming the check that failed."""
     url = stack.output("Endpoint")
     # By the environment: a command line can be read by everybody on the computer.
-    environment = {**os.environ, "LENSLET_API_KEY": read_key(account, stack)}
-    _wait_for_key(url, environment["LENSLET_API_KEY"])
+    environment = {**os.environ, KEY_VARIABLE: read_key(account, stack)}
+    _wait_for_key(url, environment[KEY_VARIABLE])
     for check in (SMOKE, ROBUSTNESS) if is_thorough else (SMOKE,):
         name = " ".join(check)
         print(f"→ python {name} {url}", flush=True)
@@ -32,11 +43,11 @@ def check_stage(account: Account, stack: Stack, *, is_thorough: bool) -> None:
 
 def _wait_for_key(url: str, key: str) -> None:
     """Until the gateway lets the key in, or for two minutes; what it answers then is for the checks to judge."""
-    deadline = time.monotonic() + KEY_WAIT_S
+    endpoint, deadline = connect(url, key), time.monotonic() + KEY_WAIT_S
     while time.monotonic() < deadline:
         try:
-            if requests.get(url, headers={"X-Api-Key": key}, timeout=35).status_code == 200:
+            if send_once(endpoint, "GET", "/").status_code == 200:
                 return
-        except requests.RequestException:
+        except CheckError:
             pass
         time.sleep(2)

@@ -10,6 +10,7 @@ everybody for ever; then the machines, with the number of requests a month from 
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,22 +61,33 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
         prices = read_prices(arguments.prices)
+        if arguments.ms is not None:
+            prices = with_duration(prices, arguments.ms)
+        text = report(arguments.requests, prices)
+    except KeyError as error:
+        print(f"infra.cost: {arguments.prices} does not name {error}", file=sys.stderr)
+        return 2
     except (PricesError, OSError) as error:
         print(f"infra.cost: {error}", file=sys.stderr)
         return 2
-    if arguments.ms is not None:
-        prices = with_duration(prices, arguments.ms)
-    print(report(arguments.requests, prices))
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `head` has seen enough; Python would try once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m infra.cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=whole, default=1_000_000, help="a month (%(default)s)")
-    parser.add_argument("--ms", type=positive, help="of one request (as measured: infra/prices.yaml)")
-    parser.add_argument("--prices", type=Path, default=PRICES, help="another price list")
+    parser.add_argument("--requests", type=whole, default=1_000_000, help="requests a month (%(default)s)")
+    parser.add_argument(
+        "--ms", type=positive, help="milliseconds that a request takes (as measured: infra/prices.yaml)"
+    )
+    parser.add_argument(
+        "--prices", type=Path, default=PRICES, help="price list, with the same names (infra/prices.yaml)"
+    )
     return parser.parse_args(argv)
 
 
@@ -189,9 +201,9 @@ def instance_bill(requests: int, prices: Prices, name: str, *, has_free: bool) -
     }
 
 
-def capacity(prices: Prices, name: str) -> int:
+def capacity(prices: Prices, processors: int) -> int:
     """Requests a month at which all processors are always busy: more than anybody should plan with."""
-    return int(prices.instances[name].processors * SECONDS * 1000 / prices.usage["milliseconds"])
+    return int(processors * SECONDS * 1000 / prices.usage["milliseconds"])
 
 
 def break_even(dearer: Callable[[int], float], flat: Callable[[int], float], most: int) -> int | None:
@@ -247,16 +259,15 @@ def ways_table(requests: int, prices: Prices) -> str:
             when = (
                 "never" if least is None else "always" if least == 0 else f"from {least:,} requests a month"
             )
+            if requests > most:
+                when = f"answers {most:,} requests a month at most"
             more = cost(requests + 1_000_000) - cost(requests)
             lines.append(f"{way:<44}{cost(requests):>10.2f}{more:>18.2f}  {when}")
     return "\n".join(lines)
 
 
 def ways(prices: Prices, architecture: str) -> list[tuple[str, Callable[[int], float], int]]:
-    """(description, US dollars for a number of requests, the most requests it can answer).
-
-    An environment is kept warm to be spared cold starts, never for its price: hence the 0.
-    """
+    """(description, US dollars for a number of requests, the most requests it can answer)."""
 
     def machine(name: str) -> Callable[[int], float]:
         return lambda count: sum(instance_bill(count, prices, name, has_free=True).values())
@@ -269,12 +280,12 @@ def ways(prices: Prices, architecture: str) -> list[tuple[str, Callable[[int], f
     everything = 10**9
     return [
         (f"{architecture}: Function URL, no gateway", function(has_gateway=False), everything),
-        (f"{architecture}: one environment kept warm", function(is_kept_warm=True), 0),
+        (f"{architecture}: one environment kept warm", function(is_kept_warm=True), capacity(prices, 1)),
         *(
             (
                 f"{architecture}: {name}, {instance.memory_gib:g} GiB, always on",
                 machine(name),
-                capacity(prices, name),
+                capacity(prices, instance.processors),
             )
             for name, instance in prices.instances.items()
             if instance.architecture == architecture

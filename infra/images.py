@@ -108,7 +108,7 @@ def build_and_push(account: Account, docker: str, tag: str, architecture: str) -
     ]  # fmt: skip
     if subprocess.run(command, cwd=ROOT).returncode:
         raise ReleaseFailed(
-            f"docker did not build and push {tag}: its reason stands above; nothing was deployed"
+            f"docker did not build and push {tag}: its reason stands above; the stage is as it was"
         )
 
 

@@ -2,11 +2,13 @@
 
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from math import inf
+from typing import Any
 
 from infra.images import Image, image_uri
 from infra.preflight import Account, ReleaseError
-from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, declared_parameters
+from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, Stack, declared_parameters
 
 GIVEN = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)")
 # What a release sets itself. WithCanary: whether a change is tried on a tenth of the requests first, and given up if
@@ -32,23 +34,49 @@ def default_architecture() -> str:
 def split(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Those of a stage and those of the account; one that both templates declare goes to both.
 
-    Raises: ReleaseError on a name that neither declares.
+    Raises: ReleaseError on a name that neither declares, or a value that one of them does not take.
     """
     stage, account = (
         declared_parameters(path.read_text(encoding="utf-8")) for path in (TEMPLATE, ACCOUNT_TEMPLATE)
     )
-    check_known(given, [*stage, *account])
+    check_given(given, {**account, **stage})
     return (
         {name: value for name, value in given.items() if name in stage},
         {name: value for name, value in given.items() if name in account},
     )
 
 
-def check_known(given: Iterable[str], declared: Iterable[str]) -> None:
-    """Raises: ReleaseError on a name that is not declared."""
+def check_given(given: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises: ReleaseError on a name that is not declared, or a value that CloudFormation would refuse, late."""
     unknown = sorted(set(given) - set(declared))
     if unknown:
         raise ReleaseError(f"the template has no parameter {', '.join(unknown)}")
+    for name, value in given.items():
+        if wanted := _refusal(value, declared[name]):
+            raise ReleaseError(f"parameter {name} takes {wanted}")  # not what was given: it may be a secret
+
+
+def _refusal(value: str, rule: Mapping[str, Any]) -> str | None:
+    """What a parameter takes, if it does not take the value."""
+    if "AllowedValues" in rule:
+        allowed = [str(each) for each in rule["AllowedValues"]]
+        return None if value in allowed else f"one of {', '.join(allowed)}"
+    if rule.get("Type") == "Number":
+        least, most = rule.get("MinValue", -inf), rule.get("MaxValue", inf)
+        try:
+            is_good = least <= float(value) <= most
+        except ValueError:
+            is_good = False
+        return None if is_good else f"a number from {least:g}" + (f" to {most:g}" if most < inf else "")
+    pattern = rule.get("AllowedPattern")
+    if pattern is None or re.fullmatch(pattern, value):  # CloudFormation, too, looks at the whole value
+        return None
+    return str(rule.get("ConstraintDescription", pattern))
+
+
+def given_to(stack: Stack | None) -> dict[str, str]:
+    """A stage's settings: its parameters without those that a release sets itself. Empty without a stage."""
+    return {name: value for name, value in stack.parameters.items() if name not in OWN} if stack else {}
 
 
 def of_release(

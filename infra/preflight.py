@@ -93,9 +93,10 @@ def find_commit() -> str:
     """Twelve digits of the commit that is checked out. Raises: ReleaseError if files differ from it."""
     changed = _git("status", "--porcelain").splitlines()
     if changed:
+        others = f" and {len(changed) - 1} more" if changed[1:] else ""
         raise ReleaseError(
-            f"{len(changed)} files, as {changed[0][3:]}, are not what the commit says that the image's tag will name: "
-            "commit or stash them"
+            "the image's tag will name the commit, so everything must be as in it: "
+            f"commit or stash {changed[0][3:]}{others}"
         )
     return _git("rev-parse", "HEAD")[:DIGITS]
 

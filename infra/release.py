@@ -20,7 +20,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import changes, images, parameters, preflight, stacks
-from infra.checks import check_stage
+from infra.checks import check_keys, check_stage
 from infra.console import agreed, declined, say
 from infra.images import Image
 from infra.preflight import Account, ReleaseError, ReleaseFailed
@@ -49,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m infra.release",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     deployed = commands.add_parser("deploy", help="build, push, deploy to staging, check")
@@ -61,6 +63,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             "--parameter", action="append", default=[], type=parameters.parameter, metavar="NAME=VALUE",
             help="of infra/template.yaml or, at the first deploy, infra/account.yaml; kept until given anew",
         )  # fmt: skip
+    promoted.add_argument("--digest", help="refuse if staging runs another image than this (sha256:…)")
     undone = commands.add_parser("rollback", help="production goes back to the image before")
     for command in (promoted, undone):
         command.add_argument("--yes", action="store_true", help="do not ask")
@@ -77,12 +80,18 @@ def deploy(arguments: argparse.Namespace) -> int:
     sam, docker = preflight.find_sam(), preflight.check_docker(architecture)
     commit, account = preflight.find_commit(), preflight.find_account()
     name = stack_name(arguments.stage)
-    account_stack = stacks.read_stack(account, ACCOUNT_STACK)
-    for stack in (account_stack, stacks.read_stack(account, name)):
-        stacks.check_ready(stack)
+    account_stack, before = stacks.read_stack(account, ACCOUNT_STACK), stacks.read_stack(account, name)
+    for each in (account_stack, before):
+        stacks.check_ready(each)
+    check_keys({**parameters.given_to(before), **own})
     if account_stack and (late := sorted(set(shared) - set(own))):
         raise ReleaseError(
             f"{', '.join(late)}: stack {ACCOUNT_STACK} is there already; docs/deploy.md says how to change it"
+        )
+    told = shared.get("AlarmEmail")
+    if account_stack and told and told != account_stack.parameters.get("AlarmEmail"):
+        say(
+            f"{told} will be told of alarms, but not of the budget: docs/deploy.md says how to change {ACCOUNT_STACK}"
         )
     tag = images.built_tag(commit, preflight.check_model(), architecture)
     say(f"account {account.number} in {account.region}, image {tag}: all that is needed is there")
@@ -136,10 +145,14 @@ def promote(arguments: argparse.Namespace) -> int:
     image = image_of(staging, known)
     if image is None or not image.is_checked:
         raise ReleaseError("the image in staging has not passed its checks: make deploy STAGE=staging")
+    if arguments.digest not in (None, image.digest):
+        raise ReleaseError(f"staging runs {image.digest} by now, not {arguments.digest}: release anew")
     # As it was checked, whatever is checked out here.
     template = stacks.read_template(account, staging.name)
     given = dict(arguments.parameter)
-    parameters.check_known(given, stacks.declared_parameters(template))
+    parameters.check_given(given, stacks.declared_parameters(template))
+    settings = parameters.given_to(production)
+    check_keys({**settings, **given})
     before = image_of(production, known) if production else None
     earlier = stacks.read_template(account, production.name) if production else ""
     print(changes.table(before, image))
@@ -150,9 +163,11 @@ def promote(arguments: argparse.Namespace) -> int:
         check_stage(account, production, is_thorough=False)
     except ReleaseFailed as error:
         if before is None:
-            raise
+            raise ReleaseFailed(
+                f"{error}: production goes on with this image, for there is none before it to go back to"
+            ) from None
         say(f"{error}: going back to {before.digest[:19]}")
-        put_image(account, sam, "production", earlier, before, {}, with_canary=False)
+        put_image(account, sam, "production", earlier, before, settings, with_canary=False)
         raise ReleaseFailed(f"production runs {before.digest[:19]} again, because {error}") from None
     images.add_tag(account, image.digest, images.event_tag("production"))
     say(f"production runs {image.digest[:19]}; make rollback takes it back")
@@ -164,6 +179,7 @@ def rollback(arguments: argparse.Namespace) -> int:
     sam, account = preflight.find_sam(), preflight.find_account()
     production = stacks.need_stack(account, stack_name("production"), "there is nothing to take back")
     stacks.check_ready(production)
+    check_keys(production.parameters)
     known = images.read_images(account)
     current = images.digest_of(production.parameters.get("ImageUri", ""))
     before = images.digest_before(images.production_history(known), current)

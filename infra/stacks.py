@@ -96,9 +96,14 @@ def check_ready(stack: Stack | None) -> None:
         return
     if stack.status.endswith(BUSY):
         raise ReleaseError(f"stack {stack.name} is being changed ({stack.status}): wait until that has ended")
-    stage = stack.name.removeprefix("lenslet-")
+    if "UPDATE" in stack.status:  # it answers still: it must not be removed
+        remedy = f"aws cloudformation continue-update-rollback --stack-name {stack.name}"
+    elif stack.name == ACCOUNT_STACK:
+        remedy = f"aws cloudformation delete-stack --stack-name {stack.name}"
+    else:
+        remedy = f"make destroy STAGE={stack.name.removeprefix('lenslet-')}"
     raise ReleaseError(
-        f"stack {stack.name} is {stack.status} and takes no update: make destroy STAGE={stage}, then deploy"
+        f"stack {stack.name} is {stack.status} and takes no update: {remedy}, then the same command again"
     )
 
 

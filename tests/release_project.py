@@ -77,6 +77,7 @@ if "--parameter-overrides" in sys.argv:
         given[name] = json.loads(value)
 cloudformation = boto3.client("cloudformation")
 name, body = option("--stack-name"), open(option("--template-file")).read()
+body = body.replace("RetainExceptOnCreate", "Retain")  # moto knows no other, and would remove the repository
 wanted = [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
 try:
     old = cloudformation.describe_stacks(StackName=name)["Stacks"][0].get("Parameters", [])
@@ -106,6 +107,7 @@ Parameters:
   ImageUri: {Type: String}
   Architecture: {Type: String, Default: x86_64}
   AlarmEmail: {Type: String, Default: ""}
+  ApiKeyHashes: {Type: String, Default: ""}
   PermissionsBoundary: {Type: String, Default: ""}
   WithCanary: {Type: String, Default: "true"}
 Resources:

@@ -82,6 +82,8 @@ def test_rule_finds_a_broken_template(rule: Any, path: str, value: object, compl
 
 
 def test_an_image_stays_what_it_was_and_old_ones_go() -> None:
+    # A first try that failed leaves no repository behind, which would be in the way of the second.
+    assert account().resources["Repository"]["DeletionPolicy"] == "RetainExceptOnCreate"
     repository = account().resources["Repository"]["Properties"]
     assert repository["ImageTagMutability"] == "IMMUTABLE"
     assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}
@@ -177,7 +179,7 @@ STACK = "arn:aws:cloudformation:eu-central-1:123456789012:stack/"
         ("DeployPolicy", "iam:PassRole", "arn:aws:iam::123456789012:role/lenslet-stack-production", False),
         ("DeployPolicy", "ecr:PutImage", REPOSITORY, True),
         ("DeployPolicy", "ecr:UploadLayerPart", REPOSITORY, False),
-        ("DeployPolicy", "lambda:UpdateFunctionCode", f"{LAMBDA}lenslet-staging", False),
+        ("DeployPolicy", "lambda:UpdateAlias", f"{LAMBDA}lenslet-staging", False),
         ("StackPolicy", "lambda:UpdateFunctionCode", f"{LAMBDA}lenslet-staging", True),
         ("StackPolicy", "lambda:UpdateFunctionCode", f"{LAMBDA}lenslet-staging-uploads", True),
         ("StackPolicy", "lambda:UpdateFunctionCode", f"{LAMBDA}lenslet-production", False),

@@ -129,7 +129,7 @@ def test_a_machine_and_its_work_above_the_baseline() -> None:
         "data out": 490.0,  # 5,000 GB, 100 of them free
     }
     assert instance_bill(1_000_000, ROUND, "small", has_free=True)["work above its baseline"] == 0
-    assert capacity(ROUND, "small") == 52_983_870  # 2 × 2,628,000 s / 99.2 ms
+    assert capacity(ROUND, 2) == 52_983_870  # 2 × 2,628,000 s / 99.2 ms
 
 
 def test_break_even_is_the_first_request_at_which_the_machine_is_cheaper() -> None:
@@ -147,6 +147,28 @@ def test_break_even_is_the_first_request_at_which_the_machine_is_cheaper() -> No
     assert break_even(gateway, lambda count: 0.0, 1_000_000) == 0
 
 
+def test_what_is_cheaper_and_what_is_too_much_is_told() -> None:
+    prices = read_prices(PRICES)
+    lines = report(300_000_000, prices).splitlines()
+    [warm] = [line for line in lines if line.startswith("arm64: one environment kept warm")]
+    [machine] = [line for line in lines if line.startswith("arm64: t4g.small")]
+    # One processor, and two: 2,628,000 s a month, 48 ms a request
+    assert warm.endswith("answers 54,750,000 requests a month at most")
+    assert machine.endswith("answers 109,500,000 requests a month at most")
+    [warm] = [
+        line
+        for line in report(1_000_000, prices).splitlines()
+        if line.startswith("arm64: one environment kept warm")
+    ]
+    least = int(re.findall(r"from ([\d,]+) requests", warm)[0].replace(",", ""))
+    for count, is_cheaper in ((least - 1, False), (least, True), (50_000_000, True)):
+        kept, usual = (
+            sum(function_bill(count, prices, "arm64", has_free=True, is_kept_warm=each).values())
+            for each in (True, False)
+        )
+        assert (kept <= usual) is is_cheaper
+
+
 def test_the_shipped_prices_for_a_million_requests() -> None:
     prices = read_prices(PRICES)
     # (48 + 0.01 × 231) ms × 1,769/1,024 GB = 0.086912 GB-seconds
@@ -155,7 +177,7 @@ def test_the_shipped_prices_for_a_million_requests() -> None:
     assert bill["function: time"] == pytest.approx(1.1588, abs=1e-4)
     assert bill["gateway"] == 3.5
     assert bill["logs"] == pytest.approx(0.795)  # 1.5 GB at 0.50 and 0.03
-    assert bill["metrics, alarms, dashboard"] == pytest.approx(6.8)  # 10 × 0.30, 8 × 0.10, 3.00
+    assert bill["metrics, alarms, dashboard"] == pytest.approx(7.0)  # 10 × 0.30, 10 × 0.10, 3.00
     assert function_bill(1_000_000, prices, "x86_64", has_free=False)["function: time"] == pytest.approx(
         1.4485, abs=1e-4
     )
@@ -168,7 +190,8 @@ def test_every_price_is_sourced_and_what_is_not_confirmed_is_said() -> None:
     for name, price in content["prices"].items():
         assert price["source"].startswith("https://aws.amazon.com/"), name
         assert price["found"] is None or price["found"].startswith("http"), name
-        assert price["date"] == "undated" or "2021" <= price["date"] <= "2027", name
+        assert (price["date"] == "not confirmed") is (price["found"] is None), name
+        assert re.fullmatch(r"not confirmed|(read in )?202[1-6](-\d\d)*", price["date"]), name
     unconfirmed = {name for name, price in content["prices"].items() if price["found"] is None}
     text = report(1_000_000, read_prices(PRICES))
     assert unconfirmed and all(name in text.splitlines()[-1] for name in unconfirmed)
@@ -210,7 +233,7 @@ def test_usage_is_that_of_the_function(
     sent = [json.loads(line) for line in lines.splitlines() if '"_aws"' in line]
     names = {metric["Name"] for line in sent for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
     labels = len(lambda_func.classifier.artifact.labels)
-    # One for each label, and LinkFailures, which the template makes of the log
+    # One for each label, and LinkFailures, which the template makes of the log (and Failures, while there are any)
     assert usage["metrics"] == len(names - {"Predictions"}) + labels + 1
 
 
@@ -240,7 +263,7 @@ def test_a_broken_price_list_is_refused(tmp_path: Path, old: str, new: str, mess
         read_prices(path)
 
 
-def test_command() -> None:
+def test_command(tmp_path: Path) -> None:
     run = [sys.executable, "-m", "infra.cost"]
     done = subprocess.run(
         [*run, "--requests", "1_000_000", "--ms", "5.4"], capture_output=True, text=True, cwd=ROOT
@@ -248,6 +271,29 @@ def test_command() -> None:
     assert done.returncode == 0 and done.stdout.startswith(
         "1,000,000 requests a month of 5.4 ms and 1,769 MB"
     )
-    for wrong in (["--requests", "many"], ["--ms", "0"], ["--ms", "nan"], ["--prices", "nowhere.yaml"]):
+    incomplete = tmp_path / "prices.yaml"
+    text = PRICES.read_text(encoding="utf-8")
+    incomplete.write_text(text.replace("  image_gigabytes:", "  image_gb:"), encoding="utf-8")
+    for wrong in (
+        ["--requests", "many"],
+        ["--ms", "0"],
+        ["--ms", "nan"],
+        ["--prices", "nowhere.yaml"],
+        ["--prices", str(incomplete)],
+    ):
         refused = subprocess.run([*run, *wrong], capture_output=True, text=True, cwd=ROOT)
         assert refused.returncode == 2 and "Traceback" not in refused.stderr, wrong
+    assert refused.stderr == f"infra.cost: {incomplete} does not name 'image_gigabytes'\n"
+
+
+def test_reader_that_has_seen_enough_is_no_failure() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "infra.cost"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from bench import endpoint as staging_check
-from bench import shots
+from bench import service
 from inference.answer import answer, description
 from inference.classifier import Classifier
 from inference.request import question_of
@@ -127,7 +127,7 @@ SERVERS: dict[str, tuple[Callable[[int, dict[str, Any]], Answer], set[str]]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SERVERS)
 def test_server(name: str, classifier: Classifier, params: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(shots, "PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(service, "PAUSES_S", (0.01, 0.01, 0.01))
     change, failing = SERVERS[name]
     with serving(classifier, change) as (url, asked):
         code = staging_check.main([url, "--params", str(params), "--json", str(tmp_path / "report.json")])
@@ -186,6 +186,22 @@ def test_endpoint_that_is_down_is_one_sentence(params: Path, capsys) -> None:
     assert len(said) == 1
     assert said[0].startswith(f"bench.endpoint: {url} cannot be asked: no answer: ")
     assert said[0].endswith("Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [("http://[::1", "Invalid IPv6 URL"), ("127.0.0.1:1", "http:// or https:// is missing before it")],
+)
+def test_address_that_is_none_is_one_sentence(url: str, complaint: str, params: Path, capsys) -> None:
+    assert staging_check.main([url, "--params", str(params)]) == 2
+    assert capsys.readouterr().err == f"bench.endpoint: {url} is no address: {complaint}\n"
+
+
+def test_report_that_cannot_be_written_is_told_before_anything_is_sent(classifier, params, capsys) -> None:
+    with serving(classifier, unchanged) as (url, asked):
+        assert staging_check.main([url, "--params", str(params), "--json", f"{params}/report.json"]) == 2
+    assert str(params) in capsys.readouterr().err
+    assert asked == []
 
 
 def put_text_among_photos(data: Path) -> str:

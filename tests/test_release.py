@@ -3,6 +3,7 @@
 tests/release_project.py says what is real and what a stub. One test has SAM itself.
 """
 
+import hashlib
 import json
 import re
 import subprocess
@@ -107,6 +108,32 @@ def test_the_real_templates_declare_what_a_release_sets() -> None:
         parameters.split({"MemoryGB": "3"})
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "right", "wanted"),
+    [
+        ("MemoryMB", "100", "3008", "a number from 512 to 10240"),
+        ("MemoryMB", "much", "512", "a number from 512 to 10240"),
+        ("RateLimit", "0", "50", "a number from 1$"),
+        ("ReservedConcurrency", "-2", "-1", "a number from -1 to 1000"),
+        ("LogRetentionDays", "8", "7", "one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365"),
+        ("WithUploads", "yes", "true", "one of true, false"),
+        ("AlarmEmail", "me", "", "an e-mail address, or nothing"),
+        ("LinkBuckets", "*", "photos", "bucket names separated by commas"),
+        ("ApiKeyHashes", "my-secret", "0" * 64, "SHA-256 hashes of 64 hexadecimal digits"),
+        ("GitHubRepository", "owner", "owner/name", "owner/name of one repository"),
+        ("Contact", None, "any text,\nof two lines", ""),
+    ],
+)
+def test_a_value_that_cloudformation_would_refuse_is_refused_first(
+    name: str, wrong: str | None, right: str, wanted: str
+) -> None:
+    assert right in parameters.split({name: right})[name == "GitHubRepository"].values()
+    if wrong is not None:
+        with pytest.raises(ReleaseError, match=f"^parameter {name} takes {wanted}") as refused:
+            parameters.split({name: wrong})
+        assert "my-secret" not in str(refused.value)
+
+
 def test_a_template_with_short_functions_can_be_read() -> None:
     text = 'Parameters: {Size: {Type: Number}}\nOutputs: {X: {Value: !If [A, !Ref B, !Sub "${C}"]}}\n'
     assert stacks.declared_parameters(text) == {"Size": {"Type": "Number"}}
@@ -153,6 +180,7 @@ def test_deploy_builds_deploys_checks_and_marks(project: Project) -> None:
         "ImageUri": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/lenslet@{digest}",
         "Architecture": "arm64",
         "AlarmEmail": "me@example.com",
+        "ApiKeyHashes": "",
         "PermissionsBoundary": "arn:aws:iam::123456789012:policy/lenslet-boundary",
         "WithCanary": "true",
     }
@@ -181,7 +209,8 @@ def test_the_whole_way_and_back(project: Project) -> None:
         declined = project.run("promote", answer=answer)
         assert declined.returncode == 1 and "nothing was changed" in declined.stdout
         assert "lenslet-production" not in project.stacks()
-    said = project.succeed("promote", answer="yes\n")
+    expect_refusal(project.run("promote", "--yes", "--digest", B), f"staging runs {first} by now, not {B}")
+    said = project.succeed("promote", "--digest", first, answer="yes\n")
     assert project.running("production") == first
     assert "robustness check" not in said  # production is smoked only
     assert re.search(r"^accuracy +- +0\.\d{4}$", said, re.MULTILINE)
@@ -236,7 +265,10 @@ def test_what_has_not_passed_is_not_promoted(project: Project) -> None:
     expect_refusal(late, "MonthlyBudget: stack lenslet-account is there already; docs/deploy.md")
     # It passes again: the last check counts.
     (project.folder / "robustness-fails").unlink()
-    assert "is not built again" in project.succeed("deploy", "staging")
+    said = project.succeed("deploy", "staging", "--parameter", "AlarmEmail=a@b.c")
+    assert "is not built again" in said
+    # The account's stack was made without it, and is not changed by the way.
+    assert "a@b.c will be told of alarms, but not of the budget" in said
     project.succeed("promote", "--yes")
     assert len([line for line in project.log("docker") if line[:2] == ["buildx", "build"]]) == 1
 
@@ -245,14 +277,41 @@ def test_what_has_not_passed_is_not_promoted(project: Project) -> None:
 def test_a_production_that_fails_its_check_goes_back_by_itself(project: Project) -> None:
     project.succeed("deploy", "staging")
     first = project.running("staging")
-    project.succeed("promote", "--yes")
+    project.succeed("promote", "--yes", "--parameter", "AlarmEmail=first@example.com")
+    before = project.stacks()["lenslet-production"]
     project.commit()
     project.succeed("deploy", "staging")
     (project.folder / "test.py").write_text("import sys; sys.exit(1)")
-    done = project.run("promote", "--yes")
+    done = project.run("promote", "--yes", "--parameter", "AlarmEmail=second@example.com")
     expect_refusal(done, f"production runs {first[:19]} again, because test.py failed", code=1)
     assert project.running("production") == first
+    # Its settings, too: they may have been what failed.
+    assert project.stacks()["lenslet-production"] == {**before, "WithCanary": "false"}
     assert "production" not in project.tags()[project.running("staging")]
+
+
+@pytest.mark.slow
+def test_a_first_production_that_fails_its_check_has_nothing_to_go_back_to(project: Project) -> None:
+    project.succeed("deploy", "staging")
+    (project.folder / "test.py").write_text("import sys; sys.exit(1)")
+    done = project.run("promote", "--yes")
+    expect_refusal(done, "test.py failed .*: production goes on with this image, for there is none", code=1)
+    assert project.running("production") == project.running("staging")
+    assert "production" not in project.tags()[project.running("staging")]
+
+
+@pytest.mark.slow
+def test_a_function_that_asks_for_a_key_itself_is_checked_with_one(project: Project) -> None:
+    given = ("--parameter", f"ApiKeyHashes={hashlib.sha256(b'another-key').hexdigest().upper()}")
+    for key in ("", "a-wrong-key"):
+        done = project.run("deploy", "staging", *given, LENSLET_BEARER_KEY=key)
+        expect_refusal(done, "with ApiKeyHashes .* export LENSLET_BEARER_KEY=")
+    assert project.stacks() == {}
+    project.environment["LENSLET_BEARER_KEY"] = "another-key"
+    assert "another-key" not in project.succeed("deploy", "staging", *given)
+    del project.environment["LENSLET_BEARER_KEY"]
+    expect_refusal(project.run("deploy", "staging"), "with ApiKeyHashes")  # which stayed as it was given
+    expect_refusal(project.run("promote", "--yes", *given), "with ApiKeyHashes")
 
 
 @pytest.mark.slow
@@ -344,7 +403,7 @@ def test_a_build_that_fails_deploys_nothing(project: Project) -> None:
     done = project.run("deploy", "staging", DOCKER_FAILS="1")
     assert done.returncode == 1
     assert "no space left on device" in done.stderr
-    assert "nothing was deployed" in done.stderr
+    assert "the stage is as it was" in done.stderr
     assert list(project.stacks()) == ["lenslet-account"]
 
 
@@ -354,7 +413,7 @@ def test_files_that_differ_from_the_commit_are_refused(project: Project) -> None
         file.write("# changed\n")
     (project.folder / "new.py").write_text("")
     expect_refusal(
-        project.run("deploy", "staging"), "2 files, as inference/decode.py, are not what the commit says"
+        project.run("deploy", "staging"), "must be as in it: commit or stash inference/decode.py and 1 more"
     )
     assert project.stacks() == {}
 
@@ -453,21 +512,25 @@ def test_a_stack_whose_change_set_was_never_carried_out_is_none(project: Project
 
 
 @pytest.mark.parametrize(
-    ("status", "sentence"),
+    ("name", "status", "sentence"),
     [
-        ("UPDATE_COMPLETE", None),
-        ("UPDATE_ROLLBACK_COMPLETE", None),
-        ("UPDATE_IN_PROGRESS", "is being changed"),
-        ("ROLLBACK_COMPLETE", "takes no update: make destroy STAGE=staging"),
+        ("staging", "UPDATE_COMPLETE", None),
+        ("staging", "UPDATE_ROLLBACK_COMPLETE", None),
+        ("staging", "UPDATE_IN_PROGRESS", "is being changed"),
+        ("staging", "ROLLBACK_COMPLETE", "takes no update: make destroy STAGE=staging, then the same"),
+        ("account", "ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name lenslet-account"),
+        # It answers, and what it holds is kept.
+        ("production", "UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name lenslet-production"),
     ],
 )
-def test_only_a_stack_that_takes_an_update_is_updated(status: str, sentence: str | None) -> None:
-    stack = stacks.Stack("lenslet-staging", status, {}, {})
+def test_only_a_stack_that_takes_an_update_is_updated(name: str, status: str, sentence: str | None) -> None:
+    stack = stacks.Stack(f"lenslet-{name}", status, {}, {})
     if sentence is None:
         stacks.check_ready(stack)
     else:
-        with pytest.raises(ReleaseError, match=sentence):
+        with pytest.raises(ReleaseError, match=sentence) as refused:
             stacks.check_ready(stack)
+        assert ("destroy" in str(refused.value)) is (status == "ROLLBACK_COMPLETE" and name == "staging")
 
 
 @pytest.mark.slow

@@ -5,14 +5,16 @@ import importlib.util
 import json
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import pytest
 
+from bench import service
 from tests.endpoint import ROOT, running
 
 
@@ -49,11 +51,34 @@ HONEST: dict[str, tuple[int, Any]] = {
     "link": (200, PREDICTION),
     "closed": (401, {"error": {"code": "key_missing", "message": "an API key is needed"}}),
 }
+THROTTLED = (429, {"error": {"code": "overloaded", "message": "too many requests at once"}})
 CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "GET, POST, OPTIONS"}
 
 
+class Bucket:
+    """A gateway's throttle: so many requests at once, then so many a second."""
+
+    def __init__(self, rate: float, burst: int):
+        self.rate, self.burst = rate, burst
+        self.tokens, self.since = float(burst), time.monotonic()
+        self.refusals = 0
+        self.lock = Lock()
+
+    def takes(self) -> bool:
+        with self.lock:
+            now = time.monotonic()
+            self.tokens = min(self.burst, self.tokens + (now - self.since) * self.rate)
+            self.since = now
+            is_taken = self.tokens >= 1
+            self.tokens -= is_taken
+            self.refusals += not is_taken
+            return is_taken
+
+
 @contextmanager
-def serving(answers=HONEST, headers=CORS, key=None) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def serving(
+    answers=HONEST, headers=CORS, key=None, bucket=None
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """A server that answers from a table; gives its address, and the headers of the requests it gets."""
     requests_seen: list[dict[str, str]] = []
 
@@ -63,9 +88,12 @@ def serving(answers=HONEST, headers=CORS, key=None) -> Iterator[tuple[str, list[
         def answer(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             requests_seen.append(dict(self.headers))
-            status, content = answers[self.kind(body)]
+            is_throttled = bucket and not bucket.takes()
+            status, content = THROTTLED if is_throttled else answers[self.kind(body)]
             text = json.dumps(content).encode() if content is not None else b""
             self.send_response(status)
+            if is_throttled and bucket.rate:
+                self.send_header("Retry-After", "1")
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(text)))
@@ -249,10 +277,43 @@ def test_unreachable_endpoint_is_one_sentence(capsys):
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("url", ["lenslet", "ftp://example.com", "http://"])
-def test_address_that_is_none(url, capsys):
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1 is no address: http:// or https:// is missing before it"),
+        ("http://[::1", "http://[::1 is no address: Invalid IPv6 URL"),
+        ("ftp://example.com", "nothing answers at"),
+        ("http://", "nothing answers at"),
+    ],
+)
+def test_address_that_is_none(url, complaint, capsys):
     assert smoke_check.main([url]) == 1
-    assert capsys.readouterr().err.startswith("test.py: nothing answers at")
+    assert capsys.readouterr().err.startswith(f"test.py: {complaint}")
+
+
+def test_stage_is_not_asked_faster_than_its_throttle_lets(monkeypatch, capsys):
+    monkeypatch.setattr(service, "PAUSES_S", (0.0, 0.0, 0.0))  # the gateway itself says how long
+    bucket = Bucket(rate=2, burst=4)
+    with serving(bucket=bucket) as (url, _):
+        assert smoke_check.main([url, "--photos"]) == 0, capsys.readouterr().out
+    assert bucket.refusals
+
+
+def test_used_up_quota_is_waited_for_once(monkeypatch, capsys):
+    monkeypatch.setattr(service, "PAUSES_S", (0.01, 0.01, 0.01))
+    with serving(bucket=Bucket(rate=0, burst=0)) as (url, seen):
+        assert smoke_check.main([url, "--photos"]) == 1
+    # To see whether anything answers; the first check; the others
+    assert len(seen) == 1 + 4 + 8
+    assert capsys.readouterr().out.count("status 429") == 9
+
+
+def test_function_behind_a_gateway_gets_a_key_of_its_own(monkeypatch):
+    monkeypatch.setenv("LENSLET_BEARER_KEY", "another-key")
+    with serving(key="the-key") as (url, seen):
+        assert smoke_check.main([url, "--key", "the-key", "--photos"]) == 0
+    sent = {(headers.get("X-Api-Key"), headers.get("Authorization")) for headers in seen}
+    assert sent == {("the-key", "Bearer another-key"), (None, None)}
 
 
 @pytest.mark.slow

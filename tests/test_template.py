@@ -363,8 +363,11 @@ def test_what_a_parameter_takes(parameter: str, value: str, is_good: bool) -> No
 WRITTEN = """
 import json, sys
 import lambda_func
-lambda_func.handler(json.load(open("tests/events/rest_predict_image.json")), None)
+photo = json.load(open("tests/events/rest_predict_image.json"))
+lambda_func.handler(photo, None)
 lambda_func.handler({"url": "https://127.0.0.1/"}, None)
+lambda_func.classifier = None  # as a release that fails
+lambda_func.handler(photo, None)
 """
 
 
@@ -389,13 +392,12 @@ def test_alarms_and_dashboard_look_at_what_the_function_writes() -> None:
     }
     service = ("service", "lenslet-staging")
     assert exist == {(name, service) for name in ("Latency", "Uncertain", "Unfamiliar", "Predictions")}
-    [filtered] = there.of_type("AWS::Logs::MetricFilter").values()
-    exist.add((filtered["MetricTransformations"][0]["MetricName"], service))
+    for filtered in there.of_type("AWS::Logs::MetricFilter").values():
+        exist.add((filtered["MetricTransformations"][0]["MetricName"], service))
     looked_at = set()
     for alarm in there.of_type("AWS::CloudWatch::Alarm").values():
-        for metric in [
-            each["MetricStat"]["Metric"] for each in alarm.get("Metrics", ()) if "MetricStat" in each
-        ]:
+        several = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", ()) if "MetricStat" in each]
+        for metric in several or [alarm]:
             if metric["Namespace"] == "Lenslet":
                 dimensions = ((each["Name"], each["Value"]) for each in metric["Dimensions"])
                 looked_at.add((metric["MetricName"], *dimensions))
@@ -412,17 +414,39 @@ def test_alarms_and_dashboard_look_at_what_the_function_writes() -> None:
     assert looked_at == exist
 
 
-def test_failed_links_are_told_by_the_log() -> None:
-    """The filter's fields, held against a real line of the log; CloudWatch alone can run the filter itself."""
+def test_failures_are_told_by_the_log() -> None:
+    """The filters' fields, held against real lines of the log; CloudWatch alone can run the filters themselves."""
     there = variant("as it comes")
-    [filtered] = there.of_type("AWS::Logs::MetricFilter").values()
-    fields = set(re.findall(r"\$\.(\w+)", json.dumps(filtered)))
-    assert fields == {"message", "code", "service"}
+    filters = there.of_type("AWS::Logs::MetricFilter")
+    fields = {name: set(re.findall(r"\$\.(\w+)", json.dumps(each))) for name, each in filters.items()}
+    assert fields == {
+        "LinkFailures": {"message", "code", "service"},
+        "Failures": {"message", "status", "service"},
+    }
     lines = written(there.resources["Function"]["Properties"]["Environment"]["Variables"])
-    [refused] = [line for line in lines if line.get("code") == "link_refused"]
-    assert (refused["message"], refused["service"]) == ("answered", "lenslet-staging")
-    codes = set(re.findall(r'\$\.code = "(\w+)"', filtered["FilterPattern"]))
+    answered = [line for line in lines if line.get("message") == "answered"]
+    assert [(line["status"], line.get("code")) for line in answered] == [
+        (200, None), (422, "link_refused"), (500, "internal_error"),
+    ]  # fmt: skip
+    assert {line["service"] for line in answered} == {"lenslet-staging"}
+    codes = set(re.findall(r'\$\.code = "(\w+)"', filters["LinkFailures"]["FilterPattern"]))
     assert codes == {"link_failed", "link_timeout"} < set(rules.CODES)
+    assert "$.status = 500 " in filters["Failures"]["FilterPattern"]
+
+
+def test_a_canary_is_judged_at_the_traffic_that_the_documentation_names() -> None:
+    there = variant("as it comes")
+    [group] = there.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    watched = {each["Name"].strip("<>") for each in group["AlarmConfiguration"]["Alarms"]}
+    alarms = there.of_type("AWS::CloudWatch::Alarm")
+    # A single failure or crash: a tenth of few calls is one.
+    for name in ("FailureAlarm", "CrashAlarm"):
+        assert (name in watched, alarms[name]["Threshold"], alarms[name]["EvaluationPeriods"]) == (True, 1, 1)
+    assert "LatencyAlarm" in watched
+    assert alarms["LatencyAlarm"]["Metrics"][0]["Expression"] == "IF(calls >= 20, wait, 0)"
+    text = " ".join((ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").split())
+    assert "45 calls in these five minutes" in text and 0.9**45 < 0.01
+    assert "20 calls a minute" in text
 
 
 # --- the file itself
@@ -440,9 +464,9 @@ def test_summary() -> None:
     lines = summary(transform(read_template(), {})).splitlines()
     assert lines[0].split() == ["type", "always", "if", "asked", "for"]
     counted = {line.split()[0]: line.split()[1:] for line in lines[1:]}
-    assert counted["AWS::CloudWatch::Alarm"] == ["5"]
+    assert counted["AWS::CloudWatch::Alarm"] == ["6"]
     assert counted["AWS::Lambda::Function"] == ["1", "1"]
-    assert counted["together"] == ["29", "11"]
+    assert counted["together"] == ["31", "11"]
 
 
 # --- AWS's tools, and checkov
