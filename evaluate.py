@@ -19,7 +19,7 @@ from evaluation.model_card import CARD_NAME, write_model_card
 from evaluation.page import Background, Finding
 from evaluation.report import Evidence, figures, table, write_report
 from evaluation.trial import climb, evenly, run
-from inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, sha256_of, write_artifact
+from inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, write_artifact
 from inference.classifier import Classifier
 from inference.errors import ArtifactError
 from training.dataset import Dataset, DatasetError, read_dataset
@@ -28,7 +28,7 @@ from training.params import ParamsError, read_params
 from training.record import RecordError, TrainingRecord, read_record
 from training.tracking import add_to_run
 
-REFUSALS = ArtifactError, DatasetError, NoStrangers, ParamsError, RecordError
+REFUSALS = ArtifactError, DatasetError, NoStrangers, ParamsError, RecordError, OSError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         classifier = Classifier.load(arguments.model)
         record = read_record(arguments.model)
         params = read_params(arguments.params).evaluate
+        # Now: if it cannot be, the work would be in vain.
+        arguments.report.mkdir(parents=True, exist_ok=True)
         dataset = read_dataset(arguments.data, record.params, arguments.cache, only_test=arguments.all)
         check_photos(dataset, classifier.artifact, arguments)
         others = strangers(classifier.artifact.image_size, arguments.strangers)
@@ -50,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     evidence = replace(evidence, told_apart=told_apart(classifier, evidence.trial.familiarity, others))
     found = figures(evidence)
     print(table(found, dataset.labels))
-    photos = fingerprints(dataset)
+    photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
     background = gather_background(classifier, dataset, evidence, record, arguments)
     written = write_report(evidence, found, photos, background, arguments.report)
     print(f"written into {arguments.report}: {', '.join(written)}")
@@ -93,7 +95,7 @@ def gather(classifier: Classifier, dataset: Dataset, ladder_photos: int, megabyt
     some = evenly(len(test), ladder_photos)
     climbed = climb(classifier, dataset.pixels[dataset.rows[test[some]]], targets[some])
     clean = accuracy(targets[some], trial.probabilities[some]) if climbed else 0.0
-    return Evidence(classifier.artifact, targets, trial, climbed, clean, megabytes)
+    return Evidence(classifier.artifact, targets, trial, climbed, len(some), clean, megabytes)
 
 
 def gather_background(
@@ -129,13 +131,6 @@ def facts(record: TrainingRecord, dataset: Dataset) -> dict[str, str]:
         "photos of the training": f"fingerprint {record.data_fingerprint[:12]}",
         "photos judged here": f"fingerprint {dataset.fingerprint[:12]}",
     }
-
-
-def fingerprints(dataset: Dataset) -> dict[str, str]:
-    """On which photos: of all splits, and of the test photos alone, so that the gate compares like with like."""
-    test = [f"{dataset.photos[each].label} {dataset.hashes[each]}\n" for each in dataset.members("test")]
-    alone = sha256_of("".join(sorted(test)).encode())
-    return {"data_fingerprint": dataset.fingerprint, "test_fingerprint": alone}
 
 
 def record_figures(artifact: Artifact, found: dict[str, float], photos: dict[str, str], folder: Path) -> None:

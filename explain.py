@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
         classifier = Classifier.load(arguments.model)
+        # Now: if it cannot be, the work would be in vain.
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         pixels = decode(arguments.photo.read_bytes(), classifier.artifact.image_size)
         prediction = classifier.classify(pixels)
         if not (arguments.model / KERAS_NAME).exists():
@@ -38,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"explain.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"explain.py: {arguments.photo} cannot be read: {error.strerror}", file=sys.stderr)
+        print(f"explain.py: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     for label, probability in prediction.ranked()[:3]:
         print(f"{label:<16}{probability:>7.1%}")
@@ -48,7 +50,12 @@ def main(argv: list[str] | None = None) -> int:
 
     from evaluation.attribution import integrated_gradients
 
-    network = keras.models.load_model(arguments.model / KERAS_NAME, compile=False)
+    try:
+        network = keras.models.load_model(arguments.model / KERAS_NAME, compile=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        print(f"explain.py: {arguments.model / KERAS_NAME} cannot be read: {reason}", file=sys.stderr)
+        return 2
     attribution = integrated_gradients(
         network, pixels, int(prediction.probabilities.argmax()), arguments.steps
     )
@@ -66,7 +73,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photo", type=Path)
+    parser.add_argument("photo", type=Path, help="the photo to explain")
     parser.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
     parser.add_argument(
         "--out", type=picture, default=Path("report/explanation.png"), help="default: %(default)s"

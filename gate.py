@@ -3,21 +3,21 @@
     python evaluate.py --data my_photos --model out/mine
     python gate.py
 
-Prints each limit with the figure that was measured and a verdict. Exit code 0 if all are kept, 1 if one is not,
-2 if the figures cannot be read. --champion takes the figures of the model in use: the new one must not be worse
-than their 95 % interval. Figures are a metrics.json, a model folder that `evaluate.py --record` has put them into, or
-a registered one, as `registry:production`; those on other test photos than the new model's are refused.
+Prints whose figures they are, and each limit with the figure that was measured and a verdict. Exit code 0 if all are
+kept, 1 if one is not, 2 if the figures cannot be read. --champion takes the figures of the model in use: the new one
+must not be worse than their 95 % interval. Figures are a metrics.json, a model folder that `evaluate.py --record` has
+put them into, or a registered one, as `registry:production`; those on other test photos than the new model's are
+refused. A model is not held against itself, so that its figures can be brought up to date.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evaluation.verdict import Verdict, judge, table
+from evaluation.verdict import judge, table
 from inference.artifact import JSON_NAME, read_artifact
 from inference.errors import ArtifactError
 from training.params import ParamsError, read_params
@@ -30,31 +30,42 @@ REFUSALS = ArtifactError, ParamsError, RegistryError, OSError, ValueError
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
-        verdicts = verdicts_on(arguments.metrics, arguments.champion, arguments.params)
+        is_passed, words = decide(arguments.metrics, arguments.champion, arguments.params)
     except REFUSALS as error:
         print(f"gate.py: {error}", file=sys.stderr)
         return 2
-    print(said(verdicts))
-    return 0 if all(verdict.is_kept for verdict in verdicts) else 1
+    print(words)
+    return 0 if is_passed else 1
 
 
-def verdicts_on(place: str, champion_place: str | None, params: Path) -> list[Verdict]:
-    """Every limit of `params`, and of the champion, held against the figures in `place`. Raises one of REFUSALS."""
+def decide(place: str, champion_place: str | None, params: Path) -> tuple[bool, str]:
+    """Hold the figures in `place` against every limit of `params`, and against the champion's.
+
+    Returns: whether all are kept, and a table of whose figures they are and what is kept. Raises one of REFUSALS.
+    """
     limits = read_params(params).gate
     figures = read_figures(place)
     champion = read_figures(champion_place) if champion_place else None
+    lines = [f"model: {named(figures)}", *([f"champion: {named(champion)}"] if champion else [])]
+    if champion and "version" in champion and champion["version"] == figures.get("version"):
+        lines[1] += ", which is not held against itself"
+        champion = None
     if champion:
         check_same_photos(figures, champion, place, champion_place)
-    return judge(figures, asdict(limits.at_least), asdict(limits.at_most), champion)
-
-
-def said(verdicts: Sequence[Verdict]) -> str:
-    """The table, and in one line whether the model passes."""
+    verdicts = judge(figures, asdict(limits.at_least), asdict(limits.at_most), champion)
+    odd = [verdict for verdict in verdicts if not isinstance(verdict.value, int | float | None)]
+    if odd:
+        raise ValueError(f"{place}: {odd[0].figure} must be a number, not {odd[0].value!r}")
     failed = sum(not verdict.is_kept for verdict in verdicts)
     end = (
         f"{failed} of {len(verdicts)} limits failed: not to be released" if failed else "all limits are kept"
     )
-    return f"{table(verdicts)}\n{end}"
+    return not failed, "\n".join([*lines, table(verdicts), end])
+
+
+def named(figures: dict[str, Any]) -> str:
+    """The model whose figures they are, if they say so: those of before do not."""
+    return " ".join(str(figures[key]) for key in ("model", "version") if key in figures) or "not said"
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -76,18 +87,32 @@ def read_figures(place: str) -> dict[str, Any]:
     """
     if place.startswith(PREFIX):
         with fetched(place, JSON_NAME) as folder:
-            figures = read_artifact(folder).metrics.get("test")
+            figures = recorded_figures(folder)
     elif Path(place).is_dir():
-        figures = read_artifact(Path(place)).metrics.get("test")
+        figures = recorded_figures(Path(place))
     elif Path(place).exists():
-        figures = json.loads(Path(place).read_text(encoding="utf-8"))
+        try:
+            figures = json.loads(Path(place).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{place} cannot be read: {error}") from error
     else:
-        raise FileNotFoundError(f"{place} does not exist: evaluate.py writes it")
+        raise FileNotFoundError(
+            f"{place} does not exist: give a metrics.json or a model folder that evaluate.py wrote into, "
+            f"or {PREFIX}production"
+        )
     if not isinstance(figures, dict) or not isinstance(figures.get("accuracy_low"), float):
         raise ValueError(
             f"{place} does not hold the figures of evaluate.py, which --record puts into a model folder"
         )
     return figures
+
+
+def recorded_figures(folder: Path) -> dict[str, Any] | None:
+    """Those that `evaluate.py --record` put into a model folder, under the model's name, if it did."""
+    artifact = read_artifact(folder)
+    figures = artifact.metrics.get("test")
+    named = {"model": artifact.name, "version": artifact.version}
+    return {**named, **figures} if isinstance(figures, dict) else None
 
 
 def check_same_photos(
@@ -107,7 +132,8 @@ def check_same_photos(
         )
     if expected != found and expected:
         raise ValueError(
-            f"{champion_place} was measured on other photos than {place}: evaluate both on the same"
+            f"{champion_place} was measured on other photos than {place}: evaluate both on the same; a registered "
+            "one with `evaluate.py --record` after `register.py fetch`, and register it again: it keeps its number"
         )
 
 

@@ -21,7 +21,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from evaluation.submission import SubmissionError, check_positive, make_submission, write_submission
+from evaluation.submission import (
+    SubmissionError,
+    check_ids,
+    check_positive,
+    make_submission,
+    write_submission,
+)
 from inference.artifact import Artifact
 from inference.atomic import replacing
 from inference.classifier import Classifier, Prediction
@@ -44,7 +50,14 @@ def main(argv: list[str] | None = None) -> int:
         classifier = Classifier.load(arguments.model)
         check_positive(classifier.artifact.labels, arguments.positive)
         paths = find_files(arguments.photos)
-    except (ArtifactError, FileNotFoundError, SubmissionError) as error:
+        if arguments.submission:
+            check_ids(paths, arguments.keep_extension)
+        # Now: if they cannot be written, the work would be in vain.
+        for place in filter(None, (arguments.csv, arguments.submission)):
+            if place.is_dir():
+                raise IsADirectoryError(f"{place} is a folder, not a file to write")
+            place.parent.mkdir(parents=True, exist_ok=True)
+    except (ArtifactError, OSError, SubmissionError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2
     rows = classify_files(classifier, paths)
@@ -73,12 +86,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def find_files(places: Iterable[Path]) -> list[Path]:
-    """Files as given, and every visible file below each folder. Raises FileNotFoundError, naming the place."""
+    """Files as given, and every visible file below each folder, in no hidden one. Raises FileNotFoundError."""
     paths: list[Path] = []
     for place in places:
         if place.is_dir():
-            files = (path for path in place.rglob("*") if path.is_file())
-            paths += sorted(path for path in files if not path.name.startswith("."))
+            files = (path.relative_to(place) for path in place.rglob("*") if path.is_file())
+            visible = (file for file in files if not any(part.startswith(".") for part in file.parts))
+            paths += sorted(place / file for file in visible)
         elif place.is_file():
             paths.append(place)
         else:

@@ -8,9 +8,10 @@
 
 What gate.py refuses is not registered: it is held against the limits of params.yaml and against the model that is in
 production, by the figures in its model.json. A version carries the model folder, report.html, checksums, the
-fingerprint of the photos and the git commit of its training. The same weights are one version, however often they
-are registered; figures, card and report are brought up to date. Where models of several names are registered, write
-name@production. `registry:production` is what train.py and tune.py take as --weights, and gate.py as --champion.
+fingerprint of the photos and the git commit of its training, if that was tracked. The same weights are one version,
+however often they are registered; figures, card and report are brought up to date. Where models of several names are
+registered, write name@production. `registry:production` is what train.py and tune.py take as --weights, and gate.py as
+--champion.
 The registry is MLflow's: in .mlflow/, which `make mlflow` shows, or on the server that MLFLOW_TRACKING_URI names.
 """
 
@@ -44,7 +45,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     new.add_argument(
         "--report", type=Path, default=Path("report"), help="where evaluate.py wrote (%(default)s)"
     )
-    new.add_argument("--alias", choices=ALIASES, help="what the version is from now on")
+    new.add_argument("--alias", choices=ALIASES, help="let it mean this version from now on")
     new.add_argument("--params", type=Path, default=Path("params.yaml"), help="limits (%(default)s)")
     new.set_defaults(run=register_model)
     promoted = commands.add_parser("promote", help="let an alias mean another version")
@@ -62,7 +63,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def add_reference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "reference", metavar="version", help="staging, production, a number, or name@ and one"
+        "reference", metavar="version", help="staging, production, a number, or any of these after name@"
     )
 
 
@@ -70,11 +71,11 @@ def register_model(arguments: argparse.Namespace) -> int:
     store = open_store()
     production = f"{PREFIX}{read_artifact(arguments.model).name}@production"
     champion = production if matching(store, production) else None
-    verdicts = gate.verdicts_on(str(arguments.model), champion, arguments.params)
-    print(gate.said(verdicts))
-    if not all(verdict.is_kept for verdict in verdicts):
+    is_passed, words = gate.decide(str(arguments.model), champion, arguments.params)
+    print(words)
+    if not is_passed:
         return 1
-    version, is_new = register(store, arguments.model, arguments.report, gate.said(verdicts), arguments.alias)
+    version, is_new = register(store, arguments.model, arguments.report, words, arguments.alias)
     aliases = f", in {' and '.join(version.aliases)}" if version.aliases else ""
     print(f"{arguments.model} is {version}{aliases}" + ("" if is_new else ", as it was registered before"))
     return 0

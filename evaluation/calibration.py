@@ -34,14 +34,19 @@ def conformal_threshold(
 ) -> float:
     """The probability from which on a label belongs to the prediction set (LAC: Sadinle, Lei, Wasserman 2019).
 
-    With it, the sets of exchangeable new photos hold the true label with a probability of at least 1 − alpha; with
-    fewer than 1 / alpha − 1 photos, of photos / (photos + 1), the most that so few can promise.
+    With it, the sets of exchangeable new photos hold the true label with the probability of `promised_coverage` at
+    least: 1 − alpha or, with fewer than 1 / alpha − 1 photos, the most that so few can promise.
     """
     true_class = np.sort(probabilities[np.arange(len(targets)), targets])
     rank = math.floor(
         alpha * (len(targets) + 1)
     )  # split-conformal quantile with its finite-sample correction
     return float(true_class[max(rank, 1) - 1])
+
+
+def promised_coverage(alpha: float, photos: float) -> float:
+    """The least share of sets that will hold the true label, by a `conformal_threshold` of so many photos."""
+    return min(1 - alpha, photos / (photos + 1))
 
 
 def coverage(
@@ -89,3 +94,17 @@ def reliability(
             accuracy=np.bincount(members, right, bins) / photos,
             photos=photos,
         )
+
+
+def error_by_chance(probabilities: NDArray[np.float32], draws: int = 1000, seed: int = 0) -> float:
+    """What the calibration error of exact probabilities stays below in 95 of 100 evaluations of so many photos.
+
+    The labels are drawn from the probabilities themselves (consistency resampling: Bröcker and Smith 2007). A
+    bootstrap of the photos cannot say how far the error may be off: it is never below zero, so drawing the photos anew
+    only adds to it, and of a calibrated model the intervals hardly ever hold the true one.
+    """
+    random = np.random.default_rng(seed)
+    shares = probabilities.cumsum(axis=1, dtype=np.float64)
+    shares /= shares[:, -1:]
+    drawn = ((shares > random.random((len(shares), 1))).argmax(axis=1) for _ in range(draws))
+    return float(np.quantile([reliability(probabilities, targets).expected_error for targets in drawn], 0.95))

@@ -28,9 +28,8 @@ class Exhibit:
     answer: str
     probability: float  # of the answer
     truth_probability: float
-    jpeg: (
-        bytes  # the photo as the model sees it and, to its right, the same under the answer's activation map
-    )
+    jpeg: bytes  # the photo as the model sees it and, if there is a map, to its right the same under that
+    has_map: bool  # the answer's activation map; a head with hidden units has none
 
 
 def confident_mistakes(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -79,7 +78,9 @@ def exhibit(classifier: Classifier, path: Path, pixels: NDArray[np.uint8], truth
     file = BytesIO()
     Image.fromarray(np.hstack(views)).save(file, "JPEG", quality=JPEG_QUALITY)
     truth_probability = dict(prediction.ranked())[truth]
-    return Exhibit(path, truth, answer, probability, truth_probability, file.getvalue())
+    return Exhibit(
+        path, truth, answer, probability, truth_probability, file.getvalue(), explanation is not None
+    )
 
 
 def overlay(pixels: NDArray[np.uint8], grid: NDArray[np.float32]) -> NDArray[np.uint8]:

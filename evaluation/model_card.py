@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from evaluation.calibration import promised_coverage
 from inference.artifact import Artifact
 from inference.atomic import write_text
 
@@ -65,6 +66,7 @@ def with_facts(card: str, text: str) -> str:
 
 def facts(artifact: Artifact) -> str:
     """Markdown tables of what the model is and how it was measured."""
+    promised = promised_coverage(artifact.conformal_alpha, artifact.metrics["validation"]["photos"])
     rows = {
         "version": artifact.version,
         "labels": ", ".join(artifact.labels),
@@ -72,7 +74,7 @@ def facts(artifact: Artifact) -> str:
         "precision": f"{artifact.precision}, chosen on {artifact.runtime}",
         "temperature": f"{artifact.temperature:.3f}",
         "prediction sets": f"labels of at least {artifact.conformal_threshold:.3f}, "
-        f"to hold the truth in {1 - artifact.conformal_alpha:.0%} of cases",
+        f"to hold the truth in {promised:.0%} of cases",
         "familiar": f"pictures of a familiarity of at least {artifact.familiarity_threshold:.2f}",
     }
     about = ["| fact | value |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())]
@@ -83,4 +85,4 @@ def facts(artifact: Artifact) -> str:
         if any(value is not None for value in values):
             cells = " | ".join("" if value is None else form.format(value) for value in values)
             measured.append(f"| {name} | {cells} |")
-    return "\n".join([*about, *(measured if splits else [])])
+    return "\n".join([*about, *measured])

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evaluation.calibration import promised_coverage
 from evaluation.gallery import Exhibit
 from evaluation.plots import svg
 from inference.artifact import Artifact
@@ -80,7 +81,7 @@ SECTIONS = (
             Row("worst_recall", "worst recall", NUMBER, "of the class that is found least often"),
             Row("macro_f1", "macro F1", NUMBER, "precision and recall together, every class counting alike"),
             Row("roc_auc", "ROC AUC", NUMBER, "0.5 is guessing; mean of each class against the rest"),
-            Row("agreement_with_keras", "agreement with Keras", NUMBER, "same top label before conversion"),
+            Row("agreement_with_keras", "agreement with Keras", NUMBER, "same top label; of the validation photos"),
         ),
         ("roc", "precision_recall"),
     ),
@@ -90,6 +91,7 @@ SECTIONS = (
         "Of the answers given with 80 %, 80 in 100 should be right: bars and dots should lie on the diagonal.",
         (
             Row("calibration_error", "calibration error", NUMBER, "mean distance from the diagonal, as served"),
+            Row("calibration_error_chance", "by chance", NUMBER, "exact ones show less in 95 of 100 evaluations"),
             Row("calibration_error_before", "before temperature", NUMBER, "the same without temperature scaling"),
             Row("log_loss", "log loss", NUMBER, "0 is always right and certain of it"),
         ),
@@ -120,6 +122,7 @@ SECTIONS = (
         "Under damage",
         "Accuracy when the photos are damaged more and more, from 1 (slightly) to 5 (badly).",
         (
+            Row("robustness_clean", "without damage", PERCENT, "accuracy on the photos that were damaged then"),
             Row("robustness_mean", "mean", PERCENT, "accuracy under damage, of that without"),
             Row("robustness_worst", "worst", PERCENT, "the same, in the worst cell of the table"),
         ),
@@ -127,12 +130,13 @@ SECTIONS = (
     Section(
         "photos",
         "Photos worth a look",
-        "As the model sees them, squashed to a square. Beside each, the places that speak for its answer are bright.",
+        "As the model sees them, squashed to a square.",
     ),
     Section(
         "data",
         "Odd about the photos themselves",
-        "In the whole folder, training photos too: copies, leaks between splits, odd sizes, unreadable files.",
+        "In the whole folder, training photos too: copies, leaks between splits, odd sizes, unreadable files. Which "
+        "labels of the training photos may be wrong was not asked here; python -m training.dataset says it.",
     ),
     Section(
         "speed",
@@ -163,8 +167,11 @@ def summary(found: Mapping[str, float], labels: Sequence[str]) -> list[str]:
         recall = _of_hundred(found[f"recall.{weakest}"])
         sentences.append(f"Photos of {weakest} are found least often: {recall} of 100.")
     if "robustness_mean" in found:
-        kept = f"{100 * found['robustness_mean']:.0f}"
-        sentences.append(f"Under noise, blur and other damage the model keeps {kept} % of that accuracy.")
+        kept, photos = f"{100 * found['robustness_mean']:.0f}", f"{found['robustness_photos']:,.0f}"
+        sentences.append(
+            f"Under noise, blur and other damage, tried on {photos} of the photos, the model keeps {kept} % of the "
+            "accuracy that it has on these."
+        )
     return sentences
 
 
@@ -214,9 +221,9 @@ def ladder_rows(found: Mapping[str, float]) -> dict[str, list[float]]:
     """Kind of damage → accuracy without it, then at each severity; empty if the ladder was not climbed."""
     rows: dict[str, list[float]] = {}
     for key, value in found.items():
-        if key.startswith("robustness."):
+        if key.startswith("robustness.") and not key.endswith(".mean"):
             _, kind, _ = key.split(".")
-            rows.setdefault(kind.replace("_", " "), [found["robustness_clean"]]).append(value)
+            rows.setdefault(kind, [found["robustness_clean"]]).append(value)
     return rows
 
 
@@ -248,9 +255,11 @@ def page(
         counts=counts.tolist(),
         confusions=confusions(artifact.labels, counts),
         ladder=ladder_rows(found),
+        promised=promised_coverage(artifact.conformal_alpha, artifact.metrics["validation"]["photos"]),
         pictures={name: _data_uri("svg+xml", svg(drawn[name]).encode()) for name in shown},
         plots_say=PLOTS_SAY,
         background=background,
+        has_maps=any(each.has_map for shown in background.galleries.values() for each in shown),
         findings_shown=FINDINGS_SHOWN,
         facts=facts(artifact) | dict(background.facts),
         jpeg=lambda data: _data_uri("jpeg", data),

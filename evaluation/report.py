@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evaluation.calibration import reliability, without_temperature
+from evaluation.calibration import error_by_chance, reliability, without_temperature
 from evaluation.metrics import accuracy, bootstrap_interval, confusion, roc_auc, worst_recall
 from evaluation.page import Background, page
 from evaluation.plots import (
@@ -38,7 +38,8 @@ class Evidence:
     ladder: Mapping[
         str, Sequence[float]
     ]  # kind of damage → accuracy at severity 1 to 5; empty if not climbed
-    ladder_clean: float  # accuracy on the same photos without damage
+    ladder_photos: int  # how many of the photos were damaged
+    ladder_clean: float  # accuracy on these without damage
     megabytes: float  # of the served file
     told_apart: Mapping[str, float] = field(
         default_factory=dict
@@ -57,21 +58,27 @@ def figures(evidence: Evidence) -> dict[str, float]:
         "familiar_share": float(np.mean(trial.familiarity >= artifact.familiarity_threshold)),
         "calibration_error": reliability(trial.probabilities, targets).expected_error,
         "calibration_error_before": reliability(before, targets).expected_error,
+        "calibration_error_chance": error_by_chance(trial.probabilities),
     }
     for name, metric in WITH_INTERVAL.items():
         low, high = bootstrap_interval(metric, targets, trial.probabilities)
         found |= {f"{name}_low": low, f"{name}_high": high}
     found |= {f"familiarity_auroc_{kind}": area for kind, area in evidence.told_apart.items()}
-    cells = {
-        f"robustness.{kind}.{severity}": value
-        for kind, values in evidence.ladder.items()
-        for severity, value in enumerate(values, start=1)
-    }
-    if cells:
-        found["robustness_clean"] = evidence.ladder_clean
-        found["robustness_mean"] = float(np.mean(list(cells.values()))) / evidence.ladder_clean
-        found["robustness_worst"] = min(cells.values()) / evidence.ladder_clean
-    return found | cells
+    return found | (_robustness(evidence) if evidence.ladder else {})
+
+
+def _robustness(evidence: Evidence) -> dict[str, float]:
+    """The accuracy in each cell of the ladder; means and the worst cell as shares of that without damage, if any."""
+    ladder, clean = evidence.ladder, evidence.ladder_clean
+    found = {"robustness_photos": float(evidence.ladder_photos), "robustness_clean": clean}
+    cells = [value for accuracies in ladder.values() for value in accuracies]
+    if clean:
+        found |= {"robustness_mean": float(np.mean(cells)) / clean, "robustness_worst": min(cells) / clean}
+    for kind, accuracies in ladder.items():
+        found |= {f"robustness.{kind}.{step}": value for step, value in enumerate(accuracies, start=1)}
+        if clean:
+            found[f"robustness.{kind}.mean"] = float(np.mean(accuracies)) / clean
+    return found
 
 
 def plots(evidence: Evidence) -> dict[str, Figure]:
@@ -110,14 +117,17 @@ def write_report(
     background: Background,
     folder: Path,
 ) -> list[str]:
-    """Write `found` (from `figures`), the plots and the page. Returns the names of the files."""
+    """Write `found` (from `figures`), the plots and the page. Returns the names of the files.
+
+    `photos`: their fingerprints. metrics.json names them and the model, so that the gate knows what it judges.
+    """
+    artifact = evidence.artifact
     drawn = plots(evidence)
     for name, figure in drawn.items():
         with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=150)
-    # `photos`, their fingerprints, so that the gate compares like with like.
-    write_text(folder / "metrics.json", json.dumps({**photos, **found}, indent=2) + "\n")
-    labels = evidence.artifact.labels
-    counts = confusion(len(labels), evidence.targets, evidence.trial.probabilities)
-    write_text(folder / "report.html", page(evidence.artifact, found, counts, drawn, background))
+    content = {"model": artifact.name, "version": artifact.version, **photos, **found}
+    write_text(folder / "metrics.json", json.dumps(content, indent=2) + "\n")
+    counts = confusion(len(artifact.labels), evidence.targets, evidence.trial.probabilities)
+    write_text(folder / "report.html", page(artifact, found, counts, drawn, background))
     return ["metrics.json", "report.html", *(f"{name}.png" for name in drawn)]

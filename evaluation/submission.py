@@ -1,8 +1,9 @@
 """Answers about unlabelled photos in the form that competition sites score: a CSV of `id,label`."""
 
 import csv
+import mimetypes
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,9 +54,7 @@ def make_submission(
     photos = [(path, prediction) for path, prediction in answers if path.suffix.lower() in endings]
     rows: dict[str, str] = {}
     for path, prediction in photos:
-        name = path.name if keep_extension else path.stem
-        if name in rows:
-            raise SubmissionError(f"two photos have the id {name!r}; {path} is the second one")
+        name = _id(path, keep_extension, rows)
         rows[name] = form.instead if prediction is None else form.of(prediction)
     remarks = [f"{len(rows):,} rows; label is {form.meaning}"]
     unreadable = sum(prediction is None for _, prediction in photos)
@@ -74,10 +73,25 @@ def check_positive(labels: Sequence[str], positive: str | None) -> None:
         raise SubmissionError(f"--positive must be {labels[0]} or {labels[1]}, not {positive}")
 
 
+def check_ids(paths: Sequence[Path], keep_extension: bool = False) -> None:
+    """Raises SubmissionError if two photos have the same id; before they are classified, by their endings."""
+    photos = (path for path in paths if (mimetypes.guess_type(path.name)[0] or "").startswith("image/"))
+    seen: set[str] = set()
+    for path in photos:
+        seen.add(_id(path, keep_extension, seen))
+
+
 def write_submission(submission: Submission, path: Path) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("id", "label"), *submission.rows])
+
+
+def _id(path: Path, keep_extension: bool, taken: Container[str]) -> str:
+    name = path.name if keep_extension else path.stem
+    if name in taken:
+        raise SubmissionError(f"two photos have the id {name!r}; {path} is the second one")
+    return name
 
 
 def _probabilities(read: Sequence[Prediction], labels: Sequence[str], positive: str | None) -> _Form:

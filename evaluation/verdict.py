@@ -36,7 +36,7 @@ def judge(
     verdicts += [Verdict(name, "at most", limit, figures.get(name)) for name, limit in at_most.items()]
     if champion is not None:
         low = champion["accuracy_low"]
-        verdicts.append(Verdict("accuracy", "at least", low, figures.get("accuracy")))
+        verdicts.append(Verdict("accuracy (champion's)", "at least", low, figures.get("accuracy")))
     return verdicts
 
 

@@ -1,5 +1,6 @@
 """Integrated gradients: exact where the network is linear, and complete where it is not."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -65,7 +66,8 @@ def test_explain_writes_a_picture(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["README.md"], "the data are not an image we read"),
-        (["none.jpg"], "none.jpg cannot be read: No such file"),
+        (["none.jpg"], "none.jpg: No such file"),
+        (["README.md", "--out", "README.md/x.png"], "README.md: File exists"),
         (["README.md", "--model", "nowhere"], "model.json does not exist"),
     ],
 )
@@ -74,4 +76,23 @@ def test_wrong_call_is_one_sentence_and_exit_code_2(arguments: list[str], messag
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_damaged_network_is_one_sentence(tmp_path: Path) -> None:
+    shutil.copytree("model", tmp_path / "model")
+    (tmp_path / "model" / "model.keras").write_bytes(Path("model/model.keras").read_bytes()[:5000])
+    photo = sorted(Path("data/sample/test/sea").iterdir())[0]
+    command = [
+        sys.executable,
+        "explain.py",
+        photo,
+        "--model",
+        tmp_path / "model",
+        "--out",
+        tmp_path / "sea.png",
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2
+    assert f"explain.py: {tmp_path}/model/model.keras cannot be read: " in finished.stderr
     assert "Traceback" not in finished.stderr

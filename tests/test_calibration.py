@@ -6,7 +6,9 @@ import pytest
 from evaluation.calibration import (
     conformal_threshold,
     coverage,
+    error_by_chance,
     fit_temperature,
+    promised_coverage,
     reliability,
     without_temperature,
 )
@@ -36,6 +38,8 @@ def test_threshold_is_the_finite_sample_quantile() -> None:
 def test_too_few_photos_promise_what_they_can() -> None:
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3]], np.float32)
     assert conformal_threshold(probabilities, np.array([0, 0]), alpha=0.1) == pytest.approx(0.7)
+    assert promised_coverage(alpha=0.1, photos=2) == pytest.approx(2 / 3)
+    assert promised_coverage(alpha=0.1, photos=9) == promised_coverage(alpha=0.1, photos=1000) == 0.9
 
 
 def test_coverage_counts_the_top_label_even_below_the_threshold() -> None:
@@ -76,3 +80,10 @@ def test_certain_and_right_falls_into_the_last_bin() -> None:
     bins = reliability(np.array([[1.0, 0.0]], np.float32), np.array([0]), bins=10)
     assert bins.photos[9] == 1
     assert bins.expected_error == 0.0
+
+
+def test_calibrated_probabilities_stay_below_what_chance_makes() -> None:
+    # Of one photo called 0.75 probable the error is 0.25 or 0.75, of 400 about a standard error of 0.0217 times 1.96.
+    assert error_by_chance(np.array([[0.75, 0.25]], np.float32)) == pytest.approx(0.75)
+    assert error_by_chance(np.array([[0.75, 0.25]] * 400, np.float32)) == pytest.approx(0.042, abs=0.005)
+    assert error_by_chance(np.array([[1.0, 0.0]] * 10, np.float32)) == 0

@@ -1,9 +1,13 @@
 """The robustness ladder: what each corruption does to a picture whose damage is known by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from evaluation import corruptions
 from evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, ladder
+from inference.decode import decode
 
 
 def gradient(size: int = 40) -> np.ndarray:
@@ -18,18 +22,25 @@ def grey(size: int = 40) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_same_pictures_each_time_and_more_damage_each_step(kind: str) -> None:
-    picture = gradient()
+    picture = decode(Path("data/sample/test/forest/00.jpg").read_bytes(), 64)
     before = picture.copy()
-    damage = []
+    damage = [0.0]
     for severity in SEVERITIES:
         damaged = corrupt(picture, kind, severity, seed=5)
         assert damaged.shape == picture.shape
         assert damaged.dtype == np.uint8
         np.testing.assert_array_equal(damaged, corrupt(picture, kind, severity, seed=5))
-        damage.append(np.abs(damaged.astype(float) - picture).mean())
+        # Of several, because directions and places are drawn.
+        several = [corrupt(picture, kind, severity, seed) for seed in range(10)]
+        damage.append(float(np.abs(np.stack(several).astype(float) - picture).mean()))
     np.testing.assert_array_equal(picture, before)
-    assert damage[0] > 0
-    assert damage[4] > damage[0]
+    assert (np.diff(damage) > 0).all()
+
+
+def test_new_kind_leaves_the_pictures_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = corrupt(gradient(), "occlusion", 3, seed=1)
+    monkeypatch.setattr(corruptions, "CORRUPTIONS", {"rain": CORRUPTIONS["contrast"], **CORRUPTIONS})
+    np.testing.assert_array_equal(corrupt(gradient(), "occlusion", 3, seed=1), before)
 
 
 def test_noise_has_its_deviation_and_differs_between_pictures() -> None:

@@ -176,6 +176,13 @@ def test_class_below_a_tenth_of_the_largest_is_rare(
     assert [finding.kind for finding in findings] == ["rare class"] * is_rare
 
 
+def test_class_is_not_called_rarer_than_itself(params: TrainParams, tmp_path: Path) -> None:
+    for number, name in enumerate(("hill", "lake")):
+        draw_class(tmp_path / "photos" / name, 9, first_seed=500 * number)
+    findings = lint(read_dataset(tmp_path / "photos", params, tmp_path / "cache"), tmp_path / "cache")
+    assert [finding.detail for finding in findings] == ["9 photos of hill", "9 photos of lake"]
+
+
 def test_similar_pairs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "BLOCK", 2)  # pairs within a block and across blocks
     bits = np.random.default_rng(0).random((6, 256)) < 0.5
@@ -268,6 +275,16 @@ def test_command_refuses_leaks_in_one_sentence(
     assert "nowhere is not a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_weights_that_are_asked_for_must_be_there(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--cache", str(tmp_path / "cache"), "--lint-csv", str(tmp_path / "lint.csv")]
+    assert main([str(folder), "--weights", "typo.keras", *places]) == 2
+    assert "training.dataset: --weights typo.keras cannot be had: " in capsys.readouterr().err
+    assert not (tmp_path / "lint.csv").exists()
+
+
 def mixed_up_drawings(folder: Path) -> set[str]:
     """The training drawings, three of them in a wrong class; returns the names of these."""
     shutil.copytree("data/sample/train", folder)
@@ -309,7 +326,7 @@ def test_training_and_tuning_refuse_leaks(folder: Path, params: TrainParams, tmp
     for command in (train, tune):
         refused = subprocess.run(command, capture_output=True, text=True, check=False)
         assert refused.returncode == 2
-        assert "1 of the photos are in two splits, the first: " in refused.stderr
+        assert "photos that are in two splits: 1, the first: " in refused.stderr
     assert not (tmp_path / "model").exists()
     allowed = subprocess.run([*train, "--allow-leaks"], capture_output=True, text=True, check=True)
     assert "\nleak              1  " in allowed.stdout

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import evaluate
 from evaluation.gallery import Exhibit, confident_mistakes, least_certain, overlay
+from evaluation.model_card import facts
 from evaluation.page import SECTIONS, Background, Finding, confusions, page, summary
 from evaluation.report import Evidence, figures, plots, table, write_report
 from evaluation.trial import Trial
@@ -28,14 +30,14 @@ ARTIFACT = Artifact(
     labels=("no", "yes"),
     image_size=160,
     resize="",
-    sha256="",
+    sha256="c0ffee",
     precision="float32",
     runtime="",
     temperature=1.0,
     conformal_alpha=0.1,
     conformal_threshold=0.4,
     familiarity_threshold=0.0,
-    metrics={"validation": {"agreement_with_keras": 0.999}},
+    metrics={"validation": {"photos": 4.0, "agreement_with_keras": 0.999}},
 )
 PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
 EVIDENCE = Evidence(
@@ -43,6 +45,7 @@ EVIDENCE = Evidence(
     targets=np.array([0, 0, 1, 1]),
     trial=Trial(PROBABILITIES, familiarity=np.array([5.0, 2.0, 4.0, 3.0]), time_ms=3.5),
     ladder={"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5},
+    ladder_photos=3,
     ladder_clean=0.75,
     megabytes=4.5,
 )
@@ -60,7 +63,20 @@ def test_figures(found: dict[str, float]) -> None:
     assert found["robustness.gaussian_noise.5"] == 0.25
     assert found["robustness_mean"] == pytest.approx((2.75 + 3.75) / 10 / 0.75)
     assert found["robustness_worst"] == pytest.approx(0.25 / 0.75)
+    assert found["robustness.gaussian_noise.mean"] == pytest.approx(0.55 / 0.75)
+    assert found["robustness.occlusion.mean"] == 1.0
+    assert (found["robustness_photos"], found["robustness_clean"]) == (3, 0.75)
     assert (found["megabytes"], found["time_ms"], found["agreement_with_keras"]) == (4.5, 3.5, 0.999)
+
+
+def test_nothing_can_be_kept_of_no_accuracy() -> None:
+    evidence = replace(EVIDENCE, ladder={"occlusion": [0.0] * 5}, ladder_clean=0.0)
+    found = figures(evidence)
+    assert found["robustness_clean"] == found["robustness.occlusion.5"] == 0
+    assert not {"robustness_mean", "robustness_worst", "robustness.occlusion.mean"} & set(found)
+    html = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), plots(evidence), Background({}, {}, {}))
+    assert ">kept<" not in html
+    assert "damage the model keeps" not in html
 
 
 def test_table_shows_overall_figures_and_classes_but_not_every_cell(found: dict[str, float]) -> None:
@@ -78,7 +94,7 @@ def jpeg() -> bytes:
 
 PNGS = ["confusion_matrix.png", "roc.png", "precision_recall.png", "reliability.png", "robustness.png"]
 NAMES = ["metrics.json", "report.html", *PNGS]
-MISTAKE = Exhibit(Path("no/1.jpg"), "no", "yes", 0.6, 0.4, jpeg())
+MISTAKE = Exhibit(Path("no/1.jpg"), "no", "yes", 0.6, 0.4, jpeg(), has_map=True)
 BACKGROUND = Background(
     galleries={"Mistakes": [MISTAKE], "Doubts": []},
     findings={"leak: in two splits": [Finding(f"{bits} bits differ", "a.jpg", "b.jpg") for bits in range(9)]},
@@ -140,7 +156,8 @@ def test_intervals_stand_beside_the_headlines(found: dict[str, float]) -> None:
 
 def test_report_holds_figures_and_pictures(folder: Path, found: dict[str, float]) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
-    assert json.loads((folder / "metrics.json").read_text()) == {"data_fingerprint": "f00d", **found}
+    named = {"model": "test", "version": "c0ffee", "data_fingerprint": "f00d"}
+    assert json.loads((folder / "metrics.json").read_text()) == {**named, **found}
     for name in PNGS:
         assert decode((folder / name).read_bytes(), 64).std() > 10, name  # not an empty picture
 
@@ -179,7 +196,10 @@ def test_numbers_of_the_page_are_those_of_metrics_json(parsed: Page, folder: Pat
     assert "75.0%" in parsed.text
     assert f"{found['accuracy_low']:.4f} to {found['accuracy_high']:.4f}" in parsed.text
     assert "0.9990" in parsed.text
-    assert "gaussian noise" in parsed.text
+    assert "gaussian noise 0.75 0.75 0.75 0.50 0.50 0.25 73%" in " ".join(parsed.text.split())
+    assert "Tried on 3 of the 4 photos" in parsed.text
+    # Four photos can promise four of five, not the nine of ten that were wished for.
+    assert "hold the true label of 80% of photos" in parsed.text
 
 
 def test_page_tells_mistakes_findings_and_facts(parsed: Page) -> None:
@@ -191,6 +211,16 @@ def test_page_tells_mistakes_findings_and_facts(parsed: Page) -> None:
     assert "5 bits differ" not in text
     assert "And 4 more." in text
     assert "mobilenet_v2" in text
+    assert "python -m training.dataset" in text  # which labels may be wrong
+
+
+def test_maps_are_spoken_of_only_where_there_are_some(found: dict[str, float], parsed: Page) -> None:
+    shown = replace(MISTAKE, has_map=False)
+    drawn = plots(EVIDENCE)
+    without = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {}))
+    assert "the places that speak for its answer are bright" in parsed.text
+    assert "the places that speak" not in without
+    assert 'alt="1.jpg, which shows no"' in without
 
 
 def test_names_from_folders_are_not_markup(found: dict[str, float]) -> None:
@@ -221,11 +251,17 @@ def test_page_without_ladder_and_with_nothing_found() -> None:
 
 
 def test_summary_needs_no_other_word(found: dict[str, float]) -> None:
-    found = found | {"accuracy": 0.943, "accuracy_low": 0.931, "accuracy_high": 0.956}
+    found = found | {
+        "accuracy": 0.943,
+        "accuracy_low": 0.931,
+        "accuracy_high": 0.956,
+        "robustness_photos": 300.0,
+    }
     assert summary(found, ("no", "yes")) == [
         "Of 100 new photos, about 94 get the right label (95 % interval: 93 to 96).",
         "Photos of no are found least often: about 50 of 100.",
-        "Under noise, blur and other damage the model keeps 87 % of that accuracy.",
+        "Under noise, blur and other damage, tried on 300 of the photos, the model keeps 87 % of the accuracy that it "
+        "has on these.",
     ]
     assert summary(found | {"accuracy": 0.998}, ("no", "yes"))[0].startswith(
         "Of 100 new photos, more than 99 get"
@@ -242,6 +278,18 @@ def test_no_mistake_in_few_photos_is_no_promise() -> None:
 def test_confusions_in_words() -> None:
     counts = np.array([[5, 2, 0], [0, 7, 0], [3, 0, 4]])
     assert confusions(("a", "b", "c"), counts) == ["c taken for a (3 of 7)", "a taken for b (2 of 7)"]
+
+
+def test_card_promises_what_the_photos_can() -> None:
+    assert "to hold the truth in 80% of cases" in facts(ARTIFACT)
+
+
+def test_place_of_the_report_is_looked_at_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluate, "read_dataset", lambda *_, **__: pytest.fail("photos were read"))
+    assert evaluate.main(["--data", "data/sample", "--report", "README.md"]) == 2
+    assert capsys.readouterr().err == "evaluate.py: [Errno 17] File exists: 'README.md'\n"
 
 
 def test_photos_worth_a_look() -> None:

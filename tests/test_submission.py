@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 import predict
-from evaluation.submission import Submission, SubmissionError, make_submission, write_submission
+from evaluation.submission import (
+    Submission,
+    SubmissionError,
+    check_ids,
+    make_submission,
+    write_submission,
+)
 from inference.classifier import Prediction
 
 TWO, THREE = ("plain", "pothole"), ("a", "b", "c")
@@ -106,6 +112,8 @@ def test_verb_writes_one_row_a_photo(tmp_path: Path, capsys: pytest.CaptureFixtu
             ["data/sample/test"],
             "two photos have the id '00'; data/sample/test/forest/00.jpg is the second one",
         ),
+        (["data/sample/test/sea", "--csv", "data/sample"], "data/sample is a folder, not a file to write"),
+        (["data/sample/test/sea", "--csv", "README.md/x.csv"], "File exists: 'README.md'"),
         (["README.md"], "no photo could be read"),
     ],
 )
@@ -115,3 +123,21 @@ def test_wrong_call_is_one_sentence_and_writes_nothing(
     assert predict.main([*arguments, "--submission", str(tmp_path / "made.csv")]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_ids_are_looked_at_before_any_photo_is_classified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(predict, "classify_files", lambda *_: pytest.fail("classified"))
+    assert predict.main(["data/sample/test", "--submission", str(tmp_path / "made.csv")]) == 2
+    assert "two photos have the id '00'" in capsys.readouterr().err
+    lists = [Path("one/list.csv"), Path("two/list.csv"), Path("one/1.jpg"), Path("one/1.csv")]
+    check_ids(lists)  # a list beside the photos is no photo
+
+
+def test_hidden_folders_are_not_searched(tmp_path: Path) -> None:
+    for name in ("a.jpg", ".b.jpg", ".cache/c.jpg", "deep/.trash/d.jpg", "deep/e.jpg"):
+        (tmp_path / ".home" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / ".home" / name).touch()
+    found = predict.find_files([tmp_path / ".home"])  # named by the caller, so it is meant
+    assert [str(path.relative_to(tmp_path / ".home")) for path in found] == ["a.jpg", "deep/e.jpg"]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import gate
-from evaluate import fingerprints
 from evaluation.verdict import Verdict, judge
 from inference.artifact import read_artifact, write_artifact
 from training.dataset import Dataset, Photo
@@ -77,14 +76,30 @@ def test_command_decides_by_exit_code(
     assert words in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"accuracy": 1}'])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            None,
+            "does not exist: give a metrics.json or a model folder that evaluate.py wrote into, or registry:",
+        ),
+        ("{", "cannot be read: Expecting property name"),
+        ("[" * 100_000, "cannot be read: "),
+        ("[]", "does not hold the figures of evaluate.py"),
+        ('{"accuracy": 1}', "does not hold the figures of evaluate.py"),
+        (json.dumps(FIGURES | {"accuracy": "0.94"}), ": accuracy must be a number, not '0.94'"),
+    ],
+)
 def test_figures_that_cannot_be_read_are_one_sentence(
-    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: str | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if content is not None:
         (tmp_path / "metrics.json").write_text(content)
     assert gate.main(["--metrics", str(tmp_path / "metrics.json")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"gate.py: {tmp_path / 'metrics.json'}")
+    assert words in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -151,19 +166,34 @@ def test_fingerprint_of_the_test_photos_is_theirs_alone(tmp_path: Path) -> None:
     more = replace(dataset, photos=(*photos, photo("street", "train")), hashes=("a", "b", "c", "d"))
     moved = replace(dataset, photos=photos[::-1], hashes=("c", "b", "a"))
     relabelled = replace(dataset, photos=(photo("street", "test"), *photos[1:]))
-    found = [fingerprints(each) for each in (dataset, more, moved, relabelled)]
+    found = (dataset, more, moved, relabelled)
     # printf 'sea a\nstreet c\n' | sha256sum
     expected = "0ffad009ec21dda149264e4ce5cb79550e0629c61ed4eeb6f30228da8279a13c"
-    assert [each["test_fingerprint"] == expected for each in found] == [True, True, True, False]
-    assert [each["data_fingerprint"] == dataset.fingerprint for each in found] == [True, False, True, False]
+    assert [each.test_fingerprint == expected for each in found] == [True, True, True, False]
+    assert [each.fingerprint == dataset.fingerprint for each in found] == [True, False, True, False]
 
 
 def test_figures_may_stand_in_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = FIGURES | {"data_fingerprint": "photos"}
-    write_artifact(replace(read_artifact(Path("model")), metrics={"test": figures}), tmp_path / "model")
+    artifact = replace(read_artifact(Path("model")), name="mine", sha256="c0ffee", metrics={"test": figures})
+    write_artifact(artifact, tmp_path / "model")
     (tmp_path / "metrics.json").write_text(json.dumps(figures | {"accuracy": 0.92}))
     model, metrics = str(tmp_path / "model"), str(tmp_path / "metrics.json")
     assert gate.main(["--metrics", model]) == 0
-    assert gate.main(["--metrics", model, "--champion", model]) == 0
-    assert "at least 0.93 " in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("model: mine c0ffee\nfigure ")
     assert gate.main(["--metrics", metrics, "--champion", model]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["model: not said", "champion: mine c0ffee"]
+    assert lines[-2] == "accuracy (champion's)       0.9200  at least 0.93     FAILED"
+
+
+def test_model_is_not_held_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else figures on new test photos, once registered ones, could never follow those on the old."""
+    for name, photos, version in (("new", "new", "a"), ("old", "old", "a"), ("other", "old", "b")):
+        named = {"model": "mine", "version": version, "test_fingerprint": photos}
+        (tmp_path / f"{name}.json").write_text(json.dumps(FIGURES | named))
+    new = ["--metrics", str(tmp_path / "new.json"), "--champion"]
+    assert gate.main([*new, str(tmp_path / "old.json")]) == 0
+    assert "\nchampion: mine a, which is not held against itself\n" in capsys.readouterr().out
+    assert gate.main([*new, str(tmp_path / "other.json")]) == 2
+    assert "and register it again" in capsys.readouterr().err

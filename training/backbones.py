@@ -157,7 +157,7 @@ def _copy_registered_weights(backbone: keras.Model, params: BackboneParams) -> N
 
 def _copy_weights(path: Path, backbone: keras.Model, params: BackboneParams) -> None:
     if not path.is_file():
-        raise WeightsUnavailable(f"{path}, named by train.backbone.weights, does not exist")
+        raise WeightsUnavailable(f"{path}, where the initial weights should be, does not exist")
     try:
         source = keras.models.load_model(path, compile=False).get_layer("backbone")
         backbone.set_weights(source.get_weights())

@@ -113,7 +113,7 @@ def _report(findings: Sequence[Finding], arguments: argparse.Namespace, shown: i
     leaks = [finding for finding in findings if finding.kind == "leak"]
     if leaks and not arguments.allow_leaks:
         raise DatasetError(
-            f"{len(leaks):,} of the photos are in two splits, the first: {leaks[0].path} and {leaks[0].other} "
+            f"photos that are in two splits: {len(leaks):,}, the first: {leaks[0].path} and {leaks[0].other} "
             f"({leaks[0].detail}); remove those of kind leak in {arguments.lint_csv}, column path, "
             "or say --allow-leaks"
         )
@@ -130,7 +130,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="folder of labelled photos")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     parser.add_argument(
-        "--weights", help="instead of train.backbone.weights: imagenet, none, or a .keras file"
+        "--weights",
+        help="instead of train.backbone.weights: imagenet, none, a .keras file, or registry:production",
     )
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded photos (%(default)s)")
     add_arguments(parser)
@@ -140,8 +141,7 @@ def main(argv: list[str] | None = None) -> int:
         params = read_params(arguments.params).train
         dataset = read_dataset(arguments.folder, params, arguments.cache)
         print(describe(dataset, arguments.folder))
-        weights = arguments.weights or params.backbone.weights
-        backbone = _backbone(replace(params.backbone, weights=weights))
+        backbone = _backbone(params.backbone, arguments.weights)
         features = _features(backbone, dataset, params, tuple(SPLITS), arguments.cache)
         _report(lint(dataset, arguments.cache, features), arguments, SHOWN)
     except (CacheFull, DatasetError, ParamsError) as error:
@@ -150,8 +150,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _backbone(params: BackboneParams) -> Any:
-    """A backbone with weights; or None, said in a sentence."""
+def _backbone(params: BackboneParams, wanted: str | None) -> Any:
+    """A backbone with weights, those of `params` unless others are `wanted`; or None, said in a sentence.
+
+    Raises: DatasetError if there are none that are `wanted`.
+    """
+    params = replace(params, weights=wanted or params.weights)
     if params.weights == "none":
         print("labels are not judged: that takes a backbone with weights")
         return None
@@ -161,6 +165,8 @@ def _backbone(params: BackboneParams) -> Any:
     try:
         return build_backbone(params)
     except WeightsUnavailable as error:
+        if wanted:
+            raise DatasetError(f"--weights {wanted} cannot be had: {error}") from error
         print(f"labels are not judged: {error}")
         return None
 
@@ -222,7 +228,11 @@ def _rare_classes(dataset: Dataset) -> list[Finding]:
     [(largest, most)] = counts.most_common(1)
     folders = {photo.label: photo.path.parent for photo in reversed(dataset.photos)}
     return [
-        Finding("rare class", folders[label], f"{count:,} photos of {label}, {most:,} of {largest}")
+        Finding(
+            "rare class",
+            folders[label],
+            f"{count:,} photos of {label}" + (f", {most:,} of {largest}" if count < most else ""),
+        )
         for label, count in sorted(counts.items(), key=lambda item: item[1])
         if count < RARE_PHOTOS or count < RARE_SHARE * most
     ]
@@ -231,7 +241,7 @@ def _rare_classes(dataset: Dataset) -> list[Finding]:
 def _mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], cache: Path) -> list[Finding]:
     members = np.concatenate([dataset.members(split) for split in features])
     targets = dataset.targets[members]
-    probabilities = _out_of_fold(np.concatenate(list(features.values())), targets, cache)
+    probabilities = out_of_fold(np.concatenate(list(features.values())), targets, cache)
     findings = []
     for number, likely in confident_disagreement(probabilities, targets):
         photo = dataset.photos[members[number]]
@@ -260,10 +270,13 @@ def confident_disagreement(
     return [(int(number), int(likely[number])) for number in ranked]
 
 
-def _out_of_fold(
+def out_of_fold(
     features: NDArray[np.float32], targets: NDArray[np.int64], cache: Path
 ) -> NDArray[np.float32]:
-    """Class probabilities of each photo by a linear model of the others' features, shape (photos, classes)."""
+    """Class probabilities of each photo by a linear model of the others' features, shape (photos, classes).
+
+    Raises: CacheFull.
+    """
     # How far a fit is held back depends on the scale of what it is given, and each backbone has its own.
     features = features / features.std()
     # Loose on purpose: a model that fits the labels closely fits the wrong ones too.

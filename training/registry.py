@@ -65,6 +65,10 @@ def promote(store: Store, reference: str, alias: str) -> Version:
 def find(store: Store, reference: str) -> Version:
     """The version that is meant. Raises: RegistryError if there is none, or more than one."""
     found = matching(store, reference)
+    if not found and not store.versions():
+        raise RegistryError(
+            f"no model is registered as {reference}, nor as anything else: `python register.py register` does that"
+        )
     if not found:
         raise RegistryError(
             f"no model is registered as {reference}: `python register.py list` shows those that are"

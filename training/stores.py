@@ -24,7 +24,7 @@ from training.mlflow_client import (
     unavailable,
 )
 from training.record import KERAS_NAME, RECORD_NAME
-from training.tracking import COMMIT_TAG, run_of, working_tree
+from training.tracking import COMMIT_TAG, run_of
 
 FILES = (TFLITE_NAME, JSON_NAME, KERAS_NAME, RECORD_NAME, "MODEL_CARD.md")  # of a model folder
 # What a version says of itself; other models of the same MLflow lack these tags.
@@ -47,9 +47,7 @@ class Version:
     number: int = 0  # from 1, for each name; 0 as long as it is not registered
     registered: str = ""  # UTC, ISO 8601
     run: str = ""  # whose files they are
-    commit: str = (
-        ""  # of the program that trained it or, if that is unknown, registered it; empty without git
-    )
+    commit: str = ""  # of the program that trained it; empty if that was not tracked, or without git
     aliases: tuple[str, ...] = ()
 
     @property
@@ -99,7 +97,7 @@ class Store:
                 self._client.update_model_version(version.name, number, passed)
                 return version
             run = self._client.get_run(version.run)
-            commit = run.data.tags.get(COMMIT_TAG) or working_tree()
+            commit = run.data.tags.get(COMMIT_TAG)
             tags = {MODEL_TAG: version.model, DATA_TAG: version.data_fingerprint}
             tags |= {SOURCE_TAG: commit} if commit else {}
             self._create_name(version.name)
