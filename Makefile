@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null &&
 MODEL ?= model
 PORT ?= 8080
 PAGE_PORT ?= 8501
-ENDPOINT ?= http://127.0.0.1:$(PORT)
+ENDPOINT ?=
 DATA ?= data/sample
 INPUTS ?= 20000
 MLFLOW_PORT ?= 5000
@@ -30,7 +30,7 @@ CHECKOV := .venv-checkov/installed
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number INPUTS=number PYTHON=command"
-	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' YES=1 REQUESTS=number MS=number"
+	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' DIGEST=sha256:… YES=1 REQUESTS=number MS=number"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
 	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
@@ -49,7 +49,7 @@ serve: $(SERVE) $(PAGE)  ## serve MODEL on http://127.0.0.1:PORT, and its page o
 	until $$is_over || ! kill -0 $$function 2>/dev/null || ! kill -0 $$page 2>/dev/null; do sleep 0.5; done; \
 	! $$is_over || sleep 1; kill $$function $$page 2>/dev/null; wait $$page; ended=$$?; wait $$function && exit $$ended
 
-page: $(PAGE)  ## the page alone, on http://127.0.0.1:PAGE_PORT, for the function at ENDPOINT
+page: $(PAGE)  ## the page alone, on http://127.0.0.1:PAGE_PORT, for the function at ENDPOINT or one that its sidebar names
 	@$(refuse_page_port)
 	@$(call run_page,$(ENDPOINT))
 
@@ -60,14 +60,15 @@ check: $(FULL)  ## format, lint, types, security lint and fast tests: two minute
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/bandit --quiet --recursive inference server frontend lambda_func.py serve.py
-	@$(AUDIT_IMAGE) --format json 2>/dev/null | .venv/bin/python -c '$(REFUSE_FINDINGS)'
+	@.venv/bin/python -m infra.audit
 	.venv/bin/pytest -m "not slow"
 
 test: $(FULL) $(INFRA) $(CHECKOV) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest -m slow
 
-audit: $(FULL)  ## known vulnerabilities of the image's packages and of .venv's, asked from PyPI (needs a network)
-	$(AUDIT_IMAGE) --strict
+audit: $(FULL)  ## known vulnerabilities of the images' packages and of .venv's, asked from PyPI (needs a network)
+	.venv/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip \
+		--requirement requirements-lambda.txt --requirement requirements-http.txt
 	.venv/bin/pip-audit --strict --progress-spinner off --local
 
 tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped
@@ -95,7 +96,7 @@ bench: $(FULL)  ## speed of the function, of the server under load, and of train
 
 fuzz: $(FULL)  ## INPUTS hostile pictures, and a tenth as many hostile requests (Linux)
 	.venv/bin/python -m fuzz.decode --inputs $(INPUTS)
-	.venv/bin/python -m fuzz.handler --inputs $$(($(INPUTS) / 10))
+	.venv/bin/python -m fuzz.handler --inputs $$((($(INPUTS) + 9) / 10))
 
 sample: $(FULL)  ## draw data/sample anew: the same bytes
 	.venv/bin/python data/make_sample.py
@@ -104,7 +105,7 @@ deploy: $(FULL) $(INFRA)  ## build the image, bring it to STAGE=staging on AWS, 
 	@.venv/bin/python -m infra.release deploy $(STAGE) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(addprefix --parameter ,$(PARAMETERS))
 
 promote: $(FULL) $(INFRA)  ## bring the image that was checked in staging to production; asks, unless YES=1
-	@.venv/bin/python -m infra.release promote $(if $(YES),--yes) $(addprefix --parameter ,$(PARAMETERS))
+	@.venv/bin/python -m infra.release promote $(if $(YES),--yes) $(if $(DIGEST),--digest $(DIGEST)) $(addprefix --parameter ,$(PARAMETERS))
 
 rollback: $(FULL) $(INFRA)  ## take production back to the image before; asks, unless YES=1
 	@.venv/bin/python -m infra.release rollback $(if $(YES),--yes)
@@ -149,18 +150,12 @@ test "$(PAGE_PORT)" -ge 1 -a "$(PAGE_PORT)" -le 65535 2>/dev/null \
 	|| { echo "make $(MAKECMDGOALS): PAGE_PORT takes a whole number from 1 to 65535, not '$(PAGE_PORT)'" >&2; exit 2; }
 endef
 
-# $(1): the function's address. Headless: no browser is opened, and no question about an e-mail address is asked.
+# $(1): the function's address, or nothing for the one that the page's own settings name. An address goes without
+# secrets.toml, which would replace it, and whose key is for another. Headless: no browser is opened, and no question
+# about an e-mail address is asked.
 define run_page
-LENSLET_ENDPOINT=$(1) .venv-page/bin/streamlit run frontend/app.py \
+$(if $(1),LENSLET_ENDPOINT=$(1) ).venv-page/bin/streamlit run frontend/app.py$(if $(1), --secrets.files none.toml) \
 	--server.address 127.0.0.1 --server.port $(PAGE_PORT) --server.headless true
-endef
-
-AUDIT_IMAGE := .venv/bin/pip-audit --progress-spinner off --require-hashes --disable-pip --requirement requirements-lambda.txt
-# Without a network nothing is found, and that fails no check; `make audit` tells the two apart.
-define REFUSE_FINDINGS
-import json, sys; text = sys.stdin.read(); \
-found = [each["name"] for each in json.loads(text)["dependencies"] if each.get("vulns")] if text else []; \
-sys.exit(f"known vulnerabilities in {found}: make audit says which" if found else 0)
 endef
 
 comma := ,

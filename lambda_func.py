@@ -23,6 +23,7 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import Ama
 
 from inference.access import read_access
 from inference.answer import answer, description, refusal
+from inference.budget import bound_freed_memory
 from inference.classifier import Classifier
 from inference.errors import LensletError, MethodNotAllowed, UnknownPath
 from inference.request import Call, question_of, read_call, read_question
@@ -33,16 +34,23 @@ from inference.uploads import answer_upload, read_uploads
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "lenslet"
 
 # The one module whose import does something: Lambda gives that phase a full CPU, and no caller waits for it.
+bound_freed_memory()
 access = read_access(os.environ)
 read_rules(os.environ)  # a setting that makes no sense must stop the start, not the first link
 classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
-logger = Logger(service=SERVICE)
+try:
+    logger = Logger(service=SERVICE)
+    is_metrics_disabled()
+except ValueError as error:  # which names no setting
+    raise ValueError(f"POWERTOOLS_LOG_LEVEL or POWERTOOLS_METRICS_DISABLED: {error}") from error
 
+# HEAD is what uptime monitors ask with. It is answered as GET; whoever speaks HTTP leaves the body out.
+READING = ("GET", "HEAD")
 # A table of our own and not powertools' resolvers: those keep the current event on a class
 # (`BaseRouter.current_event = …` in 3.37), and mix up requests when serve.py calls from several threads.
 ROUTES: dict[str, dict[str, Callable[[Call], dict[str, Any]]]] = {
-    "/": {"GET": lambda call: description(classifier.artifact)},
-    "/health": {"GET": lambda call: {"status": "ok"}},
+    "/": dict.fromkeys(READING, lambda call: description(classifier.artifact)),
+    "/health": dict.fromkeys(READING, lambda call: {"status": "ok"}),
     "/predict": {"POST": lambda call: answer(read_question(call), classifier)},
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -70,6 +78,16 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         body = json.dumps(content)
     _record(status, content, about, latency_ms=(time.perf_counter() - started) * 1000)
     return _http(call, status, body) if call else content
+
+
+def check_key(event: dict[str, Any]) -> None:
+    """Whether the caller of an HTTP event is let in, which its head says: a server need not take the body first.
+
+    Raises: KeyMissing, KeyRefused.
+    """
+    call = read_call(event)
+    if call:
+        _check_key(call)
 
 
 def label_upload(event: Any, context: Any) -> None:
@@ -111,9 +129,13 @@ def _asked(call: Call) -> dict[str, Any]:
     }
 
 
-def _route(call: Call) -> tuple[int, dict[str, Any]]:
+def _check_key(call: Call) -> None:
     if call.method != "OPTIONS" and call.path not in OPEN_PATHS:
         access.check_key(call.headers)
+
+
+def _route(call: Call) -> tuple[int, dict[str, Any]]:
+    _check_key(call)
     if call.path not in ROUTES:
         raise UnknownPath(f"there is nothing at this path; there is at {', '.join(ROUTES)}")
     methods = ROUTES[call.path]

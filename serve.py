@@ -5,25 +5,26 @@
 
 Each request becomes the event that a Function URL would send (payload format version 2.0; bodies that would be
 base64 are bytes), the function's own `handler` answers it in a worker thread, and its answer goes back as it is. One
-line of log for each request. There is a process for each processor, and connections go to them by turns. When all
-workers of a process are busy, some requests wait; more are answered 503 with Retry-After, at once. GET /health is
-always answered. SIGTERM and Ctrl-C let the requests that have come end, refuse new ones, and exit with code 0.
+line of log for each request, and some of metrics for each prediction, which are for CloudWatch:
+POWERTOOLS_METRICS_DISABLED=true leaves them out.
+
+There is a process for each processor, and connections go to them by turns. When all workers of a process are busy,
+some requests wait; more are answered 503 with Retry-After, at once. GET /health is always answered. SIGTERM and Ctrl-C
+let the requests that have come end, refuse new ones, and exit with code 0.
 """
 
 import argparse
 import asyncio
-import base64
-import ctypes
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ from starlette.types import Receive, Scope, Send
 
 from inference.errors import ArtifactError, LensletError, Overloaded, RequestTimeout
 from inference.request import MAX_BODY_BYTES
-from server.event import Context, event_of
+from server.connection import Connection
+from server.event import Context, event_of, with_body
 from server.processes import CAN_DEAL, CannotStart, deal
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+CheckKey = Callable[[dict[str, Any]], None]
 Refuse = Callable[[dict[str, Any], Any, LensletError], dict[str, Any]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -46,7 +49,6 @@ HEALTH = "/health"
 BODY_LIMIT_S = 30.0  # as API Gateway: longer than the whole of an HTTP API's request may take
 WAIT_LIMIT_S = 5.0  # for a worker; two links that stall keep two workers for ten seconds
 GRACE_S = 15.0  # after a signal; a link may take ten seconds, and its photo some more
-KEPT_BYTES = 16 * 1024 * 1024  # of freed memory, by each process
 # Status → headers of a refusal. A client that is too slow must not go on sending on this connection.
 REFUSAL_HEADERS = {503: {"Retry-After": "1"}, 408: {"Connection": "close"}}
 
@@ -63,17 +65,16 @@ class Part:
         """Serve until SIGTERM. Raises CannotStart."""
         if self.prepare:
             self.prepare()
-        keep_freed_memory()
         if isinstance(sys.stdout, TextIOWrapper):  # whole lines, though other processes write there too
             sys.stdout.reconfigure(line_buffering=True)
         try:
-            from lambda_func import handler, refuse_event  # loads the model, as it does in Lambda
+            from lambda_func import check_key, handler, refuse_event  # loads the model, as it does in Lambda
         except ArtifactError as error:
             raise CannotStart(f"the model cannot be served: {error}") from error
         except ValueError as error:
             raise CannotStart(f"a setting makes no sense: {error}") from error
         ready()
-        run(bridge(handler, refuse_event, Door(self.workers, self.waiting)), listener)
+        run(bridge(handler, check_key, refuse_event, Door(self.workers, self.waiting)), listener)
 
 
 def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = None) -> int:
@@ -152,20 +153,6 @@ def refuse(sentence: str) -> int:
     return 2
 
 
-def keep_freed_memory() -> None:
-    """Up to `KEPT_BYTES`, and no block of half of that or more. Where there is no glibc, nothing happens.
-
-    By default glibc gives every freed megabyte back to the system and gets it anew, 5 ms of page faults while a body
-    of 3 MB arrives; until it has freed a large block: then it keeps such blocks, and many costly pictures make 620 MB
-    of it.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # malloc.h
-    with suppress(AttributeError, OSError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, KEPT_BYTES)
-        libc.mallopt(mmap_threshold, KEPT_BYTES // 2)
-
-
 def open_port(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError if the address is unknown or taken."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -184,6 +171,7 @@ def run(application: Application, listener: socket.socket) -> None:
         application,
         loop="asyncio",  # another one does not take `server.processes.Dealt` for a socket
         lifespan="off",
+        http=Connection,
         ws="none",
         log_level="warning",
         access_log=False,
@@ -226,37 +214,38 @@ class Door:
             self._free_workers.release()
 
 
-def bridge(handler: Handler, refuse: Refuse, door: Door) -> Application:
+def bridge(handler: Handler, check_key: CheckKey, refuse: Refuse, door: Door) -> Application:
     """An ASGI application: `handler` answers, in threads that stay, each with an interpreter of the model."""
     threads = ThreadPoolExecutor(door.workers, thread_name_prefix="handler")
     # One of its own: when all others wait for links, the service is busy and not dead.
     health = ThreadPoolExecutor(1, thread_name_prefix="health")
 
-    def answer(request: Request, body: bytes) -> dict[str, Any]:
-        return handler(event_of(request, body), Context())
+    def answer(event: dict[str, Any], body: bytes) -> dict[str, Any]:
+        return handler(with_body(event, body), Context())
 
-    async def ask(request: Request) -> dict[str, Any]:
+    async def ask(request: Request, event: dict[str, Any]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        if request.scope["path"] == HEALTH:
-            return await loop.run_in_executor(health, answer, request, b"")
+        if request.scope["path"] == HEALTH or request.method == "OPTIONS":
+            return await loop.run_in_executor(health, answer, event, b"")
+        check_key(event)  # first: who has no key takes no place from those who have one
         with door.place():
             body = await read_body(request)
             async with door.worker():
-                return await loop.run_in_executor(threads, answer, request, body)
+                return await loop.run_in_executor(threads, answer, event, body)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        event = event_of(request)
         try:
-            answer = await ask(request)
+            answer = await ask(request, event)
         except ClientDisconnect:
             return
         except (LensletError, asyncio.CancelledError) as error:
             # Cancelled: the grace is over, and uvicorn would make a 500 of it.
             reason = error if isinstance(error, LensletError) else Overloaded("the server is stopping")
-            answer = refuse(event_of(request, b""), Context(), reason)
-            answer["headers"] |= REFUSAL_HEADERS[reason.status]
-        content = base64.b64decode(answer["body"]) if answer.get("isBase64Encoded") else answer["body"]
-        await Response(content, answer["statusCode"], answer["headers"])(scope, receive, send)
+            answer = refuse(event, Context(), reason)
+            answer["headers"] |= REFUSAL_HEADERS.get(reason.status, {})
+        await Response(answer["body"], answer["statusCode"], answer["headers"])(scope, receive, send)
 
     return application
 
@@ -266,17 +255,16 @@ async def read_body(request: Request) -> bytes:
 
     Raises: ClientDisconnect; RequestTimeout, if the client is too slow.
     """
-    chunks, size = [], 0
+    body = BytesIO()  # gives its bytes without a copy
     try:
         with anyio.fail_after(BODY_LIMIT_S):
             async for chunk in request.stream():
                 # The rest is read and dropped: a client that is cut off while it sends never sees the answer.
-                if size <= MAX_BODY_BYTES:
-                    chunks.append(chunk)
-                    size += len(chunk)
+                if body.tell() <= MAX_BODY_BYTES:
+                    body.write(chunk)
     except TimeoutError as error:
         raise RequestTimeout(f"the request took longer than {BODY_LIMIT_S:g} s to arrive") from error
-    return b"".join(chunks)
+    return body.getvalue()
 
 
 if __name__ == "__main__":

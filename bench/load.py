@@ -12,8 +12,9 @@ production does not have: bench/loopback.py) and three broken requests. Every an
    once, with Retry-After, and wait that long.
 3. `--requests` of 16 clients, and the memory of all processes of the server meanwhile.
 
-Expect, after five minutes on two processors, tables of milliseconds and which goals were met. Exit code 1 if an
-answer was wrong or lost. Clients run on the same processors; their share of them is in the table.
+Expect, after five minutes on two processors, tables of milliseconds and which goals were met. Exit code 1 if an answer
+was wrong or lost; the other goals depend on what else the machine does, and are for a person to read. Clients run on
+the same processors; their share of them is in the table.
 """
 
 import argparse

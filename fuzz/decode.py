@@ -3,8 +3,9 @@
     python -m fuzz.decode --inputs 200000
 
 Atheris changes tiny pictures of every format (`fuzz.seeds`) and keeps what reaches new lines of Pillow's plugins and
-of ours. It stops at the first input that raises anything else, takes more than five seconds or more than 512 MB,
-names the file that holds it, and ends with exit code 77.
+of ours. It stops at the first input that raises anything else, takes more than five seconds or more than 512 MB, keeps
+it in tests/crashes/, names the file, and ends with exit code 77. The tests decode what lies there: mend the code, and
+commit the file with it.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from pathlib import Path
 import atheris
 import numpy as np
 
+from bench.console import at_least_one
+
 PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 
 with atheris.instrument_imports(include=["PIL", "inference"]):
@@ -32,14 +35,24 @@ SIZE = 16
 MAX_SECONDS = 5.0
 MAX_MEMORY_MB = 512
 MAX_BYTES = 4096
+CRASHES = Path(__file__).parents[1] / "tests" / "crashes"
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--inputs", type=int, default=20_000, help="how many inputs (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m fuzz.decode",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--inputs", type=at_least_one, default=20_000, metavar="N", help="how many (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
-    parser.add_argument("--findings", type=Path, default=Path(), help="folder for what was found")
+    parser.add_argument(
+        "--findings", type=Path, default=CRASHES, metavar="FOLDER", help="for what was found (tests/crashes)"
+    )
     given = parser.parse_args(argv)
+    given.findings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         print(f"{write_seeds(Path(folder))} seeds", flush=True)
         options = [

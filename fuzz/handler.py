@@ -24,6 +24,7 @@ os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
 os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 
 import lambda_func
+from bench.console import at_least_one
 from fuzz.seeds import pictures
 from inference import errors
 
@@ -140,8 +141,18 @@ EVENTS = either(PAYLOAD_1, PAYLOAD_1, PAYLOAD_2, PAYLOAD_2, QUESTIONS, ANY_JSON)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--inputs", type=int, default=2_000, help="how many events (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m fuzz.handler",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--inputs",
+        type=at_least_one,
+        default=2_000,
+        metavar="N",
+        help="how many events (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
     arguments = parser.parse_args(argv)
     answered = ask_many(arguments.inputs, arguments.seed)

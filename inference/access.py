@@ -28,6 +28,7 @@ CORS = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, Authorization, X-Api-Key",
     "Access-Control-Max-Age": "7200",
+    "Access-Control-Expose-Headers": "Retry-After",
 }
 
 

@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import quote
 
 from inference.errors import LinkRefused
+from inference.host import one_host
 from inference.rules import Rules
 
 WEB_PORTS = {"http": 80, "https": 443}
@@ -14,10 +15,6 @@ WEB_PORTS = {"http": 80, "https": 443}
 # that one removes tabs and line ends, and what it takes for the host has changed from one Python to the next.
 LINK = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE | re.ASCII)
 AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{0,5}))?", re.IGNORECASE | re.ASCII)
-LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
-HOST_NAME = re.compile(rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})+", re.ASCII)
-# C libraries read 2130706433, 127.1, 0177.0.0.1 and 0x7f.1 as 127.0.0.1; no top-level domain looks like that.
-ENDS_IN_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", re.ASCII)
 NEVER_IN_LINKS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")  # browsers take a backslash for a slash, others do not
 
 # The special-purpose registries of IANA, stated here because Python's own `is_global` differs between 3.10 and
@@ -52,9 +49,8 @@ NOT_PUBLIC = [
         "3fff::/20",  # documentation
     )
 ]
-PUBLIC_IPV6 = ip_network(
-    "2000::/3"
-)  # loopback, fd00:ec2::254, IPv4 in IPv6, link-local, multicast lie outside
+# Loopback, fd00:ec2::254, IPv4 in IPv6, link-local, multicast lie outside.
+PUBLIC_IPV6 = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")  # how networks with IPv6 alone reach IPv4 (RFC 6052)
 
 
@@ -93,7 +89,7 @@ def locate(link: str, rules: Rules) -> Place:
     named = AUTHORITY.fullmatch(authority)
     if not named:
         raise LinkRefused("the link is not a valid URL with a host")
-    host, port = _host(named[1].lower()), int(named[2] or WEB_PORTS[scheme])
+    host, port = one_host(named[1]), int(named[2] or WEB_PORTS[scheme])
     if not rules.allow(host, port):
         raise LinkRefused(
             "the link's host or port is not among those that LENSLET_LINK_HOSTS allows"
@@ -105,18 +101,6 @@ def locate(link: str, rules: Rules) -> Place:
     except UnicodeEncodeError as error:
         raise LinkRefused("the link has half a character (a lone surrogate) in it") from error
     return Place(scheme, host, port, target if target.startswith("/") else f"/{target}")
-
-
-def _host(host: str) -> str:
-    """The one spelling of a host in lower case. Raises LinkRefused if it is spelled in another."""
-    if host.startswith("[") or ENDS_IN_NUMBER.fullmatch(host):
-        try:
-            return f"[{IPv6Address(host[1:-1])}]" if host.startswith("[") else str(IPv4Address(host))
-        except ValueError as error:
-            raise LinkRefused("the link's host is a number, but no IP address in its usual form") from error
-    if not HOST_NAME.fullmatch(host):
-        raise LinkRefused("the link's host must be a full name, as www.example.com, without a dot at its end")
-    return host
 
 
 def public_addresses(place: Place) -> list[str]:

@@ -38,9 +38,8 @@ class Artifact:
     temperature: float  # divides the logits, inside the graph already; Guo et al. 2017
     conformal_alpha: float  # prediction sets may miss the true label in this share of cases
     conformal_threshold: float  # labels of at least this probability belong to the prediction set
-    familiarity_threshold: (
-        float  # pictures of at least this familiarity look like those that trained the model
-    )
+    # Pictures of at least this familiarity look like those that trained the model.
+    familiarity_threshold: float
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → figures and the data fingerprint
     format_version: int = FORMAT_VERSION
 

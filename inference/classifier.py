@@ -151,9 +151,8 @@ class Classifier:
 
 def runtime_name() -> str:
     """The installed runtime's package and version, as "tflite-runtime 2.14.0"."""
-    from importlib.metadata import (
-        version,  # 16 ms that serving need not pay: only failures and convert.py ask
-    )
+    # 16 ms that serving need not pay: only failures and convert.py ask.
+    from importlib.metadata import version
 
     package = _installed_runtime()[0]
     return f"{package} {version(package)}"

@@ -54,9 +54,8 @@ def connect(place: Place, deadline: Deadline) -> "socket.socket":
             context = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
             connection = context.wrap_socket(connection, server_hostname=place.name)
         deadline.connections.append(connection)
-        connection.settimeout(
-            deadline.remaining_s()
-        )  # or it is too late, and nobody comes any more to cut it
+        # Or it is too late, and nobody comes any more to cut it.
+        connection.settimeout(deadline.remaining_s())
     except BaseException:
         connection.close()
         raise

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from functools import cache, partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"  # of pyproject.toml, which is not in the image; a test compares them
 MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
+MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of a request: 2.5 MB for each of sixteen
 TIMEOUT_S = 10.0  # for the whole fetch; the gateway gives up after 29 s
 # A thread that outlives its S3 fetch ends with its socket; later, so that the limit above speaks first.
 S3_TIMEOUT_FACTOR = 2
@@ -33,18 +35,45 @@ REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK_BYTES = 64 * 1024
 
 
-def fetch(link: str) -> bytes:
+class Allowance:
+    """The bytes that all links of one request may keep in memory; they are fetched side by side.
+
+    The one that would go beyond it is refused, and what it had is free for the others.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_BYTES_TOGETHER
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> None:
+        """Raises RequestTooLarge if fewer are left."""
+        with self._lock:
+            if count > self._left:
+                raise RequestTooLarge(
+                    f"the request's links deliver more than {MAX_BYTES_TOGETHER:,} bytes together, the limit"
+                )
+            self._left -= count
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._left += count
+
+
+def fetch(link: str, allowance: Allowance | None = None) -> bytes:
     """The bytes behind http(s)://host/path or s3://bucket/key; a key is taken literally, as AWS's own tools do.
 
+    `allowance` is that of the whole request, if it has more links.
+
     Raises: LinkRefused (another scheme, or a place that is not public or not allowed), LinkFailed (unreachable,
-        or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`).
+        or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`, or
+        than the allowance).
     """
     scheme, separator, _ = link.partition("://")
     if not separator or scheme.lower() not in READERS:
         raise LinkRefused("only http://, https:// and s3:// links are fetched")
     if len(link) > MAX_LINK_LENGTH:
         raise LinkRefused(f"the link is longer than {MAX_LINK_LENGTH:,} characters, the limit")
-    read = partial(READERS[scheme.lower()], link, read_rules(os.environ))
+    read = partial(READERS[scheme.lower()], link, read_rules(os.environ), allowance or Allowance())
     return _in_time(read, Deadline(TIMEOUT_S))
 
 
@@ -66,7 +95,7 @@ def _in_time(read: Callable[[Deadline], bytes], deadline: Deadline) -> bytes:
         raise deadline.passed() from error
 
 
-def _read_web(link: str, rules: Rules, deadline: Deadline) -> bytes:
+def _read_web(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) -> bytes:
     from http.client import HTTPException
 
     place = locate(link, rules)
@@ -75,7 +104,7 @@ def _read_web(link: str, rules: Rules, deadline: Deadline) -> bytes:
             with _answer(place, rules, deadline) as response:
                 location = response.getheader("Location") if response.status in REDIRECTS else None
                 if location is None:
-                    return _body(response, deadline)
+                    return _body(response, allowance, deadline)
             place = _redirected(place, location, rules)
     except TimeoutError as error:
         raise deadline.passed() from error
@@ -125,19 +154,19 @@ def _redirected(place: Place, location: str, rules: Rules) -> Place:
     return following
 
 
-def _body(response: "HTTPResponse", deadline: Deadline) -> bytes:
+def _body(response: "HTTPResponse", allowance: Allowance, deadline: Deadline) -> bytes:
     if response.status != 200:
         raise LinkFailed(f"the link's server answered with status {response.status}")
     if response.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise LinkFailed("the link's server sent a compressed body, though it was asked for a plain one")
     # Not `read`: it waits until all is there, past any deadline.
-    data = _join(iter(lambda: response.read1(CHUNK_BYTES), b""), deadline)
+    data = _join(iter(lambda: response.read1(CHUNK_BYTES), b""), allowance, deadline)
     if response.length:
         raise LinkFailed("the link's server sent fewer bytes than it announced")
     return data
 
 
-def _read_s3(link: str, rules: Rules, deadline: Deadline) -> bytes:
+def _read_s3(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) -> bytes:
     bucket, _, key = link.partition("://")[2].partition("/")
     if not (bucket and key):
         raise LinkRefused("the link must name a bucket and a key: s3://bucket/key")
@@ -149,7 +178,7 @@ def _read_s3(link: str, rules: Rules, deadline: Deadline) -> bytes:
 
     try:
         stored = _s3_client(S3_TIMEOUT_FACTOR * TIMEOUT_S).get_object(Bucket=bucket, Key=key)
-        return _join(stored["Body"].iter_chunks(CHUNK_BYTES), deadline)
+        return _join(stored["Body"].iter_chunks(CHUNK_BYTES), allowance, deadline)
     except ClientError as error:
         raise LinkFailed(f"S3 did not give the object: {error.response['Error']['Code']}") from error
     except (ParamValidationError, UnicodeError) as error:
@@ -171,12 +200,17 @@ def _s3_client(timeout_s: float) -> Any:
 READERS = {"http": _read_web, "https": _read_web, "s3": _read_s3}
 
 
-def _join(chunks: Iterable[bytes], deadline: Deadline) -> bytes:
+def _join(chunks: Iterable[bytes], allowance: Allowance, deadline: Deadline) -> bytes:
     """All chunks as one, counted while they arrive: a server may lie about its Content-Length."""
-    data = bytearray()
-    for chunk in chunks:
-        data += chunk
-        if len(data) > MAX_BYTES:
-            raise RequestTooLarge(f"the link delivers more than {MAX_BYTES:,} bytes, the limit")
-        deadline.remaining_s()
-    return bytes(data)
+    with BytesIO() as data:  # which gives its bytes without a copy; a bytearray would take twice the memory
+        try:
+            for chunk in chunks:
+                if data.tell() + len(chunk) > MAX_BYTES:
+                    raise RequestTooLarge(f"the link delivers more than {MAX_BYTES:,} bytes, the limit")
+                allowance.take(len(chunk))
+                data.write(chunk)
+                deadline.remaining_s()
+        except BaseException:
+            allowance.give_back(data.tell())
+            raise
+        return data.getvalue()

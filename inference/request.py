@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 from inference.errors import BadRequest, RequestTooLarge
-from inference.remote import fetch
+from inference.remote import Allowance, fetch
 
 # Lambda's own limit of an event. It holds behind plain HTTP too: what works on a laptop works when deployed.
 MAX_BODY_BYTES = 6 * 1024 * 1024
@@ -71,7 +71,8 @@ def read_call(event: object) -> Call | None:
     if not http and "httpMethod" not in event:
         return None
     try:
-        return _call_of(event, http or {"method": event["httpMethod"]}, f"/{context.get('stage')}")
+        stage = f"/{context['stage']}" if context.get("stage") else ""
+        return _call_of(event, http or {"method": event["httpMethod"]}, stage)
     except (AttributeError, KeyError, TypeError) as error:
         raise BadRequest("the event is not one that API Gateway or a Function URL sends") from error
 
@@ -125,12 +126,13 @@ def question_of(fields: object) -> Question:
     given = [name for name in SOURCES if name in fields]
     if len(given) != 1:
         raise BadRequest(f"exactly one of url, image, images is needed, not {' and '.join(given) or 'none'}")
+    allowance = Allowance()
     if given != ["images"]:
-        return _question([_photo({given[0]: fields[given[0]]}, "")], fields)
+        return _question([_photo({given[0]: fields[given[0]]}, "", allowance)], fields)
     images = fields["images"]
     if not isinstance(images, list) or not 1 <= len(images) <= MAX_IMAGES:
         raise BadRequest(f"images must be a list of 1 to {MAX_IMAGES} objects")
-    photos = [_photo(image, f"images[{index}]") for index, image in enumerate(images)]
+    photos = [_photo(image, f"images[{index}]", allowance) for index, image in enumerate(images)]
     return _question(photos, fields, is_batch=True)
 
 
@@ -192,15 +194,15 @@ def _is_whole(number: Any) -> bool:
     return type(number) is int or (type(number) is float and number.is_integer())
 
 
-def _photo(image: object, place: str) -> Callable[[], bytes]:
-    """The reader of {"url": …} or {"image": …}, found at `place` in the request."""
+def _photo(image: object, place: str, allowance: Allowance) -> Callable[[], bytes]:
+    """The reader of {"url": …} or {"image": …}, found at `place` in a request with this allowance for links."""
     if not isinstance(image, dict) or len(image) != 1:
         raise BadRequest(f'{place} must be {{"url": …}} or {{"image": …}}')
     _refuse_unknown(image, ("url", "image"), f"field in {place}")
     [(name, text)] = image.items()
     if not isinstance(text, str):
         raise BadRequest(f"{place}{'.' if place else ''}{name} must be a string")
-    return partial(fetch, text) if name == "url" else lambda: _not_empty(read_base64(text))
+    return partial(fetch, text, allowance) if name == "url" else lambda: _not_empty(read_base64(text))
 
 
 def _options_of_query(query: Mapping[str, str]) -> dict[str, object]:

@@ -13,8 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-USUAL_PORTS = (80, 443)
+from inference.errors import LinkRefused
+from inference.host import one_host
+
+USUAL_PORTS, MAX_PORT = (80, 443), 65535
 HOST = re.compile(r"((\*\.)?[a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+HOST_KIND = "host names as *.example.org or a.example:8443"
 BUCKET = re.compile(r"[a-z0-9._-]{3,255}", re.IGNORECASE | re.ASCII)
 CONTACT = re.compile(r"https?://[!-'*-~]+")  # printable; a bracket would end the comment it stands in
 
@@ -40,11 +44,13 @@ class Rules:
 def read_rules(environment: Mapping[str, str]) -> Rules:
     """The settings named above. Raises ValueError, naming the setting and what makes no sense in it."""
     hosts = []
-    for entry in read_entries(
-        environment, "LENSLET_LINK_HOSTS", HOST, "host names as *.example.org or a.example:8443"
-    ):
-        name, *port = re.split(r":(?=[0-9]+$)", entry.lower())  # not within [2606:4700::1111]
-        hosts.append((name, int(port[0]) if port else None))
+    for entry in read_entries(environment, "LENSLET_LINK_HOSTS", HOST, HOST_KIND):
+        try:
+            hosts.append(_host_and_port(entry))
+        except (LinkRefused, ValueError) as error:
+            raise ValueError(
+                f"LENSLET_LINK_HOSTS takes {HOST_KIND}, separated by commas, not {entry!r}: {error}"
+            ) from error
     buckets = read_entries(environment, "LENSLET_S3_BUCKETS", BUCKET, "bucket names")
     contact = environment.get("LENSLET_CONTACT", "").strip()
     if contact and not CONTACT.fullmatch(contact):
@@ -63,3 +69,14 @@ def read_entries(
             wrong = f"what stands there as number {number}" if is_secret else repr(entry)
             raise ValueError(f"{setting} takes {kind}, separated by commas, not {wrong}")
     return entries
+
+
+def _host_and_port(entry: str) -> tuple[str, int | None]:
+    """Spelled as `locate` spells a link's, else they would never meet. Raises LinkRefused, ValueError."""
+    name, *ports = re.split(r":(?=[0-9]+$)", entry)  # not within [2606:4700::1111]
+    # What is below a name has to be a name itself, whatever stands for the asterisk.
+    host = "*" + one_host(f"x{name[1:]}")[1:] if name.startswith("*") else one_host(name)
+    port = int(ports[0]) if ports else None
+    if port is not None and not 1 <= port <= MAX_PORT:
+        raise ValueError(f"ports go from 1 to {MAX_PORT}")
+    return host, port

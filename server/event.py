@@ -28,11 +28,8 @@ class Context:
         return 30_000
 
 
-def event_of(request: Request, body: bytes) -> dict[str, Any]:
-    """What an API Gateway HTTP API or a Function URL sends; but a body that would be base64 there is bytes here.
-
-    Base64 there and back is 15 ms of processor time for a photo of 12 megapixels, a third of the whole request.
-    """
+def event_of(request: Request) -> dict[str, Any]:
+    """What an API Gateway HTTP API or a Function URL sends for a request without a body."""
     path = request.scope["path"]
     event = {
         "version": "2.0",
@@ -61,9 +58,17 @@ def event_of(request: Request, body: bytes) -> dict[str, Any]:
     # Payload 2.0 leaves out what is empty.
     if request.query_params:
         event["queryStringParameters"] = joined(request.query_params.multi_items())
-    if body:
-        event["body"] = text_or_bytes(body, request.headers.get("content-type", ""))
     return event
+
+
+def with_body(event: dict[str, Any], body: bytes) -> dict[str, Any]:
+    """The same for one with a body; but what would be base64 there is bytes here.
+
+    Base64 there and back is 15 ms of processor time for a photo of 12 megapixels, a third of the whole request.
+    """
+    if not body:
+        return event
+    return {**event, "body": text_or_bytes(body, event["headers"].get("content-type", ""))}
 
 
 def text_or_bytes(body: bytes, content_type: str) -> str | bytes:

@@ -48,28 +48,28 @@ def deal(listener: socket.socket, works: Sequence[Work], ready: Callable[[], Non
     Returns: whether it was asked to stop; else a process has died. Ended are all of them, in either case.
     Raises: CannotStart, as the first of `works` that cannot.
     """
-    bell, rope = socket.socketpair()
-    rope.setblocking(False)  # as `set_wakeup_fd` wants it
+    signalled, wakeup = socket.socketpair()
+    wakeup.setblocking(False)  # as `set_wakeup_fd` wants it
     # Ignored by the children from their first moment on, until their own server listens to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    team = [_start(work) for work in works]
-    signal.set_wakeup_fd(rope.fileno())
+    children = [_start(work) for work in works]
+    signal.set_wakeup_fd(wakeup.fileno())
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: None)  # the bell rings
+        signal.signal(number, lambda number, frame: None)  # there is something to read from `signalled`
     try:
-        for _, _, report in team:
-            if bell in wait([bell, report]):
+        for _, _, report in children:
+            if signalled in wait([signalled, report]):
                 return True
             _check(report)
         ready()
-        ends = [bell, *(process.sentinel for process, _, _ in team)]
-        return bell in _hand_out(listener, [channel for _, channel, _ in team], ends)
+        ends = [signalled, *(process.sentinel for process, _, _ in children)]
+        return signalled in _hand_out(listener, [channel for _, channel, _ in children], ends)
     finally:
         signal.set_wakeup_fd(-1)
         listener.close()
-        for _, channel, _ in team:
+        for _, channel, _ in children:
             channel.close()
-        for process, _, _ in team:
+        for process, _, _ in children:
             process.join()
 
 
@@ -77,20 +77,20 @@ def _start(work: Work) -> tuple[Any, socket.socket, Connection]:
     """(process, channel for its connections, what it says when it is ready or cannot start)."""
     spawn = get_context("spawn")  # a fork would copy locks that some thread of a library holds
     ours, theirs = socket.socketpair()
-    report, teller = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_run, args=(work, theirs, teller))
+    report, reporter = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_run, args=(work, theirs, reporter))
     process.start()
     theirs.close()
-    teller.close()
+    reporter.close()
     return process, ours, report
 
 
-def _run(work: Work, channel: socket.socket, report: Any) -> None:
+def _run(work: Work, channel: socket.socket, reporter: Any) -> None:
     """The life of one process."""
     try:
-        work(Dealt(fileno=channel.detach()), lambda: report.send(""))
+        work(Dealt(fileno=channel.detach()), lambda: reporter.send(""))
     except CannotStart as error:
-        report.send(str(error))
+        reporter.send(str(error))
 
 
 def _check(report: Connection) -> None:

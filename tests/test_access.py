@@ -226,7 +226,7 @@ def test_pages_that_may_read(monkeypatch, name, environment, origin, allowed):
     _, headers, _ = ask(name, {"Origin": origin} if origin else {})
     sent = {header for header in headers if header.startswith("Access-Control-")}
     assert headers.get("Access-Control-Allow-Origin") == allowed
-    assert len(sent) == (4 if allowed else 0)
+    assert len(sent) == (5 if allowed else 0)
     assert headers.get("Vary") == (None if allowed == "*" else "Origin")
     assert "Access-Control-Allow-Credentials" not in sent
     if allowed:

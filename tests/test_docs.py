@@ -1,5 +1,6 @@
 """What docs/deploy.md says exists, exists, and its numbers are those of the templates and the code."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -8,11 +9,12 @@ import pytest
 import yaml
 
 from inference import budget, remote, request
-from infra.cost import PRICES, function_bill, instance_bill, read_prices
+from infra.cost import PRICES, SECONDS, function_bill, instance_bill, read_prices
 from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader, declared_parameters
 
 DOCUMENT = Path("docs/deploy.md")
 TEXT = DOCUMENT.read_text(encoding="utf-8")
+PROSE = " ".join(TEXT.split())  # wherever a line ends
 STAGE = declared_parameters(TEMPLATE.read_text(encoding="utf-8"))
 ACCOUNT = declared_parameters(ACCOUNT_TEMPLATE.read_text(encoding="utf-8"))
 
@@ -49,7 +51,7 @@ def test_targets_exist() -> None:
     assert {"deploy", "promote", "rollback", "destroy", "cost", "install"} <= named <= targets
     settings = set(re.findall(r"\bmake [a-z]+ ([A-Z]+)=", TEXT))
     assert {"STAGE", "REQUESTS"} <= settings
-    for name in settings | {"PARAMETERS", "ARCHITECTURE", "YES"}:
+    for name in settings | {"PARAMETERS", "ARCHITECTURE", "DIGEST", "YES"}:
         assert f"$({name})" in makefile or f"$(if $({name})" in makefile, name
 
 
@@ -103,6 +105,7 @@ def test_limits_of_the_code() -> None:
     assert request.MAX_BODY_BYTES == 6 * 1024**2 and "`MAX_BODY_BYTES`" in limit("6 MB")
     assert remote.MAX_BYTES == 20 * 1024**2 and "`MAX_BYTES`" in limit("20 MB")
     assert budget.MAX_PIXELS == 50_000_000 and "50 megapixels" in limit("20 MB")
+    assert remote.MAX_BYTES_TOGETHER == 40 * 1024**2 and "40 MB all links" in limit("20 MB")
 
 
 def test_costs_are_those_that_make_cost_prints() -> None:
@@ -115,6 +118,42 @@ def test_costs_are_those_that_make_cost_prints() -> None:
     assert (
         f"({sum(instance_bill(0, prices, 't4g.small', has_free=True).values()):.2f} for a t4g.small)" in TEXT
     )
+
+
+def test_costs_of_floods_and_of_another_stage() -> None:
+    prices = read_prices(PRICES)
+    open_methods, rate, instances = (
+        4,
+        int(str(default("RateLimit"))),
+        int(str(default("ReservedConcurrency"))),
+    )
+    # An empty answer takes a millisecond, and no cold start to speak of.
+    quick = dataclasses.replace(
+        prices, usage={**prices.usage, "milliseconds": 1, "cold_start_share": 0, "metrics": 0}
+    )
+    flood = function_bill(open_methods * rate * SECONDS, quick, "x86_64", has_free=False)
+    flood.pop("metrics, alarms, dashboard")
+    assert f"that is {sum(flood.values()):.0f} at most" in PROSE
+    assert f"or {sum(flood.values()) * 86400 / SECONDS:.0f} a day" in PROSE
+    gigabytes = prices.usage["memory_mb"] / 1024
+    busy = instances * SECONDS * gigabytes * prices.usd["lambda_gb_seconds_x86_64"]
+    assert f"cost {busy:.0f}, and each million of requests {prices.usd['lambda_requests']:.2f}." in PROSE
+    alarms = 2 * prices.usage["alarms"] - prices.free["alarms"]
+    assert f"adds {alarms * prices.usd['alarms']:.2f} for its alarms, ten more than are free" in PROSE
+
+
+def test_endings_of_uploads_are_those_of_the_bucket() -> None:
+    template = yaml.load(TEMPLATE.read_text(encoding="utf-8"), TemplateLoader)
+    bucket = template["Resources"]["UploadBucket"]["Properties"]
+    noticed = [
+        rule["Value"]
+        for each in bucket["NotificationConfiguration"]["LambdaConfigurations"]
+        for rule in each["Filter"]["S3Key"]["Rules"]
+    ]
+    section = TEXT.split("## Photos in a bucket")[1].split("\n## ")[0]
+    assert re.findall(r"`(\.\w+)`", section) == noticed
+    days = {rule.get("ExpirationInDays") for rule in bucket["LifecycleConfiguration"]["Rules"]} - {None}
+    assert days == {30} and "deleted after 30 days" in PROSE
 
 
 @pytest.mark.parametrize("port", ["8080", "8501"])

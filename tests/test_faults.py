@@ -1,17 +1,4 @@
-"""What happens when something around the service breaks; each fault has one documented answer.
-
-| fault | answer |
-| --- | --- |
-| the link's server stalls, or sends a byte now and then | 504 `link_timeout` after 10 s |
-| it resets, sends less than announced, answers with another status than 200 | 502 `link_failed` |
-| it announces less than it sends | the rest is not read: 422 `broken_image`, if the picture needs it |
-| it sends a page, or nothing, with 200 | 415 `not_an_image` |
-| S3 denies, has no such object, or is busy | 502 `link_failed` with S3's code, nothing else of its answer |
-| the model folder is replaced, damaged or deleted under a running process | it keeps the model it has in memory |
-| the model folder is missing, cut off, or mixed at start | one sentence; exit code 2, in Lambda an init error |
-| SIGTERM with requests in progress | they are answered; new ones find nobody; exit code 0 within 15 s and one link |
-| no file can be written anywhere | nothing: no request needs one |
-"""
+"""What happens when something around the service breaks, as the table in SECURITY.md says."""
 
 import base64
 import hashlib
@@ -345,10 +332,17 @@ def test_no_request_needs_room_on_disk(tmp_path):
         process.wait()
 
 
-def test_faults_of_the_table_are_in_the_contract():
+def test_faults_of_links_are_in_the_contract_and_in_the_table():
     contract = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
-    for code in {code for _, _, code in LINKS if code} | {"overloaded", "request_timeout"}:
+    table = (
+        (ROOT / "SECURITY.md")
+        .read_text(encoding="utf-8")
+        .split("## When something breaks")[1]
+        .split("\n## ")[0]
+    )
+    for status, code in {(status, code) for _, status, code in LINKS if code}:
         assert f"`{code}`" in contract
+        assert f"{status} `{code}`" in table or code == "link_refused"
 
 
 def test_copy_of_the_model_is_what_the_table_starts_from(folder):

@@ -6,15 +6,36 @@ import sys
 import pytest
 
 import lambda_func
+from fuzz import handler
 from fuzz.handler import ask_many
 from fuzz.seeds import pictures
 from inference.decode import decode
+from inference.errors import LensletError
+from tests.endpoint import ROOT
+
+CRASHES = ROOT / "tests" / "crashes"
 
 
 def test_every_seed_is_a_picture() -> None:
     assert len(pictures()) > 80
     for picture in pictures():
         assert decode(picture, 8).shape == (8, 8, 3)
+
+
+def test_what_the_fuzzer_once_found_is_mended() -> None:
+    for path in CRASHES.glob("*"):  # no folder until something is found
+        try:
+            assert decode(path.read_bytes(), 16).shape == (16, 16, 3), path.name
+        except LensletError as error:
+            assert error.status in (413, 415, 422), path.name
+
+
+def test_number_of_inputs_is_at_least_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        handler.main(["--inputs", "0"])
+    said = capsys.readouterr().err
+    assert said.startswith("usage: python -m fuzz.handler ")
+    assert "'0' is not a whole number of at least 1" in said
 
 
 @pytest.mark.slow

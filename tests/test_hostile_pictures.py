@@ -1,11 +1,13 @@
 """Pictures that nobody sends in good faith, or that were damaged on the way: each is refused, at once and by name."""
 
+import base64
 import json
 import re
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from inference import budget
 from inference.decode import decode
 from inference.errors import BrokenImage, ImageTooLarge, LensletError, NotAnImage
 from tests.bombs import BOMBS
+from tests.link_server import serving_links
 from tests.photos import all_pixels, chunk, flat, png, quadrants, saved, tiff
 
 # pytest undoes the filter that `inference.decode` sets; that it works is tested in a process of its own.
@@ -141,30 +144,38 @@ def test_limit_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 AS_PICTURE = {"Content-Type": "image/png"}  # the type is not believed
 
-# Sends the standard input to the handler; prints the answer's code, its seconds and the process's peak in MB. Seconds
-# of the processor: those of the clock would measure what else the machine does while the tests run.
+# Sends the JSON of its standard input to the handler, with links to the loopback; prints the codes of the answer, its
+# seconds and the process's peak in MB. Seconds of the processor: those of the clock would measure what else the machine
+# does while the tests run.
 IN_A_PROCESS = """
-import base64, json, os, sys, time
+import json, os, sys, time
 os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
 os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 import lambda_func
+from inference import address
 
-event = {"image": base64.b64encode(sys.stdin.buffer.read()).decode()}
+address.is_public = lambda text: text == "127.0.0.1"
+event = json.load(sys.stdin)
 started = time.process_time()
 answer = lambda_func.handler(event, None)
 seconds = time.process_time() - started
 with open("/proc/self/status") as status:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) // 1024
-print(json.dumps([answer.get("error", {}).get("code"), seconds, peak]))
+print(json.dumps([[each.get("error", {}).get("code") for each in answer.get("results", [answer])], seconds, peak]))
 """
 
 
-def in_a_process(data: bytes) -> tuple[str | None, float, int, str]:
-    """The answer's code, seconds, peak of memory in MB, standard error."""
+def in_a_process(event: dict[str, Any]) -> tuple[list[str | None], float, int, str]:
+    """The answer's codes, one for each photo; seconds, peak of memory in MB, standard error."""
     command = [sys.executable, "-W", "default", "-c", IN_A_PROCESS]
-    done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=60)
-    code, seconds, peak_mb = json.loads(done.stdout)
-    return code, seconds, peak_mb, done.stderr.decode()
+    given = json.dumps(event).encode()
+    done = subprocess.run(command, input=given, capture_output=True, check=True, timeout=60)
+    codes, seconds, peak_mb = json.loads(done.stdout)
+    return codes, seconds, peak_mb, done.stderr.decode()
+
+
+def sent(data: bytes) -> dict[str, Any]:
+    return {"image": base64.b64encode(data).decode()}
 
 
 needs_proc = pytest.mark.skipif(
@@ -177,8 +188,30 @@ needs_proc = pytest.mark.skipif(
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb_takes_neither_memory_nor_time(name: str) -> None:
     bomb = BOMBS[name]
-    code, seconds, peak_mb, _ = in_a_process(bomb.build())
-    assert code == bomb.code
+    codes, seconds, peak_mb, _ = in_a_process(sent(bomb.build()))
+    assert codes == [bomb.code]
+    assert peak_mb < 512
+    assert seconds < 5
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PNG, 38 million pixels with alpha",
+        "PNG, 38 million pixels with alpha, 19 MB of a private chunk",
+        "WEBP, 18 million pixels, 19 MB of EXIF",
+    ],
+)
+def test_sixteen_links_to_a_bomb_take_neither_memory_nor_time(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_links(BOMBS[name].build()) as links:
+        monkeypatch.setenv("LENSLET_LINK_HOSTS", links.host)
+        codes, seconds, peak_mb, _ = in_a_process({"images": [{"url": f"{links.address}/photo"}] * 16})
+    assert None in codes  # there is room for some
+    assert set(codes) <= {None, "request_too_large", "image_too_large"}
     assert peak_mb < 512
     assert seconds < 5
 
@@ -243,8 +276,8 @@ def test_number_of_pieces_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_pillows_warnings_stay_inside() -> None:
     data = saved(flat(WHITE), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")
-    code, _, _, stderr = in_a_process(data)
-    assert code is None
+    codes, _, _, stderr = in_a_process(sent(data))
+    assert codes == [None]
     assert "Warning" not in stderr
 
 

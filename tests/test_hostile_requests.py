@@ -213,7 +213,7 @@ TABLE = {
     "path is missing": (http(rawPath="absent"), None, "bad_request"),
     "TRACE": (calling(http(), "TRACE", "/predict"), 405, "method_not_allowed"),
     "CONNECT": (calling(http(), "CONNECT", "/"), 405, "method_not_allowed"),
-    "HEAD": (calling(rest(), "HEAD", "/health"), 405, "method_not_allowed"),
+    "HEAD": (calling(rest(), "HEAD", "/predict"), 405, "method_not_allowed"),
     "a method that there is none of": (calling(http(), "\r\nGET", "/predict"), 405, "method_not_allowed"),
     "an empty method": (calling(rest(), "", "/predict"), 405, "method_not_allowed"),
     "method is null": (calling(http(), None, "/predict"), None, "bad_request"),
@@ -319,11 +319,11 @@ def leave_canaries(canary):
     yield {"image": canary, "top": canary}
 
 
-def no_fetch(link):
+def no_fetch(link, allowance):
     raise LinkFailed("the link's server could not be reached, or broke off")
 
 
-def fail_with_the_link(link):
+def fail_with_the_link(link, allowance):
     raise RuntimeError(f"cannot read {link}")
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -71,6 +72,7 @@ CORS = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, Authorization, X-Api-Key",
     "Access-Control-Max-Age": "7200",
+    "Access-Control-Expose-Headers": "Retry-After",
 }
 
 
@@ -159,6 +161,26 @@ def test_wrong_method_names_the_right_ones():
     assert (
         lambda_func.handler(read_event("http_api_wrong_method"), None)["headers"]["Allow"] == "POST, OPTIONS"
     )
+
+
+@pytest.mark.parametrize("name", ["rest_describe", "http_api_describe", "http_api_health"])
+def test_head_is_answered_as_get(name):
+    event = read_event(name)
+    got = lambda_func.handler(event, None)
+    if "httpMethod" in event:
+        event["httpMethod"] = "HEAD"
+    else:
+        event["requestContext"]["http"]["method"] = "HEAD"
+    assert lambda_func.handler(event, None) == got
+    assert got["statusCode"] == 200
+
+
+@pytest.mark.parametrize("stage", [{}, {"stage": None}, {"stage": ""}])
+def test_event_without_a_stage_has_none_in_its_path(stage):
+    event = read_event("http_api_health")
+    event["requestContext"] = {"http": {"method": "GET"}, **stage}
+    paths = {"/health": 200, "/None/health": 404, "//health": 404}
+    assert {path: ask(event | {"rawPath": path})[0] for path in paths} == paths
 
 
 def test_one_picture_has_one_answer_whichever_way_it_comes():
@@ -251,8 +273,10 @@ def test_batch_ends_when_its_time_is_spent(monkeypatch):
 
 def test_links_of_a_batch_are_fetched_side_by_side(monkeypatch):
     everyone = threading.Barrier(3, timeout=10)
+    allowances = set()
 
-    def fetch(link):
+    def fetch(link, allowance):
+        allowances.add(allowance)
         everyone.wait()  # breaks unless all three are under way at once
         if link.endswith("slow"):
             raise LinkTimeout("too slow")
@@ -263,6 +287,7 @@ def test_links_of_a_batch_are_fetched_side_by_side(monkeypatch):
     _, answer = ask({"images": links})
     assert ["error" in result for result in answer["results"]] == [False, True, False]
     assert answer["results"][1]["error"] == {"code": "link_timeout", "message": "too slow"}
+    assert len(allowances) == 1
 
 
 PICTURE = encoded(png())
@@ -646,6 +671,20 @@ def test_start_up_needs_no_tensorflow_and_loads_no_link_library():
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize("setting", ["POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_DISABLED"])
+def test_malformed_setting_of_powertools_stops_the_start(setting):
+    done = subprocess.run(
+        [sys.executable, "-c", "import lambda_func"],
+        cwd=ROOT,
+        env={**os.environ, setting: "klingon"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "ValueError: POWERTOOLS_LOG_LEVEL or POWERTOOLS_METRICS_DISABLED: " in done.stderr
 
 
 def test_broken_model_folder_stops_the_start(tmp_path):

@@ -1,5 +1,6 @@
 """The server with more to do than it can: right answers, early refusals, and no client that takes it for itself."""
 
+import hashlib
 import json
 import socket
 import time
@@ -9,6 +10,7 @@ from itertools import islice
 
 import pytest
 import requests
+import yaml
 
 from bench.clients import Connection, ask_all
 from bench.diet import SHARES, SMALL, diet_of, draw_photos, served, serving_links
@@ -96,6 +98,15 @@ def test_health_is_answered_while_everything_else_is_refused(full):
     assert requests.post(f"{address}/health", data=bytes(20_000_000), timeout=30).status_code == 405
 
 
+def test_refusals_are_where_the_contract_has_them(full):
+    address, _, _ = full
+    for path, operations in yaml.safe_load((ROOT / "openapi.yaml").read_text())["paths"].items():
+        for method, operation in operations.items():
+            answer = requests.request(method, address + path, timeout=30)
+            assert (answer.status_code == 503) == ("503" in operation["responses"]), (method, path)
+            assert str(answer.status_code) in operation["responses"], (method, path)
+
+
 def test_client_that_sends_megabytes_reads_its_refusal(full):
     address, _, _ = full
     with requests.Session() as session:
@@ -149,3 +160,84 @@ def test_client_that_goes_away_gives_its_place_back():
             end = time.monotonic() + 10
             while requests.get(f"{address}/", timeout=30).status_code != 200:
                 assert time.monotonic() < end
+
+
+KEY = "a-key-for-this-test"
+
+
+def half_a_request(address, text):
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), 30)
+    connection.sendall(text.encode())
+    return connection
+
+
+def closed(connection):
+    """Whether the server has hung up, or does within the patience of the socket."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_who_has_no_key_takes_no_place():
+    """Nor does one with a wrong key; a body that is on its way is not waited for."""
+    hashed = hashlib.sha256(KEY.encode()).hexdigest()
+    with running("--workers", "1", "--waiting", "0", LENSLET_API_KEYS=hashed) as (address, _):
+        slow = [
+            half_a_request(address, f"POST /predict HTTP/1.1\r\nHost: x\r\n{key}Content-Length: 1000\r\n\r\nhalf")
+            for key in ("", "X-Api-Key: wrong\r\n")
+        ]  # fmt: skip
+        assert [connection.recv(12) for connection in slow] == [b"HTTP/1.1 401", b"HTTP/1.1 403"]
+        for _ in range(4):
+            answer = requests.get(f"{address}/", headers={"X-Api-Key": KEY}, timeout=30)
+            assert answer.status_code == 200
+        refused = requests.post(f"{address}/predict", data=bytes(5_000_000), headers=RAW, timeout=30)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        for connection in slow:
+            connection.close()
+
+
+def test_half_a_head_is_not_waited_for_without_end():
+    with running("--workers", "1", numbers=["server.connection.HEAD_LIMIT_S=1"]) as (address, _):
+        waiting = half_a_request(address, "GET / HTTP/1.1\r\nHost: x\r\nX-Half: ")
+        drop_by_drop = half_a_request(address, "GET / HTTP/1.1\r\n")
+        silent = half_a_request(address, "")
+        after_a_request = half_a_request(address, "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET / HT")
+        end = time.monotonic() + 30
+        with pytest.raises(OSError):
+            while time.monotonic() < end:
+                drop_by_drop.sendall(b"X: y\r\n")
+                time.sleep(0.1)
+        assert closed(waiting) and closed(silent)
+        received = b"".join(iter(lambda: after_a_request.recv(65536), b""))
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_request_may_take_longer_than_a_head_may():
+    with (
+        link_server.serving_links(PHOTO) as links,
+        running(
+            "--workers", "1", numbers=["server.connection.HEAD_LIMIT_S=0.5"], LENSLET_LINK_HOSTS=links.host
+        ) as (address, _),
+        ThreadPoolExecutor(1) as pool,
+    ):  # fmt: skip
+        link = {"url": f"{links.address}/photo_on_release"}
+        answer = pool.submit(requests.post, f"{address}/predict", json=link, timeout=60)
+        assert links.asked.wait(20)
+        time.sleep(1.5)
+        links.released.set()
+        assert answer.result().status_code == 200
+
+
+def test_who_comes_to_wait_keeps_nobody_out():
+    with running("--workers", "1", numbers=["server.connection.MAX_SILENT=8"]) as (address, _):
+        waiting = [half_a_request(address, "GET / HTTP/1.1\r\nX: ") for _ in range(20)]
+        for _ in range(3):
+            assert requests.get(f"{address}/", timeout=30).status_code == 200
+        assert all(map(closed, waiting[:12]))  # the first make room for the last
+        waiting[-1].sendall(b"y\r\nHost: x\r\n\r\n")
+        assert waiting[-1].recv(12) == b"HTTP/1.1 200"
+        for connection in waiting:
+            connection.close()

@@ -176,6 +176,17 @@ def test_page_is_started_for_an_endpoint_elsewhere(folder: Path) -> None:
         assert page.left() == []
 
 
+def test_page_without_an_endpoint_keeps_to_its_own_settings(folder: Path) -> None:
+    def plan(*variables: str) -> str:
+        command = ["make", "--dry-run", "page", *variables]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+    assert "LENSLET_ENDPOINT" not in plan() and "--secrets.files" not in plan()
+    # A secrets.toml would replace an address that is given, and its key is not for there.
+    given = plan("ENDPOINT=https://a.example/prod")
+    assert "LENSLET_ENDPOINT=https://a.example/prod " in given and " --secrets.files none.toml " in given
+
+
 def test_demo_needs_no_environment_of_the_page(tmp_path: Path) -> None:
     """`make demo` is to be quick: it must not wait for Streamlit's packages."""
     shutil.copy(ROOT / "Makefile", tmp_path)

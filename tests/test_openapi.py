@@ -206,7 +206,8 @@ def test_limits_are_those_of_the_function():
     assert f"{MAX_BRACKETS:,} brackets" in CONTRACT["info"]["description"]
     headers = CONTRACT["components"]["headers"]
     documented_cors = [
-        headers[name]["schema"]["const"] for name in ("AllowMethods", "AllowHeaders", "MaxAge")
+        headers[name]["schema"]["const"]
+        for name in ("AllowMethods", "AllowHeaders", "MaxAge", "ExposeHeaders")
     ]
     assert documented_cors == list(CORS.values())
 

@@ -27,7 +27,7 @@ import trustme
 from inference import address, connection, remote
 from inference.connection import Deadline
 from inference.errors import LinkFailed, LinkRefused, LinkTimeout, RequestTooLarge
-from inference.remote import fetch
+from inference.remote import Allowance, fetch
 from inference.rules import Rules
 from tests.aws import moto_server, s3_at
 from tests.function_log import write_to_stdout
@@ -330,6 +330,18 @@ def test_https_delivers(https: str, path: str, body: bytes) -> None:
 
 
 @pytest.mark.usefixtures("patient")
+def test_links_of_a_request_share_what_they_may_deliver(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "MAX_BYTES_TOGETHER", LIMIT_BYTES + len(PHOTO))
+    allowance = Allowance()
+    assert fetch(https + "/at-the-limit", allowance) == bytes(LIMIT_BYTES)
+    with pytest.raises(RequestTooLarge, match=r"the request's links deliver more than .* together"):
+        fetch(https + "/at-the-limit", allowance)
+    assert fetch(https + "/photo", allowance) == PHOTO  # who was refused keeps nothing
+    with pytest.raises(RequestTooLarge, match="together"):
+        fetch(https + "/chunked", allowance)
+
+
+@pytest.mark.usefixtures("patient")
 def test_request_gives_our_name_and_asks_for_plain_bytes(https: str) -> None:
     fetch(https + "/photo")
     assert Scenes.seen == [
@@ -428,7 +440,7 @@ def test_a_handshake_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_timeout_of_a_socket_is_told_like_that_of_the_fetch() -> None:
     with pytest.raises(LinkTimeout, match=f"longer than {LIMIT_S} s"):
-        remote._read_web("http://photos.example/stall-in-the-body", Rules(), Deadline(LIMIT_S))
+        remote._read_web("http://photos.example/stall-in-the-body", Rules(), Allowance(), Deadline(LIMIT_S))
 
 
 @pytest.mark.usefixtures("patient")

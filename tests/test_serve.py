@@ -66,7 +66,7 @@ def through_bridge(method="POST", path="/predict", query=b"", headers=(), chunks
         "server": ("127.0.0.1", 8080),
         "scheme": "http",
     }
-    asyncio.run(bridge(handler, never, Door(workers=1, waiting=0))(scope, receive, send))
+    asyncio.run(bridge(handler, lambda event: None, never, Door(workers=1, waiting=0))(scope, receive, send))
     [(event, context)] = seen
     return event, context, sent
 
@@ -156,7 +156,7 @@ def test_routes(url):
     [
         ("GET", "/nowhere", b"", "", 404),
         ("GET", "/predict", b"", "", 405),
-        ("HEAD", "/", b"", "", 405),
+        ("HEAD", "/predict", b"", "", 405),
         ("DELETE", "/", b"", "", 405),
         ("OPTIONS", "/predict", b"", "", 204),
         ("POST", "/predict", b"", "", 400),
@@ -176,6 +176,14 @@ def test_failures(url, method, path, body, content_type, status):
     answer = requests.request(method, url + path, data=body, headers=headers, timeout=30)
     assert answer.status_code == status
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.slow
+def test_head_has_the_headers_of_get_and_no_body(url):
+    for path in ("/", "/health"):
+        got, head = requests.get(url + path, timeout=30), requests.head(url + path, timeout=30)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Length"] == got.headers["Content-Length"] != "0"
 
 
 @pytest.mark.slow

@@ -1,0 +1,56 @@
+"""Known vulnerabilities in the packages of the images, as far as PyPI can be asked.
+
+    python -m infra.audit
+
+One line if something is known, or if not everything was looked at. Exit code 1 for what is known, or if pip-audit
+fails in another way than for want of a network; 0 without one, so that `make check` works everywhere. `make audit`
+prints what pip-audit itself says.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+REQUIREMENTS = ("requirements-lambda.txt", "requirements-http.txt")
+# What pip-audit's traceback ends with when PyPI does not answer, or nobody does.
+NO_NETWORK = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|Timeout")
+
+
+def main() -> int:
+    command = [
+        str(Path(sys.executable).with_name("pip-audit")),
+        "--progress-spinner",
+        "off",
+        "--format",
+        "json",
+    ]
+    command += ["--require-hashes", "--disable-pip", *(f"--requirement={name}" for name in REQUIREMENTS)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    code, sentence = verdict(done.stdout, done.stderr)
+    if sentence:
+        print(sentence, file=sys.stderr)
+    return code
+
+
+def verdict(report: str, errors: str) -> tuple[int, str]:
+    """Exit code and sentence for what pip-audit printed: a JSON of its packages, or nothing but errors."""
+    if not report.strip():
+        reason = (errors.strip().splitlines() or ["it said nothing"])[-1]
+        if NO_NETWORK.search(reason):
+            return 0, "known vulnerabilities: not looked for, because PyPI cannot be reached"
+        return 1, f"pip-audit failed: {reason}"
+    packages = json.loads(report)["dependencies"]
+    if found := [each["name"] for each in packages if each.get("vulns")]:
+        return 1, f"known vulnerabilities in {', '.join(found)}: make audit says which"
+    if skipped := [each["skip_reason"] for each in packages if "skip_reason" in each]:
+        return (
+            0,
+            f"known vulnerabilities: {len(skipped)} of {len(packages)} packages not looked at: {skipped[0]}",
+        )
+    return 0, ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
