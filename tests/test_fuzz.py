@@ -1,5 +1,6 @@
 """The fuzz targets themselves: that their seeds are pictures, and that they would notice what is wrong."""
 
+import re
 import subprocess
 import sys
 
@@ -60,5 +61,6 @@ def test_decode_stands_a_few_thousand_inputs(tmp_path) -> None:
     command = ["sh", "-c", '"$@"; exit $?', "sh", *fuzzer]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "number_of_executed_units: 3000" in done.stderr
+    # libFuzzer ends what it has begun with a picture: mostly 3,000, at times some more.
+    assert int(re.search(r"number_of_executed_units: +(\d+)", done.stderr)[1]) >= 3000
     assert list(tmp_path.iterdir()) == []
