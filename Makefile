@@ -8,6 +8,8 @@ PAGE_PORT ?= 8501
 ENDPOINT ?=
 DATA ?= data/sample
 INPUTS ?= 20000
+# Of tune.py, as OPTIONS="--allow-leaks --fine-tune-top 3".
+OPTIONS ?=
 MLFLOW_PORT ?= 5000
 MLFLOW_FOLDER ?= .mlflow
 STAGE ?= staging
@@ -29,7 +31,7 @@ CHECKOV := .venv-checkov/installed
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number INPUTS=number PYTHON=command"
+	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number INPUTS=number OPTIONS='--name …' PYTHON=command"
 	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' DIGEST=sha256:… YES=1 REQUESTS=number MS=number"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
@@ -71,8 +73,8 @@ audit: $(FULL)  ## known vulnerabilities of the images' packages and of .venv's,
 		--requirement requirements-lambda.txt --requirement requirements-http.txt
 	.venv/bin/pip-audit --strict --progress-spinner off --local
 
-tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped
-	.venv/bin/python tune.py --data $(DATA)
+tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped (OPTIONS: of tune.py)
+	.venv/bin/python tune.py --data $(DATA) $(OPTIONS)
 
 mlflow: $(FULL)  ## page of all trainings, searches and registered models on MLFLOW_PORT, until Ctrl-C
 	@mkdir -p $(MLFLOW_FOLDER)
