@@ -14,6 +14,7 @@ with a table of the best trials, report/tune_history.png, report/tune_importance
 """
 
 import argparse
+import logging
 import os
 import sys
 from dataclasses import asdict, replace
@@ -129,6 +130,7 @@ def find_learning_rate(dataset: Dataset, params: Params, arguments: argparse.Nam
 def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, tracker: Tracker) -> None:
     """Run what the study still lacks, then show, fine-tune and write as the arguments say."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # each network is traced anew, which it warns of
     backbones = backbones_at_hand(params.train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")
     sections = {"tune": asdict(params.tune), "train": asdict(params.train)}
