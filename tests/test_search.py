@@ -477,6 +477,28 @@ def test_optimizer_without_a_learning_rate_is_left_out(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_pressed", [True, False])
+def test_ctrl_c_that_a_library_makes_another_error_of_is_ctrl_c(
+    is_pressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    from training import search
+
+    def run_trial(*ignored: object) -> float:
+        with suppress(KeyboardInterrupt):
+            if is_pressed:
+                signal.raise_signal(signal.SIGINT)
+        raise TypeError("no tensor")
+
+    monkeypatch.setattr(search, "_run_trial", run_trial)
+    study = optuna.create_study()
+    study.enqueue_trial({})
+    with pytest.raises(KeyboardInterrupt if is_pressed else TypeError):
+        search.run_trials(study, {}, 2, read_params(Path("params.yaml")), {})
+
+
+@pytest.mark.slow
 def test_swallowed_ctrl_c_ends_the_search_after_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     import optuna
 
@@ -530,7 +552,7 @@ def test_ctrl_c_keeps_the_study_and_two_processes_share_it(small_weights: Path, 
         time.sleep(0.2)
     first.send_signal(signal.SIGINT)
     _, error = first.communicate(timeout=30)
-    assert first.returncode == 130
+    assert first.returncode == 130, error
     assert "the same command goes on" in error
     assert "Traceback" not in error
     kept = finished()

@@ -220,7 +220,8 @@ def pictures(study: optuna.Study) -> dict[str, Figure | SubFigure]:
 @contextmanager
 def remembered_ctrl_c() -> Iterator[threading.Event]:
     """Set once Ctrl-C was pressed. It raises KeyboardInterrupt as ever, but where that falls into a destructor or a
-    library's callback, Python prints it and goes on: so it is asked for again after each trial.
+    library's callback, Python prints it and goes on: so it is asked for again after each trial. Where it falls into
+    TensorFlow's conversions, a TypeError comes out, which is raised as KeyboardInterrupt once more.
     """
     pressed = threading.Event()
 
@@ -231,5 +232,9 @@ def remembered_ctrl_c() -> Iterator[threading.Event]:
     before = signal.signal(signal.SIGINT, remember)
     try:
         yield pressed
+    except Exception:
+        if pressed.is_set():
+            raise KeyboardInterrupt from None
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
