@@ -16,7 +16,6 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
@@ -25,7 +24,7 @@ from sklearn.metrics import log_loss
 from evaluation.calibration import fit_temperature
 from evaluation.metrics import accuracy
 from training.dataset import DatasetError
-from training.record import KERAS_NAME, RecordError, read_record, read_same_photos, save
+from training.record import KERAS_NAME, RecordError, load_network, read_record, read_same_photos, save
 from training.soup import Mix, SoupRefused, mix_into, mixes
 from training.tracking import Tracker
 
@@ -65,7 +64,7 @@ def mix(arguments: argparse.Namespace, tracker: Tracker) -> None:
     dataset = read_same_photos(arguments.data, record, arguments.cache)
     members = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]
-    first, second = (load(folder) for folder in (arguments.first, arguments.second))
+    first, second = (load_network(folder) for folder in (arguments.first, arguments.second))
     tried = [judged(each, targets) for each in mixes(first, second, SHARES, pixels)]
     parents = {"first": arguments.first, "second": arguments.second}
     tracker.begin(record.name, {"average": parents, "train": asdict(record.params)}, dataset.fingerprint)
@@ -81,13 +80,6 @@ def mix(arguments: argparse.Namespace, tracker: Tracker) -> None:
     print(f"{arguments.out / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
     print(f"  python convert.py --data {arguments.data} --model {arguments.out}")
     tracker.log_training(mixed, arguments.out)
-
-
-def load(folder: Path) -> keras.Model:
-    try:
-        return keras.models.load_model(folder / KERAS_NAME, compile=False)
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{folder / KERAS_NAME} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def judged(mix: Mix, targets: NDArray[np.int64]) -> dict[str, float]:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -42,7 +41,13 @@ from training.quantize import (
     convert,
     judge,
 )
-from training.record import KERAS_NAME, RecordError, TrainingRecord, read_record, read_same_photos
+from training.record import (
+    RecordError,
+    TrainingRecord,
+    load_network,
+    read_record,
+    read_same_photos,
+)
 from training.tracking import add_to_run
 
 
@@ -79,7 +84,7 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
     validation = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
 
-    network = keras.models.load_model(arguments.model / KERAS_NAME, compile=False)
+    network = load_network(arguments.model)
     temperature = fit_temperature(logits_of(network).predict(pixels, verbose=0), targets)
     network = with_temperature(network, temperature)
     expected = network.predict(pixels, verbose=0)["probabilities"]

@@ -21,7 +21,7 @@ from inference.atomic import replacing
 from inference.classifier import Classifier
 from inference.decode import decode
 from inference.errors import ArtifactError, LensletError
-from training.record import KERAS_NAME
+from training.record import KERAS_NAME, RecordError, load_network
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,15 +46,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{label:<16}{probability:>7.1%}")
 
     # Only now, when the served model has answered: with TensorFlow loaded, its kernels would answer instead.
-    import keras
-
     from evaluation.attribution import integrated_gradients
 
     try:
-        network = keras.models.load_model(arguments.model / KERAS_NAME, compile=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        print(f"explain.py: {arguments.model / KERAS_NAME} cannot be read: {reason}", file=sys.stderr)
+        network = load_network(arguments.model)
+    except RecordError as error:
+        print(f"explain.py: {error}", file=sys.stderr)
         return 2
     attribution = integrated_gradients(
         network, pixels, int(prediction.probabilities.argmax()), arguments.steps

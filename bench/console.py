@@ -22,3 +22,8 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def at_least_none(text: str) -> int:
+    """For argparse: a whole number, 0 or more."""
+    return 0 if text == "0" else at_least_one(text)

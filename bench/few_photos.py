@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: i
 
 import numpy as np
 
-from bench.console import at_least_one
+from bench.console import at_least_none, at_least_one
 from evaluation.metrics import accuracy
 from inference.atomic import write_text
 from training.acceleration import Acceleration
@@ -110,14 +110,16 @@ def add_draws(parser: argparse.ArgumentParser, photos: list[int], draws: int) ->
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of labelled photos with a test split")
     counts = " ".join(map(str, photos))
-    add("--photos", type=count, nargs="+", default=photos, help=f"per class ({counts}); 0: all there are")
+    add(
+        "--photos",
+        type=at_least_none,
+        nargs="+",
+        default=photos,
+        help=f"per class ({counts}); 0: all there are",
+    )
     add("--draws", type=at_least_one, default=draws, help="how often photos are drawn (%(default)s)")
     add("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
-
-
-def count(text: str) -> int:
-    return 0 if text == "0" else at_least_one(text)
 
 
 def draws(

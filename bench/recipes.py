@@ -98,13 +98,13 @@ def lesson_of(dataset: Dataset) -> Lesson:
 def fine_tuned(
     setting: Setting,
     *lessons: Lesson,
-    blending: Callable[[], keras.layers.Layer] | None = None,
+    blending: keras.layers.Layer | None = None,
     averaged: float = 0.0,
 ) -> keras.Model:
     """A network of logits after so many epochs of each lesson as params.yaml says in sum, under one schedule.
 
-    `blending` makes a layer that changes photos and targets after the usual augmentation; with `averaged`, the
-    network gets the moving average of its weights over the steps.
+    `blending` changes photos and targets after the usual augmentation; with `averaged`, the network gets the moving
+    average of its weights over the steps.
     """
     params, dataset = setting.params, setting.dataset
     keras.utils.set_random_seed(params.seed)
@@ -125,8 +125,7 @@ def fine_tuned(
         optimizer, keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     )
     epochs = params.fine_tune.epochs // len(lessons)
-    layer = blending() if blending else None
-    parts = [batches(lesson, params, epochs, layer) for lesson in lessons]
+    parts = [batches(lesson, params, epochs, blending) for lesson in lessons]
     trained.fit(
         joined(parts),
         epochs=epochs * len(lessons),
@@ -192,16 +191,12 @@ def moving_average(setting: Setting) -> keras.Model:
 
 def mixup(setting: Setting) -> keras.Model:
     """Zhang et al. 2018."""
-    return fine_tuned(
-        setting, setting.lesson(), blending=lambda: keras.layers.MixUp(0.2, seed=setting.params.seed)
-    )
+    return fine_tuned(setting, setting.lesson(), blending=keras.layers.MixUp(0.2, seed=setting.params.seed))
 
 
 def cutmix(setting: Setting) -> keras.Model:
     """Yun et al. 2019."""
-    return fine_tuned(
-        setting, setting.lesson(), blending=lambda: keras.layers.CutMix(1.0, seed=setting.params.seed)
-    )
+    return fine_tuned(setting, setting.lesson(), blending=keras.layers.CutMix(1.0, seed=setting.params.seed))
 
 
 def random_augmentation(setting: Setting) -> keras.Model:
@@ -210,7 +205,7 @@ def random_augmentation(setting: Setting) -> keras.Model:
         setting, params=replace(setting.params, augmentation=AugmentationParams("horizontal", 0, 0, 0, 0, 0))
     )
     layer = keras.layers.RandAugment(VALUE_RANGE, num_ops=2, factor=0.3, seed=setting.params.seed)
-    return fine_tuned(flips, setting.lesson(), blending=lambda: layer)
+    return fine_tuned(flips, setting.lesson(), blending=layer)
 
 
 def growing_pictures(setting: Setting) -> keras.Model:

@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.console import at_least_one, progress, tail
+from bench.console import at_least_none, at_least_one, progress, tail
 from bench.photos import lay_out
 from bench.serving import PeerError
 from inference.atomic import write_text
@@ -272,20 +272,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, default=ROOT / "data/sample", help="folder of labelled photos (data/sample)")
     add("--photos", type=at_least_one, default=40, help="per class, a tenth to validate (%(default)s)")
     add("--rounds", type=at_least_one, default=2, help="fresh processes a subject (%(default)s)")
-    add("--tutorial-epochs", type=_at_least_none, default=4, help="that really run, 0: all (%(default)s)")
+    add("--tutorial-epochs", type=at_least_none, default=4, help="that really run, 0: all (%(default)s)")
     add(
         "--memory-photos",
-        type=_at_least_none,
+        type=at_least_none,
         default=500,
         help="drawn to take the memory, 0: none (%(default)s)",
     )
     add("--params", type=Path, default=ROOT / "params.yaml", help="settings of both sides (params.yaml)")
     add("--json", type=Path, metavar="FILE", help="write all figures there too")
     return parser
-
-
-def _at_least_none(text: str) -> int:
-    return 0 if text == "0" else at_least_one(text)
 
 
 if __name__ == "__main__":

@@ -136,9 +136,8 @@ def test_nobody_waits_for_a_worker_for_long():
 
 def test_slow_client_loses_its_place():
     with running("--workers", "1", "--waiting", "0", numbers=["serve.BODY_LIMIT_S=0.5"]) as (address, _):
-        host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), 30) as slow:
-            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf a ")
+        head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        with half_a_request(address, f"{head}half a ") as slow:
             until_refused(address)
             received = b"".join(iter(lambda: slow.recv(65536), b""))  # to the end: the server hangs up
         head, _, body = received.partition(b"\r\n\r\n")

@@ -72,6 +72,16 @@ def save(network: Any, record: TrainingRecord, folder: Path) -> None:
     write_record(record, folder)
 
 
+def load_network(folder: Path) -> Any:
+    """The Keras network that `save` wrote into `folder`. Raises RecordError if there is none, or it is damaged."""
+    import keras  # here only: evaluation reads records without it
+
+    try:
+        return keras.models.load_model(folder / KERAS_NAME, compile=False)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{folder / KERAS_NAME} cannot be read: {str(error).splitlines()[0]}") from error
+
+
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Sections within sections as one table: {"head": {"dropout": 0.2}} is {"head.dropout": 0.2}."""
     table: dict[str, Any] = {}
