@@ -1,12 +1,12 @@
-# Two images. The last stage is the function for AWS Lambda: its packages, lambda_func.py, inference/ and the model's
-# two files. The stage before it, `server`, is the same behind plain HTTP, for any other host; compose.yaml builds it.
+# Two images. The last stage is the function for AWS Lambda: its packages, lambda_func.py, the two rooms of lenslet/
+# that it runs and the model's two files. The stage before it, `server`, is the same behind plain HTTP, for any other host; compose.yaml builds it.
 #
 #   docker build --platform linux/amd64 --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:… -t lenslet .
 #
 # linux/arm64 works too. With the base by digest, every build starts from the same bytes; `docker buildx imagetools
 # inspect python:3.11-slim` prints today's. `make deploy` gives none: a new release starts from that day's base, with
 # its security fixes, and what is tested and released is the image that came of it, by its own digest.
-# Where no Docker engine is, tests/containers.py does by hand what this file says. It gives every stage a folder,
+# Where no Docker engine is, tests/support/containers.py does by hand what this file says. It gives every stage a folder,
 # and its WORKDIRs below that: no other absolute path may stand in these instructions.
 
 # Debian, not AWS's own image for Python 3.11: that one has glibc 2.26, and the wheels of tflite-runtime 2.14
@@ -29,10 +29,13 @@ WORKDIR /var/task
 # The packages are a layer of their own: a new model is a push of a few megabytes.
 COPY --from=packages /var/task ./
 COPY lambda_func.py ./
-COPY inference/ inference/
+COPY lenslet/__init__.py lenslet/
+COPY lenslet/inference/ lenslet/inference/
+COPY lenslet/serving/*.py lenslet/serving/
+COPY lenslet/serving/links/ lenslet/serving/links/
 # By name: model.keras, for training only, is as large as all the code.
 COPY model/model.tflite model/model.json model/
-RUN python -m compileall -q --invalidation-mode unchecked-hash lambda_func.py inference
+RUN python -m compileall -q --invalidation-mode unchecked-hash lambda_func.py lenslet
 ENV PYTHONDONTWRITEBYTECODE=1
 # Debian's `nobody`, by number because Kubernetes can tell only of a number that it is not root. (Lambda itself
 # runs every image as a user without rights.)
@@ -51,11 +54,12 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash packages
 # docker build --target server .
 FROM function AS server
 COPY --from=server-packages /build/packages ./
-COPY serve.py ./
-COPY server/ server/
+COPY lenslet/__main__.py lenslet/cli.py lenslet/
+COPY lenslet/commands/__init__.py lenslet/commands/serve.py lenslet/commands/
+COPY lenslet/serving/http/ lenslet/serving/http/
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-c", "from http.client import HTTPConnection; door = HTTPConnection('127.0.0.1', 8080, timeout=4); door.request('GET', '/health'); exit(door.getresponse().status != 200)"]
-ENTRYPOINT ["python", "serve.py"]
+ENTRYPOINT ["python", "-m", "lenslet", "serve"]
 CMD ["--host", "0.0.0.0", "--port", "8080"]
 
 

@@ -8,7 +8,7 @@ PAGE_PORT ?= 8501
 ENDPOINT ?=
 DATA ?= data/sample
 INPUTS ?= 20000
-# Of tune.py, as OPTIONS="--allow-leaks --fine-tune-top 3".
+# Of lenslet tune, as OPTIONS="--allow-leaks --fine-tune-top 3".
 OPTIONS ?=
 MLFLOW_PORT ?= 5000
 MLFLOW_FOLDER ?= .mlflow
@@ -27,7 +27,7 @@ INFRA := .venv-infra/installed
 CHECKOV := .venv-checkov/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check test audit tune mlflow pipeline notebook bench fuzz sample clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check test audit tune mlflow pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,8 @@ help:  ## list these targets
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
 	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
-	.venv-serve/bin/python serve.py --port $(PORT) --model $(MODEL) & server=$$!; \
-	.venv-serve/bin/python test.py http://127.0.0.1:$(PORT) --wait 20; status=$$?; \
+	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model $(MODEL) & server=$$!; \
+	.venv-serve/bin/python -m lenslet test http://127.0.0.1:$(PORT) --wait 20; status=$$?; \
 	kill $$server 2>/dev/null || { echo "make demo: its server had ended already, so another one answered" >&2; status=2; }; \
 	wait $$server; exit $$status
 
@@ -46,7 +46,7 @@ demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through
 serve: $(SERVE) $(PAGE)  ## serve MODEL on http://127.0.0.1:PORT, and its page on PAGE_PORT, until Ctrl-C
 	@$(refuse_page_port)
 	@is_over=false; trap 'is_over=true' INT TERM HUP; \
-	.venv-serve/bin/python serve.py --port $(PORT) --model $(MODEL) & function=$$!; \
+	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model $(MODEL) & function=$$!; \
 	$(call run_page,http://127.0.0.1:$(PORT)) & page=$$!; \
 	until $$is_over || ! kill -0 $$function 2>/dev/null || ! kill -0 $$page 2>/dev/null; do sleep 0.5; done; \
 	! $$is_over || sleep 1; kill $$function $$page 2>/dev/null; wait $$page; ended=$$?; wait $$function && exit $$ended
@@ -61,7 +61,7 @@ check: $(FULL)  ## format, lint, types, security lint and fast tests: two minute
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/bandit --quiet --recursive inference server frontend lambda_func.py serve.py
+	.venv/bin/bandit --quiet --recursive lenslet/inference lenslet/serving frontend lambda_func.py
 	@.venv/bin/python -m infra.audit
 	.venv/bin/pytest -m "not slow"
 
@@ -73,8 +73,8 @@ audit: $(FULL)  ## known vulnerabilities of the images' packages and of .venv's,
 		--requirement requirements-lambda.txt --requirement requirements-http.txt
 	.venv/bin/pip-audit --strict --progress-spinner off --local
 
-tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped (OPTIONS: of tune.py)
-	.venv/bin/python tune.py --data $(DATA) $(OPTIONS)
+tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped (OPTIONS: of lenslet tune)
+	.venv/bin/python -m lenslet tune --data $(DATA) $(OPTIONS)
 
 mlflow: $(FULL)  ## page of all trainings, searches and registered models on MLFLOW_PORT, until Ctrl-C
 	@mkdir -p $(MLFLOW_FOLDER)
@@ -99,9 +99,6 @@ bench: $(FULL)  ## speed of the function, of the server under load, and of train
 fuzz: $(FULL)  ## INPUTS hostile pictures, and a tenth as many hostile requests (Linux)
 	.venv/bin/python -m fuzz.decode --inputs $(INPUTS)
 	.venv/bin/python -m fuzz.handler --inputs $$((($(INPUTS) + 9) / 10))
-
-sample: $(FULL)  ## draw data/sample anew: the same bytes
-	.venv/bin/python data/make_sample.py
 
 deploy: $(FULL) $(INFRA)  ## build the image, bring it to STAGE=staging on AWS, check it there (docs/deploy.md)
 	@.venv/bin/python -m infra.release deploy $(STAGE) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(addprefix --parameter ,$(PARAMETERS))
@@ -178,7 +175,7 @@ endef
 # No times in it, so that the same photos give the same file; and what libraries tell the terminal stays out of it.
 define run_notebook
 import nbclient, nbformat, pathlib
-from inference.atomic import write_text
+from lenslet.inference.atomic import write_text
 notebook = nbformat.read("notebook.ipynb", as_version=4)
 arguments = ["--IPKernelApp.capture_fd_output=False", "--IPKernelApp.log_level=ERROR"]
 options = {"record_timing": False, "coalesce_streams": True}

@@ -21,14 +21,14 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from inference.access import read_access
-from inference.answer import answer, description, refusal
-from inference.budget import bound_freed_memory
-from inference.classifier import Classifier
-from inference.errors import LensletError, MethodNotAllowed, UnknownPath
-from inference.request import Call, question_of, read_call, read_question
-from inference.rules import read_rules
-from inference.uploads import answer_upload, read_uploads
+from lenslet.inference.budget import bound_freed_memory
+from lenslet.inference.classifier import Classifier
+from lenslet.inference.errors import LensletError, MethodNotAllowed, UnknownPath
+from lenslet.serving.access import read_access
+from lenslet.serving.answer import answer, description, refusal
+from lenslet.serving.links.rules import read_rules
+from lenslet.serving.request import Call, question_of, read_call, read_question
+from lenslet.serving.uploads import answer_upload, read_uploads
 
 # Metrics and log bear this name; the stages of one account are told apart by it.
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "lenslet"
@@ -47,7 +47,7 @@ except ValueError as error:  # which names no setting
 # HEAD is what uptime monitors ask with. It is answered as GET; whoever speaks HTTP leaves the body out.
 READING = ("GET", "HEAD")
 # A table of our own and not powertools' resolvers: those keep the current event on a class
-# (`BaseRouter.current_event = …` in 3.37), and mix up requests when serve.py calls from several threads.
+# (`BaseRouter.current_event = …` in 3.37), and mix up requests when lenslet serve calls from several threads.
 ROUTES: dict[str, dict[str, Callable[[Call], dict[str, Any]]]] = {
     "/": dict.fromkeys(READING, lambda call: description(classifier.artifact)),
     "/health": dict.fromkeys(READING, lambda call: {"status": "ok"}),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from bench.diet import Request
+from bench.load_pattern import Request
 
 PATIENCE_S = 60
 LOST = "no answer"

@@ -2,13 +2,13 @@
 
     python -m bench.load --json report/load.json
 
-serve.py runs in processes of its own on a free port of the loopback. Twenty requests of the diet are twelve photos of
+lenslet serve runs in processes of its own on a free port of the loopback. Twenty requests of the diet are twelve photos of
 150 px (half of them in JSON), two of 12 megapixels, three links (to a server of this program, through a switch that
 production does not have: bench/loopback.py) and three broken requests. Every answer is compared with the known one.
 
 1. Photos only, two clients for each processor, in turns with decoding and inference alone, one process for each
    processor: what HTTP, JSON, log and the clients themselves cost.
-2. 1, 4, 16 and 64 clients, `--seconds` each. 64 are more than serve.py lets in: those over it are answered 503 at
+2. 1, 4, 16 and 64 clients, `--seconds` each. 64 are more than lenslet serve lets in: those over it are answered 503 at
    once, with Retry-After, and wait that long.
 3. `--requests` of 16 clients, and the memory of all processes of the server meanwhile.
 
@@ -31,10 +31,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.alone import PROCESSORS, working_alone
 from bench.clients import REFUSED, Outcome, ask_all, watched_memory
 from bench.console import at_least_one, progress
-from bench.diet import (
+from bench.floor import PROCESSORS, working_alone
+from bench.load_pattern import (
     LARGE,
     SHARES,
     SMALL,
@@ -46,10 +46,10 @@ from bench.diet import (
     serving_links,
 )
 from bench.loopback import running
-from inference.artifact import Artifact
-from inference.atomic import write_text
-from inference.classifier import Classifier, runtime_name
-from inference.errors import ArtifactError
+from lenslet.inference.artifact import Artifact
+from lenslet.inference.atomic import write_text
+from lenslet.inference.classifier import Classifier, runtime_name
+from lenslet.inference.errors import ArtifactError
 
 ROOT = Path(__file__).parents[1]
 LEVELS = (1, 4, 16, 64)  # clients

@@ -1,9 +1,9 @@
 """serve.py in a process that takes 127.0.0.1 for the internet, so that links can be measured and tested without one.
 
-    python -m bench.loopback inference.remote.TIMEOUT_S=1 -- --port 0
+    python -m bench.loopback lenslet.serving.links.fetcher.TIMEOUT_S=1 -- --port 0
 
 Numbers before the `--` replace those of the modules, for tests that cannot wait. Production has no such switch: this
-program replaces `inference.address.is_public` from outside, as no request and no setting can.
+program replaces `lenslet.serving.links.address.is_public` from outside, as no request and no setting can.
 """
 
 import importlib
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str]) -> int:
-    import serve
+    from lenslet.commands import serve
 
     numbers, options = list(argv[: argv.index("--")]), list(argv[argv.index("--") + 1 :])
     return serve.main(options, prepare=partial(pretend, numbers))
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
 
 def pretend(numbers: Sequence[str]) -> None:
     """In each process of the server."""
-    from inference import address
+    from lenslet.serving.links import address
 
     address.is_public = lambda address: address == "127.0.0.1"
     for name, value in (each.split("=") for each in numbers):

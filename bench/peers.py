@@ -51,7 +51,7 @@ def start_function(model: Path, photos: Path) -> Callable[[str], Call]:
 
 def start_interpreter(model: Path, photos: Path) -> Callable[[str], Call]:
     """The floor: the TFLite interpreter alone, on pixels that are decoded before the clock runs."""
-    from inference.decode import decode
+    from lenslet.inference.decode import decode
 
     size, invoke = _interpreter(model)
 
@@ -64,7 +64,7 @@ def start_interpreter(model: Path, photos: Path) -> Callable[[str], Call]:
 
 def start_decode(model: Path, photos: Path) -> Callable[[str], Call]:
     """The floor and the decoding of the photo's bytes; no JSON, no base64, no routes, no log."""
-    from inference.decode import decode
+    from lenslet.inference.decode import decode
 
     size, invoke = _interpreter(model)
 
@@ -180,8 +180,8 @@ def _seconds(call: Call) -> float:
 
 
 def _interpreter(model: Path) -> tuple[int, Callable[[Any], Any]]:
-    from inference.artifact import read_artifact, read_model
-    from inference.classifier import runtime_module
+    from lenslet.inference.artifact import read_artifact, read_model
+    from lenslet.inference.classifier import runtime_module
 
     artifact = read_artifact(model)
     interpreter = runtime_module().Interpreter(model_content=read_model(model, artifact), num_threads=1)

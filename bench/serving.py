@@ -30,10 +30,10 @@ from PIL import Image
 
 from bench.console import at_least_one, progress, tail
 from bench.peers import DECODE, FUNCTION, KERAS, ONNX, SUBJECTS
-from inference.artifact import Artifact, read_artifact
-from inference.atomic import write_text
-from inference.classifier import runtime_name
-from inference.errors import ArtifactError
+from lenslet.inference.artifact import Artifact, read_artifact
+from lenslet.inference.atomic import write_text
+from lenslet.inference.classifier import runtime_name
+from lenslet.inference.errors import ArtifactError
 
 ROOT = Path(__file__).parents[1]
 COLD, SMALL, EXPLAINED, LARGE = "cold", "small", "explained", "large"

@@ -25,15 +25,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bench import tutorial
 from bench.training import MEMORY, PREPARE, TRIALS, Job
-from inference.atomic import write_text
-from inference.decode import decode
-from training.backbones import build_backbone
-from training.dataset import Dataset, read_dataset
-from training.fit import Fold, fine_tune, fit_head, head_folds, train_batches
-from training.network import build_network
-from training.params import AugmentationParams, BackboneParams, ParamsError, TrainParams, read_params
-from training.search import backbones_at_hand, read_folds, run_trials, suggested_rates
-from training.study import open_study, search_space
+from lenslet.config.params import AugmentationParams, BackboneParams, ParamsError, TrainParams, read_params
+from lenslet.dataset.dataset import Dataset, read_dataset
+from lenslet.inference.atomic import write_text
+from lenslet.inference.decode import decode
+from lenslet.network.assembly import build_network
+from lenslet.network.backbones import build_backbone
+from lenslet.training.fit import Fold, fine_tune, fit_head, head_folds, train_batches
+from lenslet.tuning.search import backbones_at_hand, read_folds, run_trials, suggested_rates
+from lenslet.tuning.study import open_study, search_space
 
 BACKBONE = "mobilenet_v2"
 SHIPPED = Path("model/model.keras")

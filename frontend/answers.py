@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-# What stands between the file's name and the labels' own columns; as `predict.py --csv` has them.
+# What stands between the file's name and the labels' own columns; as `lenslet predict --csv` has them.
 COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_familiar")
 
 
@@ -125,7 +125,7 @@ def least_certain_first(answers: Iterable[tuple[Any, Answer]]) -> list[tuple[Any
 
 
 def to_csv(rows: Sequence[Row], labels: Sequence[str]) -> str:
-    """The columns of `predict.py --csv`: file, label, …, one for each of `labels` in the model's order, error."""
+    """The columns of `lenslet predict --csv`: file, label, …, one for each of `labels` in the model's order, error."""
     text = StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["file", *COLUMNS, *labels, "error"])

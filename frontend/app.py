@@ -19,10 +19,9 @@ import examples
 import markup
 import results
 import settings
-import ways
 from answers import both
 from client import Failure, Gateway
-from shots import Progress, Shot, send
+from sent_photos import Progress, Shot, send
 
 FOLDER = Path(__file__).parent
 WAKING = "Waking up… the first answer may take some seconds."

@@ -67,7 +67,7 @@ def show(description: Mapping[str, Any]) -> None:
         st.table(figures_table(splits), border="horizontal", hide_index=True)
         show_labels(labels, next(iter(splits.values())))
     else:
-        st.markdown("The endpoint gives no figures: `evaluate.py` measures them.")
+        st.markdown("The endpoint gives no figures: `lenslet evaluate` measures them.")
     st.subheader("Data", anchor=False)
     st.markdown(data_words(splits))
     st.subheader("Limits", anchor=False)

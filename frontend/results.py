@@ -8,7 +8,7 @@ import streamlit as st
 import markup
 from answers import Answer, in_short, in_words, least_certain_first, percent, to_csv
 from photos import data_url
-from shots import Outcome, Shot
+from sent_photos import Outcome, Shot
 
 CARDS_IN_A_ROW = 3
 CARDS_ON_A_PAGE = 12

@@ -1,4 +1,4 @@
-"""Bytes nobody would call a picture, into `inference.decode`: pixels or one of our errors, in time.
+"""Bytes nobody would call a picture, into `lenslet.inference.decode`: pixels or one of our errors, in time.
 
     python -m fuzz.decode --inputs 200000
 
@@ -24,12 +24,12 @@ from bench.console import at_least_one
 
 PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 
-with atheris.instrument_imports(include=["PIL", "inference"]):
+with atheris.instrument_imports(include=["PIL", "lenslet.inference"]):
     for plugin in PLUGINS:  # those that a picture loads only later would stay unwatched
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
     from fuzz.seeds import write_seeds
-    from inference.decode import decode
-    from inference.errors import LensletError
+    from lenslet.inference.decode import decode
+    from lenslet.inference.errors import LensletError
 
 SIZE = 16
 MAX_SECONDS = 5.0

@@ -26,7 +26,7 @@ os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 import lambda_func
 from bench.console import at_least_one
 from fuzz.seeds import pictures
-from inference import errors
+from lenslet.inference import errors
 
 MAX_SECONDS = 5.0
 CONTRACT = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text(encoding="utf-8"))

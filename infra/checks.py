@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Mapping
 
-from bench.service import BEARER_VARIABLE, KEY_VARIABLE, CheckError, connect, send_once
 from infra.preflight import ROOT, Account, ReleaseError, ReleaseFailed
 from infra.stacks import Stack, read_key
+from lenslet.checks.endpoint import BEARER_VARIABLE, KEY_VARIABLE, CheckError, connect, send_once
 
 # A new key is known to all of the gateway's machines after half a minute or so; before, it answers 403.
 KEY_WAIT_S = 120
 SMOKE = ("test.py",)
-ROBUSTNESS = ("-m", "bench.endpoint")
+ROBUSTNESS = ("-m", "lenslet.checks.acceptance")
 
 
 def check_keys(settings: Mapping[str, str]) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from inference.artifact import Artifact
 from infra.preflight import DIGITS, MODEL, PLATFORMS, ROOT, Account, ReleaseError, ReleaseFailed
+from lenslet.inference.artifact import Artifact
 
 REPOSITORY = "lenslet"
 BUILT = re.compile(rf"([0-9a-f]{{{DIGITS}}})-([0-9a-f]{{{DIGITS}}})-(arm64|x86_64)")

@@ -10,10 +10,10 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from evaluation.verdict import judge, table
-from inference.artifact import Artifact, read_artifact, read_model
-from inference.errors import ArtifactError
-from training.params import ParamsError, read_params
+from lenslet.config.params import ParamsError, read_params
+from lenslet.evaluation.limits import judge, table
+from lenslet.inference.artifact import Artifact, read_artifact, read_model
+from lenslet.inference.errors import ArtifactError
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "model"
@@ -102,7 +102,7 @@ def find_commit() -> str:
 
 
 def check_model() -> Artifact:
-    """The model that goes into the image. Raises: ReleaseError if it isn't whole, or gate.py would not let it pass."""
+    """The model that goes into the image. Raises: ReleaseError if it isn't whole, or lenslet gate would not let it pass."""
     try:
         artifact = read_artifact(MODEL)
         read_model(MODEL, artifact)
@@ -114,7 +114,7 @@ def check_model() -> Artifact:
     print(table(verdicts), flush=True)
     if not all(verdict.is_kept for verdict in verdicts):
         raise ReleaseError(
-            "the model in model/ does not keep the limits of params.yaml, as gate.py says, too"
+            "the model in model/ does not keep the limits of params.yaml, as lenslet gate says, too"
         )
     return artifact
 

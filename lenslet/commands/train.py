@@ -1,0 +1,155 @@
+"""Train a classifier on a folder of labelled photos.
+
+    python train.py --data my_photos --out out/mine
+
+`my_photos` holds a folder per class (the splits are drawn), or train/, val/ and test/ with a folder per class
+each. Numbers come from params.yaml. Prints what it found and the validation accuracy; writes model.keras and
+training.json into --out, which convert.py makes servable. Killed while it fine-tunes, it goes on with --resume.
+The training is a run of MLflow, too, with its epochs as they end: in .mlflow/, which `make mlflow` shows, or on the
+server that MLFLOW_TRACKING_URI names; MLFLOW_TRACKING_URI=off goes without.
+"""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+# Before TensorFlow loads: its notices drown the progress bars.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+
+from lenslet.config.params import ParamsError, TrainParams, read_params
+from lenslet.dataset.dataset import Dataset, DatasetError, describe, read_dataset
+from lenslet.dataset.lint import add_arguments, check
+from lenslet.dataset.pixel_cache import CacheFull
+from lenslet.network.assembly import build_network, set_head
+from lenslet.network.backbones import WeightsUnavailable, build_backbone, pinned
+from lenslet.network.devices import Acceleration, acceleration_here
+from lenslet.registry.tracking import Tracker
+from lenslet.training.fit import History, fine_tune, fit_head, head_folds, validate
+from lenslet.training.record import KERAS_NAME, record_of, save
+from lenslet.training.run import CheckpointError, Run, finish_run, start_run, unfinished_run
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    try:
+        with Tracker() as tracker:
+            train(arguments, tracker)
+    except (CacheFull, CheckpointError, DatasetError, ParamsError, WeightsUnavailable) as error:
+        print(f"lenslet train: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nlenslet train: stopped; fine-tuning goes on after its last epoch with --resume",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
+    started = time.monotonic()
+    params = chosen_params(arguments)
+    dataset = read_dataset(arguments.data, params, arguments.cache)
+    print(describe(dataset, arguments.data))
+    wanted = not arguments.no_acceleration
+    accelerated = acceleration_here(dataset, params.fine_tune.batch_size) if wanted else Acceleration()
+    run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
+    folder = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{arguments.out.name}"
+    killed = find_killed(arguments, run) if arguments.resume else None
+    if killed:
+        folder, run = killed
+        started -= 60 * run.minutes
+    name = arguments.name or arguments.data.resolve().name
+    tracker.begin(name, {"train": asdict(params)}, dataset.fingerprint, unfinished=folder)
+    keras.utils.set_random_seed(params.seed)
+    with accelerated.strategy.scope():
+        backbone = build_backbone(params.backbone)
+        network = build_network(backbone, len(dataset.labels), params)
+    check(dataset, params, arguments, backbone if params.backbone.weights != "none" else None)
+    history = dict(run.history)
+    if params.backbone.weights != "none" and not killed:
+        history["head"] = train_head(network, backbone, dataset, params, arguments.cache)
+        report("head", validate(network, dataset, params))
+    if params.fine_tune.epochs:
+        if not killed:
+            start_run(folder, replace(run, history=history, minutes=(time.monotonic() - started) / 60))
+        tracker.note(folder)
+        epochs = keras.callbacks.LambdaCallback(on_epoch_end=partial(tracker.add_epoch, "fine_tune"))
+        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, [epochs])
+    validation = validate(network, dataset, params)
+    report("network", validation)
+    record = record_of(name, params, dataset, validation, history, (time.monotonic() - started) / 60)
+    save(network, record, arguments.out)
+    if params.fine_tune.epochs:
+        finish_run(folder, arguments.out)
+    print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
+    print(f"  python convert.py --data {arguments.data} --model {arguments.out}")
+    tracker.log_training(record, arguments.out)
+
+
+def find_killed(arguments: argparse.Namespace, wanted: Run) -> tuple[Path, Run] | None:
+    """The folder of the run to go on with, and the run; says what it found."""
+    found = unfinished_run(arguments.runs, wanted)
+    if not found:
+        # No error: whatever starts a killed training again may say --resume each time, also the first.
+        print(f"nothing to resume for {arguments.out} in {arguments.runs}: starting afresh")
+        return None
+    folder, run, epochs = found
+    print(f"resuming {folder} after {epochs} finished epochs")
+    return folder, run
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of labelled photos")
+    add("--out", type=Path, required=True, help="model folder to write")
+    add("--name", help="what the model is called (default: the name of the data folder)")
+    add("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    add("--weights", help="for train.backbone.weights: imagenet, none, a .keras file, registry:production")
+    add("--no-fine-tune", action="store_true", help="stop after the head, within seconds")
+    add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
+    add("--resume", action="store_true", help="go on with the run for --out that was killed")
+    add("--no-acceleration", action="store_true", help="float32 on one device, as without GPUs")
+    add("--runs", type=Path, default=Path("runs"), help="logs and checkpoints (%(default)s)")
+    add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def chosen_params(arguments: argparse.Namespace) -> TrainParams:
+    """`params.yaml`, with what the command line says instead."""
+    params = read_params(arguments.params).train
+    weights = pinned(arguments.weights or params.backbone.weights)
+    params = replace(params, backbone=replace(params.backbone, weights=weights))
+    if arguments.no_fine_tune:
+        params = replace(params, fine_tune=replace(params.fine_tune, epochs=0))
+    if params.backbone.weights == "none" and not params.fine_tune.epochs:
+        raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
+    return params
+
+
+def train_head(
+    network: keras.Model, backbone: keras.Model, dataset: Dataset, params: TrainParams, cache: Path
+) -> History:
+    """Fit the head on cached features and put it into the network."""
+    train, validation = head_folds(backbone, dataset, params, cache)
+    weights, history = fit_head(train, validation, len(dataset.labels), params.head, params.class_weights)
+    set_head(network, weights)
+    return history
+
+
+def report(what: str, validation: dict[str, float]) -> None:
+    print(f"{what}: validation accuracy {validation['accuracy']:.4f}, log loss {validation['log_loss']:.4f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

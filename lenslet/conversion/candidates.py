@@ -1,0 +1,145 @@
+"""TFLite candidates of every precision, and the choice between them once the serving runtime has tried them."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lenslet.config.params import ConvertParams
+from lenslet.dataset.dataset import Dataset
+
+FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that rounding may explain
+
+
+class ConversionRefused(Exception):
+    """No candidate answers as the Keras network does."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One precision's file and what was measured of it on the validation photos."""
+
+    precision: str
+    model: bytes
+    failure: str = ""  # why the runtime does not load it; then nothing below was measured
+    accuracy: float = 0.0
+    agreement: float = 0.0  # share of photos with the same top label as Keras
+    difference: float = 0.0  # largest difference of a probability from Keras
+    time_ms: float = 0.0  # median of one picture on one thread
+
+
+def calibration_pixels(dataset: Dataset, count: int, seed: int) -> NDArray[np.uint8]:
+    """Some training photos, drawn by the seed: uint8 RGB, shape (count, size, size, 3)."""
+    train = dataset.members("train")
+    drawn = np.random.default_rng(seed).choice(train, size=min(count, len(train)), replace=False)
+    pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[np.sort(drawn)]]
+    return pixels
+
+
+def convert(network: keras.Model, precision: str, calibration: NDArray[np.uint8]) -> bytes:
+    """A TFLite file of the network for one picture at a time, with a signature that names input and outputs.
+
+    `precision`: float32, float16 (weights), dynamic_range (int8 weights) or int8 (weights and activations, whose
+    ranges are taken from the `calibration` pictures, uint8 RGB, shape (photos, size, size, 3)).
+    """
+    image = tf.TensorSpec((1, *network.input_shape[1:]), tf.uint8, name="image")
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint("serve", lambda image: network(image, training=False), input_signature=[image])
+    with tempfile.TemporaryDirectory() as folder, _silenced_libraries():
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            converter.representative_dataset = lambda: ([picture[np.newaxis]] for picture in calibration)
+        model: bytes = converter.convert()
+    return model
+
+
+@contextmanager
+def _silenced_libraries() -> Iterator[None]:
+    """Drop what the converter's C++ writes past Python's logging, ten lines a file; failures raise all the same."""
+    standard_error = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+
+
+def judge(
+    precision: str,
+    model: bytes,
+    answers: NDArray[np.float32],
+    time_ms: float,
+    targets: NDArray[np.int64],
+    expected: NDArray[np.float32],
+) -> Candidate:
+    """Compare what a candidate answered on the validation photos with their labels and with Keras's `expected`.
+
+    `answers` and `expected`: probabilities, shape (photos, classes); `targets`: class indices, shape (photos,).
+    """
+    top = answers.argmax(axis=1)
+    return Candidate(
+        precision,
+        model,
+        accuracy=float(np.mean(top == targets)),
+        agreement=float(np.mean(top == expected.argmax(axis=1))),
+        difference=float(np.abs(answers - expected).max()),
+        time_ms=time_ms,
+    )
+
+
+def objection(candidate: Candidate, keras_accuracy: float, params: ConvertParams) -> str:
+    """Why the candidate must not be served; empty if it may."""
+    if candidate.failure:
+        return candidate.failure
+    if candidate.precision == "float32" and candidate.difference > FLOAT32_TOLERANCE:
+        return (
+            f"a probability differs from Keras by {candidate.difference:.4f}, more than {FLOAT32_TOLERANCE:g}"
+        )
+    if candidate.agreement < params.agreement_required:
+        return (
+            f"same top label as Keras on {candidate.agreement:.1%}, less than {params.agreement_required:.1%}"
+        )
+    if keras_accuracy - candidate.accuracy > params.accuracy_loss_allowed:
+        return f"loses {keras_accuracy - candidate.accuracy:.2%} of accuracy"
+    return ""
+
+
+def choose(candidates: Sequence[Candidate], keras_accuracy: float, params: ConvertParams) -> Candidate:
+    """The smallest file among those that are about as fast as the fastest one without an objection.
+
+    Raises: ConversionRefused if every candidate meets an objection.
+    """
+    served = [each for each in candidates if not objection(each, keras_accuracy, params)]
+    if not served:
+        raise ConversionRefused("no precision answers as the Keras network does; the table above says why")
+    limit_ms = min(each.time_ms for each in served) * (1 + params.slower_allowed)
+    return min((each for each in served if each.time_ms <= limit_ms), key=lambda each: len(each.model))
+
+
+def comparison(candidates: Sequence[Candidate], keras_accuracy: float, params: ConvertParams) -> str:
+    """A table of what each precision costs and why some are dropped."""
+    lines = [f"{'precision':<14}{'MB':>6}{'accuracy':>10}{'as Keras':>10}{'ms':>8}  verdict"]
+    for each in candidates:
+        verdict = objection(each, keras_accuracy, params) or "fit to serve"
+        figures = (
+            f"{each.accuracy:>10.4f}{each.agreement:>10.2%}{each.time_ms:>8.2f}"
+            if not each.failure
+            else " " * 28
+        )
+        lines.append(f"{each.precision:<14}{len(each.model) / 1e6:>6.2f}{figures}  {verdict}")
+    return "\n".join([*lines, f"Keras: accuracy {keras_accuracy:.4f} on the validation photos"])

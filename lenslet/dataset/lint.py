@@ -1,0 +1,292 @@
+"""What is wrong with a folder of labelled photos: files, copies, leaks between splits, classes, and labels."""
+
+import argparse
+import csv
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from lenslet.config.params import BackboneParams, ParamsError, TrainParams, read_params
+from lenslet.dataset.dataset import SPLITS, Dataset, DatasetError, describe, read_dataset
+from lenslet.dataset.duplicates import BITS
+from lenslet.dataset.pixel_cache import CacheFull, new_array
+from lenslet.inference.artifact import sha256_of
+from lenslet.inference.atomic import replacing
+
+# Kind of finding → what its photos are, in the order of the table.
+KINDS = {
+    "unreadable": "left out: no photo that can be read",
+    "leak": "the same or nearly the same photo is in another split",
+    "two labels": "the same or nearly the same photo has another label, too",
+    "exact copy": "the same file is in this split twice",
+    "near copy": "nearly the same photo is in this split twice",
+    "small": "a side is less than half of what the model sees",
+    "narrow": "one side is more than three times the other, and the model sees a square",
+    "rare class": "the class has few photos, or few beside the largest",
+    "mislabelled": "looks like another class: the label may be wrong",
+}
+ENLARGED_AT_MOST = 2  # times; the Intel set, 150 pixels wide, is a good one at 160
+ASPECT_AT_MOST = 3
+RARE_PHOTOS = 10
+RARE_SHARE = 0.1  # of the photos of the largest class
+FOLDS = 5
+SHOWN = 3  # of each kind, on the screen
+LINT_CSV = Path("report/lint.csv")
+
+
+@dataclass(frozen=True)
+class Finding:
+    kind: str  # a key of KINDS
+    path: Path  # of a leak, the photo that is learned from: remove it, and the leak is closed
+    detail: str
+    other: Path | None = None  # the photo that `path` is a copy of
+
+
+def lint(
+    dataset: Dataset, cache: Path, features: Mapping[str, NDArray[np.float32]] | None = None
+) -> list[Finding]:
+    """All findings, by kind in the order of KINDS, the worst of each kind first.
+
+    `features`: split → output of `cached_features` for its members; without it, labels are not judged.
+    Raises: CacheFull.
+    """
+    return [
+        *(Finding("unreadable", path, reason) for path, reason in dataset.unreadable.items()),
+        *_copies(dataset),
+        *_odd_sizes(dataset),
+        *_rare_classes(dataset),
+        *(_mislabelled(dataset, features, cache) if features else ()),
+    ]
+
+
+def write_findings(findings: Sequence[Finding], path: Path) -> None:
+    """A CSV with a row per finding: kind, path, detail, other."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("kind", "path", "detail", "other"))
+        writer.writerows((each.kind, each.path, each.detail, each.other or "") for each in findings)
+
+
+def summary(findings: Sequence[Finding], shown: int = 0) -> str:
+    """A line per kind that was found, with its count, each followed by the first `shown` findings."""
+    lines = []
+    for kind, meaning in KINDS.items():
+        found = [finding for finding in findings if finding.kind == kind]
+        if found:
+            lines.append(f"{kind:<12}{len(found):>7,}  {meaning}")
+        for finding in found[:shown]:
+            beside = f" | {finding.other}" if finding.other else ""
+            lines.append(f"{'':<21}{finding.path}{beside}: {finding.detail}")
+    return "\n".join(lines) or "nothing was found"
+
+
+def check(dataset: Dataset, params: TrainParams, arguments: argparse.Namespace, backbone: Any = None) -> None:
+    """Lint the photos before a training; labels are judged if there is a `backbone` with weights.
+
+    `arguments` has what `add_arguments` adds, and `cache`.
+    Raises: DatasetError if splits share photos, unless `arguments.allow_leaks`; CacheFull.
+    """
+    findings = lint(dataset, arguments.cache)
+    is_refused = any(finding.kind == "leak" for finding in findings) and not arguments.allow_leaks
+    if backbone is None:
+        print("labels are not judged: a training that starts from weights does that")
+    elif not is_refused:  # else the refusal comes first, before the backbone has run for a minute
+        # Training does not look at the test photos, not even at their labels.
+        features = _features(backbone, dataset, params, ("train", "validation"), arguments.cache)
+        findings += _mislabelled(dataset, features, arguments.cache)
+    _report(findings, arguments, shown=0)
+
+
+def _report(findings: Sequence[Finding], arguments: argparse.Namespace, shown: int) -> None:
+    write_findings(findings, arguments.lint_csv)
+    print(f"{summary(findings, shown)}\nall findings are in {arguments.lint_csv}")
+    leaks = [finding for finding in findings if finding.kind == "leak"]
+    if leaks and not arguments.allow_leaks:
+        raise DatasetError(
+            f"photos that are in two splits: {len(leaks):,}, the first: {leaks[0].path} and {leaks[0].other} "
+            f"({leaks[0].detail}); remove those of kind leak in {arguments.lint_csv}, column path, "
+            "or say --allow-leaks"
+        )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-leaks", action="store_true", help="go on although splits share photos")
+    parser.add_argument("--lint-csv", type=Path, default=LINT_CSV, help="findings about photos (%(default)s)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command `lenslet lint FOLDER`."""
+    parser = argparse.ArgumentParser(prog="lenslet lint", description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder of labelled photos")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    parser.add_argument(
+        "--weights",
+        help="instead of train.backbone.weights: imagenet, none, a .keras file, or registry:production",
+    )
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded photos (%(default)s)")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
+    try:
+        params = read_params(arguments.params).train
+        dataset = read_dataset(arguments.folder, params, arguments.cache)
+        print(describe(dataset, arguments.folder))
+        backbone = _backbone(params.backbone, arguments.weights)
+        features = _features(backbone, dataset, params, tuple(SPLITS), arguments.cache)
+        _report(lint(dataset, arguments.cache, features), arguments, SHOWN)
+    except (CacheFull, DatasetError, ParamsError) as error:
+        print(f"lenslet.dataset.dataset: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _backbone(params: BackboneParams, wanted: str | None) -> Any:
+    """A backbone with weights, those of `params` unless others are `wanted`; or None, said in a sentence.
+
+    Raises: DatasetError if there are none that are `wanted`.
+    """
+    params = replace(params, weights=wanted or params.weights)
+    if params.weights == "none":
+        print("labels are not judged: that takes a backbone with weights")
+        return None
+    # Here, and below: they load TensorFlow, which nothing else in this module needs.
+    from lenslet.network.backbones import WeightsUnavailable, build_backbone
+
+    try:
+        return build_backbone(params)
+    except WeightsUnavailable as error:
+        if wanted:
+            raise DatasetError(f"--weights {wanted} cannot be had: {error}") from error
+        print(f"labels are not judged: {error}")
+        return None
+
+
+def _features(
+    backbone: Any, dataset: Dataset, params: TrainParams, splits: Sequence[str], cache: Path
+) -> dict[str, NDArray[np.float32]]:
+    if backbone is None:
+        return {}
+    from lenslet.network.assembly import build_feature_extractor
+    from lenslet.training.features import cached_features
+
+    extractor = build_feature_extractor(backbone, params)
+    return {split: cached_features(extractor, dataset, dataset.members(split), cache) for split in splits}
+
+
+def _copies(dataset: Dataset) -> list[Finding]:
+    """For each photo that is a copy in one of the four ways, the photo that it resembles most; closest first."""
+    findings: dict[tuple[str, Path], Finding] = {}
+    # Learned from first, then judged by: of a leak, the first of the two can go.
+    order = {split: number for number, split in enumerate(SPLITS)}
+    for first, second, distance in sorted(dataset.duplicates.tolist(), key=lambda pair: pair[2]):
+        is_exact = dataset.hashes[first] == dataset.hashes[second]
+        alike = "every byte is the same" if is_exact else f"{distance} of {BITS} bits differ"
+        one, two = dataset.photos[first], dataset.photos[second]
+        kinds = {}
+        if one.split != two.split:
+            one, two = sorted((one, two), key=lambda photo: order[photo.split or "train"])
+            kinds["leak"] = f"{one.split} and {two.split}, {alike}"
+        if one.label != two.label:
+            kinds["two labels"] = f"{one.label} and {two.label}, {alike}"
+        if not kinds:
+            one, two = two, one  # the later one can go
+            kinds["exact copy" if is_exact else "near copy"] = alike
+        for kind, detail in kinds.items():
+            findings.setdefault((kind, one.path), Finding(kind, one.path, detail, two.path))
+    return sorted(findings.values(), key=lambda finding: list(KINDS).index(finding.kind))
+
+
+def _odd_sizes(dataset: Dataset) -> list[Finding]:
+    side = dataset.pixels.shape[1]
+    small, narrow = [], []
+    for photo in dataset.photos:
+        try:
+            with Image.open(photo.path) as image:  # reads the header only
+                short, long = sorted(image.size)
+        except OSError:
+            continue  # gone since it was decoded
+        detail = f"{image.width} × {image.height} pixels, the model sees {side} × {side}"
+        if short * ENLARGED_AT_MOST < side:
+            small.append((short, Finding("small", photo.path, detail)))
+        if long > ASPECT_AT_MOST * short:
+            narrow.append((short / long, Finding("narrow", photo.path, detail)))
+    return [finding for found in (small, narrow) for _, finding in sorted(found, key=lambda each: each[0])]
+
+
+def _rare_classes(dataset: Dataset) -> list[Finding]:
+    counts = Counter(photo.label for photo in dataset.photos)
+    [(largest, most)] = counts.most_common(1)
+    folders = {photo.label: photo.path.parent for photo in reversed(dataset.photos)}
+    return [
+        Finding(
+            "rare class",
+            folders[label],
+            f"{count:,} photos of {label}" + (f", {most:,} of {largest}" if count < most else ""),
+        )
+        for label, count in sorted(counts.items(), key=lambda item: item[1])
+        if count < RARE_PHOTOS or count < RARE_SHARE * most
+    ]
+
+
+def _mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], cache: Path) -> list[Finding]:
+    members = np.concatenate([dataset.members(split) for split in features])
+    targets = dataset.targets[members]
+    probabilities = out_of_fold(np.concatenate(list(features.values())), targets, cache)
+    findings = []
+    for number, likely in confident_disagreement(probabilities, targets):
+        photo = dataset.photos[members[number]]
+        probability = dict(zip(dataset.labels, probabilities[number], strict=True))
+        seen = dataset.labels[likely]
+        detail = f"{seen} {probability[seen]:.2f}, {photo.label} {probability[photo.label]:.2f}"
+        findings.append(Finding("mislabelled", photo.path, detail))
+    return findings
+
+
+def confident_disagreement(
+    probabilities: NDArray[np.float32], targets: NDArray[np.int64]
+) -> list[tuple[int, int]]:
+    """The photos whose label is likely wrong, each with its likely class, by the margin of that, widest first.
+
+    `probabilities`, shape (photos, classes), come from models that did not see the photo. A class is believed of
+    a photo where it is at least as probable as it is on average for the photos that carry its label; a photo is
+    suspected if the most probable of the believed classes is not its label (Northcutt, Jiang and Chuang 2021).
+    """
+    given = probabilities[np.arange(len(targets)), targets]
+    thresholds = np.bincount(targets, given) / np.bincount(targets)
+    believed = np.where(probabilities >= thresholds, probabilities, -1.0)
+    likely, margins = believed.argmax(axis=1), believed.max(axis=1) - given
+    suspects = np.flatnonzero((likely != targets) & (margins > 0))
+    ranked = suspects[np.argsort(-margins[suspects], kind="stable")]
+    return [(int(number), int(likely[number])) for number in ranked]
+
+
+def out_of_fold(
+    features: NDArray[np.float32], targets: NDArray[np.int64], cache: Path
+) -> NDArray[np.float32]:
+    """Class probabilities of each photo by a linear model of the others' features, shape (photos, classes).
+
+    Raises: CacheFull.
+    """
+    # How far a fit is held back depends on the scale of what it is given, and each backbone has its own.
+    features = features / features.std()
+    # Loose on purpose: a model that fits the labels closely fits the wrong ones too.
+    model = LogisticRegression(C=0.006, tol=1e-2, max_iter=50)
+    key = sha256_of(features.tobytes() + targets.tobytes() + f"{FOLDS} {model}".encode())[:16]
+    path = cache / f"out-of-fold-{key}.npy"
+    if not path.exists():
+        folds = StratifiedKFold(min(FOLDS, int(np.bincount(targets).min())), shuffle=True, random_state=0)
+        found = cross_val_predict(model, features, targets, cv=folds, method="predict_proba")
+        with new_array(path, found.shape, np.float32) as probabilities:
+            probabilities[:] = found
+    cached: NDArray[np.float32] = np.load(path)
+    return cached

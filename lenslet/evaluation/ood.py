@@ -1,0 +1,133 @@
+"""Pictures of none of the classes: what familiarity a known photo has, and how well strangers are told apart."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from sklearn.metrics import roc_auc_score
+
+from lenslet.inference.classifier import Classifier
+from lenslet.inference.decode import decode
+from lenslet.inference.errors import LensletError
+
+Random = np.random.Generator
+Picture = NDArray[np.uint8]  # RGB, shape (size, size, 3)
+
+PAPER, INK = (250, 250, 247), (25, 25, 30)
+WORDS = (
+    "the",
+    "light",
+    "of",
+    "a",
+    "label",
+    "under",
+    "water",
+    "second",
+    "photo",
+    "stands",
+    "for",
+    "what",
+    "was",
+    "seen",
+)
+DRAWN = 200  # pictures of each kind
+
+
+class NoStrangers(Exception):
+    """The folder that should hold photos of something else has none."""
+
+
+def familiarity_threshold(familiarity: NDArray[np.float64], share: float) -> float:
+    """The familiarity that a `share` of photos like these reach; theirs has the shape (photos,)."""
+    return float(np.quantile(familiarity, 1 - share, method="lower"))
+
+
+def strangers(size: int, folder: Path | None = None) -> dict[str, NDArray[np.uint8]]:
+    """Kind → pictures, uint8 RGB, shape (pictures, size, size, 3), the same each time.
+
+    The kinds are those of `STRANGERS`, and `photos`: the readable ones in and below `folder`.
+    Raises: NoStrangers if the folder has none.
+    """
+    kinds = {
+        kind: np.stack([draw(size, np.random.default_rng(number)) for number in range(DRAWN)])
+        for kind, draw in STRANGERS.items()
+    }
+    return kinds if folder is None else {**kinds, "photos": _photos(folder, size)}
+
+
+def _photos(folder: Path, size: int) -> NDArray[np.uint8]:
+    photos = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with suppress(LensletError):
+            photos.append(decode(path.read_bytes(), size))
+    if not photos:
+        raise NoStrangers(f"{folder} holds no photo that can be read")
+    return np.stack(photos)
+
+
+def told_apart(
+    classifier: Classifier, familiarity: NDArray[np.float64], others: Mapping[str, NDArray[np.uint8]]
+) -> dict[str, float]:
+    """Area under the ROC curve of telling known photos from strangers, by the strangers' kind; 0.5 is guessing.
+
+    Args: the familiarity of known photos, shape (photos,); strangers as `strangers` gives them.
+    """
+    areas = {}
+    for kind, pictures in others.items():
+        theirs = np.array([classifier.classify(picture).familiarity for picture in pictures])
+        is_known = np.repeat([1, 0], [len(familiarity), len(theirs)])
+        areas[kind] = float(roc_auc_score(is_known, np.concatenate([familiarity, theirs])))
+    return areas
+
+
+def _noise(size: int, random: Random) -> Picture:
+    """Independent pixels around a random grey, as of a covered lens at high gain."""
+    pixels = random.normal(random.uniform(40, 215), random.uniform(15, 80), (size, size, 3))
+    picture: Picture = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return picture
+
+
+def _plain(size: int, random: Random) -> Picture:
+    """One colour."""
+    return np.broadcast_to(random.integers(0, 256, 3, np.uint8), (size, size, 3)).copy()
+
+
+def _drawing(size: int, random: Random) -> Picture:
+    """A chart or doodle: lines, boxes and discs in flat colours on paper."""
+    picture = Image.new("RGB", (size, size), PAPER)
+    pen = ImageDraw.Draw(picture)
+    for _ in range(random.integers(4, 14)):
+        left, top, right, bottom = random.integers(0, size, 4).tolist()
+        box = [min(left, right), min(top, bottom), max(left, right), max(top, bottom)]
+        colour = tuple(random.integers(0, 256, 3).tolist())
+        kind = random.integers(3)
+        if kind == 0:
+            pen.line([left, top, right, bottom], fill=INK, width=int(random.integers(1, 4)))
+        elif kind == 1:
+            pen.rectangle(box, fill=colour, outline=INK)
+        else:
+            pen.ellipse(box, fill=colour, outline=INK)
+    return np.asarray(picture)
+
+
+def _text(size: int, random: Random) -> Picture:
+    """A page of words."""
+    picture = Image.new("RGB", (size, size), PAPER)
+    pen = ImageDraw.Draw(picture)
+    height = int(random.integers(5, 14))
+    font = ImageFont.load_default(size=height)
+    for top in range(4, size - height, round(1.4 * height)):
+        pen.text((4, top), " ".join(random.choice(WORDS, 16)), fill=INK, font=font)
+    return np.asarray(picture)
+
+
+# A new kind of stranger is a row and a function.
+STRANGERS: dict[str, Callable[[int, Random], Picture]] = {
+    "noise": _noise,
+    "plain": _plain,
+    "drawings": _drawing,
+    "text": _text,
+}

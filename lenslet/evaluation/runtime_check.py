@@ -1,0 +1,131 @@
+"""Model folders tried on decoded photos: their answers and times, in this process or in one without TensorFlow."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lenslet.evaluation.calibration import coverage
+from lenslet.evaluation.corruptions import ladder
+from lenslet.evaluation.metrics import score
+from lenslet.inference.classifier import Classifier, Prediction
+from lenslet.inference.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Trial:
+    probabilities: NDArray[np.float32]  # shape (photos, classes)
+    familiarity: NDArray[np.float64]  # shape (photos,)
+    time_ms: float  # median of one photo on one thread
+
+
+def figures_of(
+    labels: Sequence[str], targets: NDArray[np.int64], trial: Trial, threshold: float
+) -> dict[str, float]:
+    """`metrics.score` with the coverage and size of the prediction sets and the time, as in model.json."""
+    covered, set_size = coverage(trial.probabilities, targets, threshold)
+    sets_and_time = {"coverage": covered, "mean_set_size": set_size, "time_ms": trial.time_ms}
+    return score(labels, targets, trial.probabilities) | sets_and_time
+
+
+def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Trial]:
+    """Classify pictures one by one, as they will be served: uint8 RGB, shape (photos, size, size, 3).
+
+    The classifiers take turns at each picture, so that a machine that slows down slows all of them alike.
+    """
+    answers: list[list[Prediction]] = [[] for _ in classifiers]
+    seconds = np.empty((len(classifiers), len(pixels)))
+    for number, picture in enumerate(tqdm(pixels, "classifying", unit=" photos", leave=False)):
+        for row, classifier in enumerate(classifiers):
+            started = time.perf_counter()
+            answers[row].append(classifier.classify(picture))
+            seconds[row, number] = time.perf_counter() - started
+    times = 1000 * np.median(seconds, axis=1)
+    return [
+        Trial(
+            np.stack([answer.probabilities for answer in given]),
+            np.array([answer.familiarity for answer in given]),
+            float(time_ms),
+        )
+        for given, time_ms in zip(answers, times, strict=True)
+    ]
+
+
+def evenly(photos: int, wanted: int) -> NDArray[np.int64]:
+    """Positions of so many photos, evenly spread, because the classes lie one after the other; always the same."""
+    return np.unique(np.linspace(0, photos - 1, min(wanted, photos)).astype(np.int64))
+
+
+def climb(
+    classifier: Classifier, pixels: NDArray[np.uint8], targets: NDArray[np.int64]
+) -> dict[str, list[float]]:
+    """`corruptions.ladder` of what the classifier answers; empty without photos."""
+
+    def answer(damaged: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.stack([classifier.classify(picture).probabilities for picture in damaged])
+
+    return ladder(answer, pixels, targets) if len(pixels) else {}
+
+
+def run_apart(folders: Sequence[Path], pixels: NDArray[np.uint8]) -> list[Trial | ArtifactError]:
+    """`run` of several model folders in a new process; an error for each that the runtime cannot load.
+
+    TensorFlow and the TFLite runtime define the same symbols: in a process that has loaded TensorFlow, the
+    runtime would execute TensorFlow's newer kernels, load files that it cannot load, and be another runtime
+    than the one that serves.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        exchange = Path(name)
+        np.save(exchange / "pixels.npy", pixels)
+        command = [
+            sys.executable,
+            "-m",
+            "lenslet.evaluation.runtime_check",
+            name,
+            *(str(folder.resolve()) for folder in folders),
+        ]
+        subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
+        failures: dict[str, str] = json.loads((exchange / "failures.json").read_text(encoding="utf-8"))
+        with np.load(exchange / "trials.npz") as found:
+            trials = iter(
+                [
+                    Trial(*each)
+                    for each in zip(
+                        found["probabilities"], found["familiarity"], found["times_ms"], strict=True
+                    )
+                ]
+            )
+        return [
+            ArtifactError(failures[str(row)]) if str(row) in failures else next(trials)
+            for row in range(len(folders))
+        ]
+
+
+def _main(exchange: Path, folders: Sequence[str]) -> None:
+    """The new process: reads pixels.npy from `exchange`, writes failures.json and trials.npz into it."""
+    classifiers, failures = [], {}
+    for row, folder in enumerate(folders):
+        try:
+            classifiers.append(Classifier.load(Path(folder)))
+        except ArtifactError as error:
+            failures[row] = str(error).splitlines()[0]
+    trials = run(classifiers, np.load(exchange / "pixels.npy", mmap_mode="r"))
+    (exchange / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
+    np.savez(
+        exchange / "trials.npz",
+        probabilities=[trial.probabilities for trial in trials],
+        familiarity=[trial.familiarity for trial in trials],
+        times_ms=[trial.time_ms for trial in trials],
+    )
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), sys.argv[2:])

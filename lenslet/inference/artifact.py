@@ -1,0 +1,131 @@
+"""The model folder's `model.json`: labels, image size, resize rule, calibration, checksum and metrics."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lenslet.inference.atomic import replacing, write_text
+from lenslet.inference.errors import ArtifactError
+
+FORMAT_VERSION = 2
+JSON_NAME = "model.json"
+TFLITE_NAME = "model.tflite"
+
+# Number in model.json → the least and the most that it may be.
+RANGES = {
+    "temperature": (0, math.inf),
+    "conformal_alpha": (0, 1),
+    "conformal_threshold": (0, 1),
+    "familiarity_threshold": (-math.inf, math.inf),
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a served model says of itself; written by `convert.py`, read by everything that serves."""
+
+    name: str
+    labels: tuple[str, ...]  # in the order of the model's outputs
+    image_size: int  # pixels, both sides
+    resize: str  # `lenslet.inference.decode.RESIZE_RULE` the model was trained with
+    sha256: str  # of model.tflite, hexadecimal
+    precision: str  # float32 | float16 | dynamic_range | int8
+    runtime: str  # package and version the precision was chosen on, as "tflite-runtime 2.14.0"
+    temperature: float  # divides the logits, inside the graph already; Guo et al. 2017
+    conformal_alpha: float  # prediction sets may miss the true label in this share of cases
+    conformal_threshold: float  # labels of at least this probability belong to the prediction set
+    # Pictures of at least this familiarity look like those that trained the model.
+    familiarity_threshold: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # split → figures and the data fingerprint
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def version(self) -> str:
+        """Twelve hexadecimal digits that change exactly when the served weights change."""
+        return self.sha256[:12]
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Read and check `folder/model.json`.
+
+    Raises: ArtifactError, naming the file, what is wrong with it and what to do.
+    """
+    path = folder / JSON_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{path} does not exist: convert.py writes it, last, into a whole model folder"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} is not of format version {FORMAT_VERSION}, the only one this program reads"
+        )
+    _check(content, path)
+    return Artifact(**{**content, "labels": tuple(content["labels"])})
+
+
+def read_model(folder: Path, artifact: Artifact) -> bytes:
+    """The bytes of `folder/model.tflite`, certainly those that `artifact` describes.
+
+    Raises: ArtifactError if the file is missing or its checksum is another.
+    """
+    path = folder / TFLITE_NAME
+    try:
+        model = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+    found = sha256_of(model)
+    if found != artifact.sha256:
+        raise ArtifactError(
+            f"{path} is not the file that {JSON_NAME} describes: "
+            f"its sha256 begins {found[:12]}, expected {artifact.sha256[:12]}; run convert.py again"
+        )
+    return model
+
+
+def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
+    """Replace the served model. `model.json` goes first and comes back last: without it, no folder is whole."""
+    (folder / JSON_NAME).unlink(missing_ok=True)
+    with replacing(folder / TFLITE_NAME) as temporary:
+        temporary.write_bytes(model)
+    write_artifact(artifact, folder)
+
+
+def write_artifact(artifact: Artifact, folder: Path) -> None:
+    """Write `model.json` in one step."""
+    write_text(folder / JSON_NAME, json.dumps(asdict(artifact), indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_of(data: bytes) -> str:
+    """Checksum, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check(content: dict[str, Any], path: Path) -> None:
+    odd = sorted(set(content) ^ {each.name for each in fields(Artifact)})
+    if odd:
+        raise ArtifactError(f"{path} lacks, or has unknown, keys: {', '.join(odd)}")
+    for key in ("name", "resize", "sha256", "precision", "runtime"):
+        if not isinstance(content[key], str):
+            raise ArtifactError(f"{path}: {key} must be text, not {content[key]!r}")
+    if type(content["image_size"]) is not int or content["image_size"] < 1:
+        raise ArtifactError(f"{path}: image_size must be a number of pixels, not {content['image_size']!r}")
+    for key, (least, most) in RANGES.items():
+        if type(content[key]) not in (int, float) or not least <= content[key] <= most:
+            raise ArtifactError(
+                f"{path}: {key} must be a number from {least} to {most}, not {content[key]!r}"
+            )
+    if not isinstance(content["metrics"], dict):
+        raise ArtifactError(f"{path}: metrics must be a table, not {content['metrics']!r}")
+    labels = content["labels"]
+    if not isinstance(labels, list) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
+        raise ArtifactError(f"{path}: labels must be a list of at least two names, not {labels!r}")
+    if len(set(labels)) != len(labels):
+        raise ArtifactError(f"{path}: labels names a class twice")

@@ -1,0 +1,172 @@
+"""A model folder becomes a classifier; the only file that knows the TFLite runtime."""
+
+import importlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenslet.inference.artifact import TFLITE_NAME, Artifact, read_artifact, read_model
+from lenslet.inference.decode import RESIZE_RULE
+from lenslet.inference.errors import ArtifactError
+
+# Package → module with the same `Interpreter`; the first one installed is used. The second is the first one's
+# successor, for Python and systems that the first has no wheel for.
+RUNTIMES = {"tflite-runtime": "tflite_runtime.interpreter", "ai-edge-litert": "ai_edge_litert.interpreter"}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The model's answer for one picture."""
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]  # shape (classes,), calibrated, sums to 1
+    activation_map: NDArray[np.float32] | None  # shape (height, width, classes); None if the head has none
+    conformal_threshold: float
+    logits: NDArray[np.float32]  # shape (classes,), before any temperature
+    familiarity_threshold: float
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """(label, probability) pairs, the most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")
+        return [(self.labels[index], float(self.probabilities[index])) for index in order]
+
+    @property
+    def prediction_set(self) -> list[str]:
+        """Labels that hold the truth with the model's stated coverage; never empty, the most probable first.
+
+        Least-ambiguous set-valued classifier: Sadinle, Lei and Wasserman 2019.
+        """
+        ranked = self.ranked()
+        return [label for label, probability in ranked if probability >= self.conformal_threshold] or [
+            ranked[0][0]
+        ]
+
+    @property
+    def is_certain(self) -> bool:
+        return len(self.prediction_set) == 1
+
+    @property
+    def familiarity(self) -> float:
+        """How much speaks for any label at all: the negative free energy of the logits (Liu et al. 2020)."""
+        return float(np.logaddexp.reduce(self.logits.astype(np.float64)))
+
+    @property
+    def is_familiar(self) -> bool:
+        """Whether the picture resembles those that trained the model; if not, it is probably none of the labels."""
+        return self.familiarity >= self.familiarity_threshold
+
+    def explanation(self) -> tuple[str, NDArray[np.float32]] | None:
+        """The most probable label and where the picture speaks for it: shape (height, width), range 0…1.
+
+        The class activation map of Zhou et al. 2016, exact for this head, stretched to the full range.
+        """
+        if self.activation_map is None:
+            return None
+        index = int(np.argmax(self.probabilities))
+        evidence = self.activation_map[:, :, index]
+        spread = float(np.ptp(evidence))
+        grid = (evidence - evidence.min()) / spread if spread > 0 else np.zeros_like(evidence)
+        return self.labels[index], grid
+
+
+class Classifier:
+    """A loaded model. `classify` may be called from many threads: each has an interpreter of its own."""
+
+    def __init__(self, model: bytes, artifact: Artifact) -> None:
+        """Raises ArtifactError if the runtime cannot load the model, or it is not as `artifact` says."""
+        if artifact.resize != RESIZE_RULE:
+            raise ArtifactError(
+                f"the model wants pixels by the rule {artifact.resize}; this program has {RESIZE_RULE}"
+            )
+        self.artifact = artifact
+        self._model = model
+        self._interpreter_class = runtime_module().Interpreter
+        self._per_thread = threading.local()
+        self._check_shapes()
+
+    @classmethod
+    def load(cls, folder: Path) -> "Classifier":
+        """Load a model folder. Raises ArtifactError if the folder is not whole."""
+        artifact = read_artifact(folder)
+        return cls(read_model(folder, artifact), artifact)
+
+    def classify(self, pixels: NDArray[np.uint8]) -> Prediction:
+        """Classify a picture from `lenslet.inference.decode.decode`: uint8 RGB, shape (image_size, image_size, 3)."""
+        outputs = self._run(pixels)
+        maps = outputs.get("activation_map")
+        return Prediction(
+            labels=self.artifact.labels,
+            probabilities=outputs["probabilities"][0],
+            activation_map=None if maps is None else maps[0],
+            conformal_threshold=self.artifact.conformal_threshold,
+            logits=outputs["logits"][0],
+            familiarity_threshold=self.artifact.familiarity_threshold,
+        )
+
+    def _run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        # Outputs are found by name, through the signature: converters do not keep their order.
+        outputs: dict[str, NDArray[np.float32]] = self._runner()(image=pixels[np.newaxis])
+        return outputs
+
+    def _runner(self) -> Any:
+        if not hasattr(self._per_thread, "runner"):
+            try:
+                interpreter = self._interpreter_class(model_content=self._model, num_threads=1)
+                interpreter.allocate_tensors()
+                self._per_thread.runner = interpreter.get_signature_runner()
+            except (ValueError, RuntimeError) as error:
+                raise ArtifactError(
+                    f"{runtime_name()} cannot load {TFLITE_NAME}: {str(error).strip()}"
+                ) from error
+        return self._per_thread.runner
+
+    def _check_shapes(self) -> None:
+        # The runtime resizes a model to whatever picture it is given, so only the file's own word tells its size.
+        size, classes = self.artifact.image_size, len(self.artifact.labels)
+        takes = {
+            name: (*each["shape"], each["dtype"]) for name, each in self._runner().get_input_details().items()
+        }
+        if takes != {"image": (1, size, size, 3, np.uint8)}:
+            raise ArtifactError(
+                f"{TFLITE_NAME} must take one {size} × {size} uint8 `image`, but takes {takes}"
+            )
+        try:
+            outputs = self._run(np.zeros((size, size, 3), np.uint8))
+        except (ValueError, RuntimeError) as error:
+            raise ArtifactError(f"{runtime_name()} cannot run {TFLITE_NAME}: {error}") from error
+        gives = {name: output.shape for name, output in outputs.items()}
+        for name in ("probabilities", "logits"):
+            if gives.get(name) != (1, classes):
+                raise ArtifactError(
+                    f"{TFLITE_NAME} must give `{name}` for {classes} labels, but gives {gives}"
+                )
+        map_shape = gives.get("activation_map", (1, 1, 1, classes))
+        if len(map_shape) != 4 or map_shape[0] != 1 or map_shape[3] != classes:
+            raise ArtifactError(f"{TFLITE_NAME} must give an `activation_map` per label, but gives {gives}")
+
+
+def runtime_name() -> str:
+    """The installed runtime's package and version, as "tflite-runtime 2.14.0"."""
+    # 16 ms that serving need not pay: only failures and convert.py ask.
+    from importlib.metadata import version
+
+    package = _installed_runtime()[0]
+    return f"{package} {version(package)}"
+
+
+def runtime_module() -> Any:
+    return _installed_runtime()[1]
+
+
+def _installed_runtime() -> tuple[str, Any]:
+    for package, module in RUNTIMES.items():
+        try:
+            return package, importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name not in (module, module.partition(".")[0]):
+                raise
+    raise ArtifactError(f"no TFLite runtime is installed; install one of: {', '.join(RUNTIMES)}")

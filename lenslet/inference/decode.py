@@ -1,0 +1,176 @@
+"""Image bytes to the pixels the model sees: the one place that decides how a photo is read."""
+
+import re
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The two plugins that Pillow does not load by itself: left to it, the first WEBP would import all forty.
+from PIL import Image, ImageFile, TiffImagePlugin, TiffTags, WebPImagePlugin  # noqa: F401
+
+from lenslet.inference.budget import MAX_EXIF_BYTES, MAX_PIXELS, CountedReader, check, check_directory
+from lenslet.inference.errors import BrokenImage, ImageTooLarge, NotAnImage
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+SIGNATURES = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|BM|II\*\0|MM\0\*", re.DOTALL)
+# Large pictures are turned and brought to 8-bit RGB in bands of this size.
+BAND_PIXELS = 1_000_000
+
+# The name of this procedure in model.json. Change it whenever the pixels that `decode` returns change:
+# cached pixels and trained models are tied to it.
+RESIZE_RULE = "squash-bilinear-antialias"
+
+EXIF_ORIENTATION = 0x0112
+# EXIF 2.32, section 4.6.4: how the stored picture must be turned to stand upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+COLUMNS_BECOME_ROWS = (5, 6, 7, 8)
+FAR_END_COMES_FIRST = (3, 4, 7, 8)
+
+# Pillow scales 2-bit and 4-bit grey to 8 bits, but not the level that is declared transparent.
+GREY_STEPS = {"L;2": 85, "L;4": 17}
+
+# What Pillow's plugins raise on damaged files, beside OSError.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+)
+
+# Pillow warns of odd metadata, which does not matter here, and of many pixels, which are refused below.
+# Said once, at import: `warnings.catch_warnings` is not safe among threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def decode(data: bytes, size: int) -> NDArray[np.uint8]:
+    """Read a picture in any of `FORMATS`, whatever its file was called, as the square that the model sees.
+
+    The first frame is turned upright, brought to 8-bit RGB (12 and 16 bits by scale, alpha over white) and
+    squashed to `size` × `size` pixels with an antialiased bilinear filter.
+
+    Returns: uint8 RGB, shape (size, size, 3), range 0…255; read-only.
+    Raises: NotAnImage (unknown format), ImageTooLarge (takes more than `lenslet.inference.budget` allows, refused before
+        decoding), BrokenImage (truncated, damaged, a kind of TIFF that is not read, or samples that are signed,
+        wider than 16 bits, or floating-point).
+    """
+    image = _open(data, size)
+    try:
+        # libjpeg can decode at 1/2, 1/4 or 1/8; twice the wanted size leaves the filter enough to average.
+        image.draft(None, (2 * size, 2 * size))
+        image.load()
+        rgb = _upright_rgb(image, _orientation(image))
+        return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
+    except DAMAGE as error:
+        raise BrokenImage("the image is truncated, damaged, or has no 8-bit colours") from error
+
+
+def _open(data: bytes, size: int) -> ImageFile.ImageFile:
+    """Sniff the format, read the header and weigh what decoding will take; no pixel is decoded yet."""
+    if not SIGNATURES.match(data):
+        raise NotAnImage(f"the data are not an image we read ({', '.join(FORMATS)})")
+    try:
+        if data.startswith((b"II", b"MM")):
+            check_directory(data)
+        reader = CountedReader(data)
+        image = Image.open(reader, formats=FORMATS)
+        check(image, reader, size)
+        _mend_header(image)
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(f"the image has far more than {MAX_PIXELS:,} pixels, the limit") from error
+    except DAMAGE as error:
+        raise BrokenImage("the image's header is truncated or damaged") from error
+    return image
+
+
+def _mend_header(image: ImageFile.ImageFile) -> None:
+    """What Pillow would misread, or read at length for nothing."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        exif = image.getexif()
+        # Of a lone page's EXIF and GPS tags it makes an object for every number.
+        for tag in TiffTags.TAGS_V2_GROUPS:
+            if tag in exif:
+                del exif[tag]
+        if 2 in image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, ()):
+            raise BrokenImage("the TIFF has signed samples: they have no 8-bit colours")
+    elif image.format == "PNG" and "transparency" in image.info and image.tile:
+        arguments = image.tile[0].args
+        step = GREY_STEPS.get(arguments if isinstance(arguments, str) else "")
+        if step:
+            image.info["transparency"] = image.info["transparency"] % (255 // step + 1) * step
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held. Damaged or endless EXIF is no reason to refuse a photo that decodes."""
+    if len(image.info.get("exif", b"")) > MAX_EXIF_BYTES:
+        return 1
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except DAMAGE:
+        return 1
+    return orientation if isinstance(orientation, int) and orientation in UPRIGHT else 1
+
+
+def _upright_rgb(image: Image.Image, orientation: int) -> Image.Image:
+    """The picture turned, and in 8-bit RGB. In bands, so that only it and the stored picture are large."""
+    if image.mode == "RGB" and orientation == 1 and not image.has_transparency_data:
+        return image
+    across, down = image.size[::-1] if orientation in COLUMNS_BECOME_ROWS else image.size
+    rows = max(1, BAND_PIXELS // across)
+    upright = Image.new("RGB", (across, down))
+    for top in range(0, down, rows):
+        bottom = min(top + rows, down)
+        first, last = (down - bottom, down - top) if orientation in FAR_END_COMES_FIRST else (top, bottom)
+        box = (first, 0, last, across) if orientation in COLUMNS_BECOME_ROWS else (0, first, across, last)
+        band = image.crop(box)
+        upright.paste(
+            _rgb(band.transpose(UPRIGHT[orientation]) if orientation > 1 else band, image), (0, top)
+        )
+    return upright
+
+
+def _rgb(band: Image.Image, image: Image.Image) -> Image.Image:
+    """A band of `image`, in any of Pillow's modes, to RGB: alpha over white, 16 bits by scale."""
+    if band.mode in ("I", "F"):
+        raise ValueError("signed, 32-bit and floating-point samples have no defined white")
+    if band.mode.startswith("I;16"):
+        band = _eight_bits(band, image)
+    if band.has_transparency_data:
+        with_alpha = band.convert("RGBA")
+        band = Image.new("RGB", band.size, "white")
+        band.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    return band if band.mode == "RGB" else band.convert("RGB")
+
+
+def _eight_bits(band: Image.Image, image: Image.Image) -> Image.Image:
+    """16-bit grey to 8-bit by its upper byte, as Pillow does with 16-bit colours (its grey it would clip).
+
+    The one grey that a PNG may declare transparent becomes white. Of a TIFF, Pillow leaves 12 bits where they
+    are, and does not heed that 0 may be white.
+    """
+    samples = np.asarray(band)
+    if "transparency" in image.info:
+        samples = np.where(samples == image.info["transparency"], 0xFFFF, samples)
+    shift = 8
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        shift = max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))) - 8
+        if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0:
+            samples = 0xFFFF - samples
+    return Image.fromarray((samples >> shift).astype(np.uint8))

@@ -1,0 +1,102 @@
+"""Every failure the service expects: its code, its HTTP status and the sentence the caller reads."""
+
+
+class LensletError(Exception):
+    """A failure the caller can act on; the message is one sentence that is safe to show to a stranger."""
+
+    status = 500
+    code = "internal_error"
+
+
+class BadRequest(LensletError):
+    """The request is not what `openapi.yaml` describes."""
+
+    status = 400
+    code = "bad_request"
+
+
+class KeyMissing(LensletError):
+    status = 401
+    code = "key_missing"
+
+
+class KeyRefused(LensletError):
+    status = 403
+    code = "key_refused"
+
+
+class UnknownPath(LensletError):
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(LensletError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(LensletError):
+    """The client was too slow to send its request; only a server of our own (`lenslet serve`) meets it."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class RequestTooLarge(LensletError):
+    """The body, or what a link delivers, has more bytes than the service takes."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class ImageTooLarge(LensletError):
+    """Decoding the picture would take more memory or time than the service gives to one."""
+
+    status = 413
+    code = "image_too_large"
+
+
+class NotAnImage(LensletError):
+    """The bytes are none of the formats that `lenslet.inference.decode` reads."""
+
+    status = 415
+    code = "not_an_image"
+
+
+class BrokenImage(LensletError):
+    """The format is known, but the picture is truncated, damaged or of a kind that has no 8-bit meaning."""
+
+    status = 422
+    code = "broken_image"
+
+
+class LinkRefused(LensletError):
+    """The link is of a kind, or leads to a place, that the service does not fetch."""
+
+    status = 422
+    code = "link_refused"
+
+
+class LinkFailed(LensletError):
+    """The link's server could not be reached or did not deliver."""
+
+    status = 502
+    code = "link_failed"
+
+
+class Overloaded(LensletError):
+    """More requests are waiting than the server lets in; only a server of our own (`lenslet serve`) meets it."""
+
+    status = 503
+    code = "overloaded"
+
+
+class LinkTimeout(LensletError):
+    """The link's server was too slow."""
+
+    status = 504
+    code = "link_timeout"
+
+
+class ArtifactError(Exception):
+    """The model folder is missing, incomplete or inconsistent: the service must not start with it."""

@@ -1,0 +1,89 @@
+"""The network: scaling, backbone and head in one graph with outputs `probabilities` and `activation_map`."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from lenslet.config.params import BackboneParams, TrainParams
+from lenslet.network.backbones import BACKBONES
+
+
+def build_network(backbone: keras.Model, classes: int, params: TrainParams) -> keras.Model:
+    """Put scaling and head around a backbone from `build_backbone`.
+
+    Input `image`: uint8 RGB (batch, size, size, 3). Outputs: `probabilities` (batch, classes) and, for a head
+    without hidden units, `activation_map` (batch, h, w, classes) whose mean over h and w is the logits: a 1 × 1
+    convolution before the average is the same function as a dense layer after it (Zhou et al. 2016).
+    """
+    image, feature_map = _feature_map(backbone, params)
+    if params.head.hidden_units:
+        logits = _hidden_head(feature_map, classes, params)
+        return keras.Model(image, {"probabilities": _softmax(logits)})
+    # Whole channels are dropped, as dropout after the average would do.
+    dropped = keras.layers.SpatialDropout2D(params.head.dropout)(feature_map)
+    activation_map = keras.layers.Conv2D(classes, 1, name="head")(dropped)
+    logits = keras.layers.GlobalAveragePooling2D(name="logits")(activation_map)
+    return keras.Model(image, {"probabilities": _softmax(logits), "activation_map": activation_map})
+
+
+def build_feature_extractor(backbone: keras.Model, params: TrainParams) -> keras.Model:
+    """uint8 RGB (batch, size, size, 3) → the backbone's average-pooled features (batch, channels)."""
+    image, feature_map = _feature_map(backbone, params)
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(feature_map))
+
+
+def _feature_map(backbone: keras.Model, params: TrainParams) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    image = keras.Input((params.image_size, params.image_size, 3), dtype="uint8", name="image")
+    return image, backbone(BACKBONES[params.backbone.name].scaling(image))
+
+
+def _hidden_head(feature_map: keras.KerasTensor, classes: int, params: TrainParams) -> keras.KerasTensor:
+    # 1 × 1 convolutions instead of dense layers: TFLite's FULLY_CONNECTED is what old runtimes refuse.
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(feature_map)
+    hidden = keras.layers.Conv2D(params.head.hidden_units, 1, activation="relu", name="hidden")(pooled)
+    dropped = keras.layers.Dropout(params.head.dropout)(hidden)
+    return keras.layers.Flatten(name="logits")(keras.layers.Conv2D(classes, 1, name="head")(dropped))
+
+
+def _softmax(logits: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.Softmax(name="probabilities")(logits)
+
+
+def logits_of(network: keras.Model) -> keras.Model:
+    """The same layers with `logits` (batch, classes) as the only output: what training optimises."""
+    return keras.Model(network.input, network.get_layer("logits").output)
+
+
+def with_temperature(network: keras.Model, temperature: float) -> keras.Model:
+    """The same layers with the logits divided by `temperature` before the softmax (Guo et al. 2017).
+
+    The logits themselves become a third output, `logits` (batch, classes).
+    """
+    logits = network.get_layer("logits").output
+    tempered = keras.layers.Rescaling(1 / temperature, name="temperature")(logits)
+    return keras.Model(
+        network.input, {**network.output, "logits": logits, "probabilities": _softmax(tempered)}
+    )
+
+
+def set_head(network: keras.Model, kernels: Sequence[NDArray[np.float32]]) -> None:
+    """Put a dense head's weights from `fit_head`, [kernel, bias] per layer, into the network's convolutions."""
+    layers = [layer for layer in network.layers if layer.name in ("hidden", "head")]
+    for layer, kernel, bias in zip(layers, kernels[::2], kernels[1::2], strict=True):
+        layer.set_weights([kernel[np.newaxis, np.newaxis], bias])
+
+
+def unfreeze(network: keras.Model, params: BackboneParams) -> None:
+    """Let fine-tuning change what `params.layers_unfrozen` says: all, or the last N layers of the backbone."""
+    backbone = network.get_layer("backbone")
+    backbone.trainable = True
+    count = len(backbone.layers)
+    first = 0 if params.layers_unfrozen == "all" else max(0, count - params.layers_unfrozen)
+    # BatchNorm keeps its pretrained statistics: small batches would spoil them. Calling the backbone with
+    # training=False would not do: Keras 3 hands the outer model's flag down to every layer inside.
+    keeps_statistics = params.weights != "none"
+    for number, layer in enumerate(backbone.layers):
+        is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = number >= first and not (is_batch_norm and keeps_statistics)

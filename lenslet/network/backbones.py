@@ -1,0 +1,167 @@
+"""The table of backbones: Keras constructor, scaling of its input, and where its weights come from."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from lenslet.config.params import BackboneParams
+from lenslet.registry.mlflow_registry import RegistryError
+from lenslet.registry.versions import PREFIX, fetched, find, open_store
+from lenslet.training.record import KERAS_NAME
+
+
+class WeightsUnavailable(Exception):
+    """The wanted initial weights cannot be had; the message says which, and what to do instead."""
+
+
+def _small_cnn(input_shape: tuple[int | None, ...], include_top: bool, weights: None) -> keras.Model:
+    """Three convolutions, to be trained from scratch. Keras's constructors give the signature."""
+    image = keras.Input(input_shape)
+    features = image
+    for filters in (32, 64, 128):
+        features = keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(features)
+    return keras.Model(image, features)
+
+
+def _minus_one_to_one(image: Any) -> Any:
+    return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
+
+
+def _zero_to_one(image: Any) -> Any:
+    return keras.layers.Rescaling(1 / 255, name="scaling")(image)
+
+
+def _imagenet_statistics(image: Any) -> Any:
+    """Zero mean and unit variance per channel, by the statistics that Keras's EfficientNetV2B weights expect."""
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    scale = [1 / (255 * each) for each in deviation]
+    offset = [-center / each for center, each in zip(mean, deviation, strict=True)]
+    return keras.layers.Rescaling(scale, offset=offset, name="scaling")(image)
+
+
+def _caffe(image: Any) -> Any:
+    """BGR minus ImageNet's mean colour: what the ResNet50 and VGG16 weights were trained on."""
+    blue_green_red = keras.ops.flip(keras.ops.cast(image, "float32"), axis=-1)
+    return keras.layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="scaling")(blue_green_red)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    constructor: Callable[..., keras.Model]
+    scaling: Callable[[Any], Any]  # uint8 image → what the constructor's weights expect
+    imagenet_file: str | None  # what Keras calls its ImageNet weights without the classification layer
+
+
+_applications = keras.applications
+BACKBONES = {
+    "mobilenet_v2": Backbone(
+        _applications.MobileNetV2,
+        _minus_one_to_one,
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+    ),
+    "mobilenet_v2_035": Backbone(
+        partial(_applications.MobileNetV2, alpha=0.35),
+        _minus_one_to_one,
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
+    ),
+    "mobilenet_v3_small": Backbone(
+        partial(_applications.MobileNetV3Small, include_preprocessing=False),
+        _minus_one_to_one,
+        "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
+    ),
+    "mobilenet_v3_large": Backbone(
+        partial(_applications.MobileNetV3Large, include_preprocessing=False),
+        _minus_one_to_one,
+        "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+    ),
+    "efficientnet_v2_b0": Backbone(
+        partial(_applications.EfficientNetV2B0, include_preprocessing=False),
+        _imagenet_statistics,
+        "efficientnetv2-b0_notop.h5",
+    ),
+    "resnet50": Backbone(
+        _applications.ResNet50, _caffe, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    ),
+    "vgg16": Backbone(_applications.VGG16, _caffe, "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    "small_cnn": Backbone(_small_cnn, _zero_to_one, imagenet_file=None),
+}
+
+
+def build_backbone(params: BackboneParams) -> keras.Model:
+    """The convolutional part of the network with its initial weights, for images of any size.
+
+    Returns: a model float32 (batch, height, width, 3), scaled → feature map (batch, h, w, channels).
+    Raises: WeightsUnavailable.
+    """
+    if params.name not in BACKBONES:
+        raise WeightsUnavailable(f"backbone {params.name!r} is unknown; known are: {', '.join(BACKBONES)}")
+    row = BACKBONES[params.name]
+    construct = partial(row.constructor, input_shape=(None, None, 3), include_top=False)
+    if params.weights == "imagenet":
+        backbone = _with_imagenet_weights(params.name, row, construct)
+    else:
+        backbone = construct(weights=None)
+        if params.weights.startswith(PREFIX):
+            _copy_registered_weights(backbone, params)
+        elif params.weights != "none":
+            _copy_weights(Path(params.weights), backbone, params)
+    backbone.name = "backbone"
+    return backbone
+
+
+def pinned(weights: str) -> str:
+    """`registry:production` → `registry:name@3`, so that a record says which weights; other words stay as they are.
+
+    Raises: WeightsUnavailable if no such model is registered.
+    """
+    if not weights.startswith(PREFIX):
+        return weights
+    try:
+        return f"{PREFIX}{find(open_store(), weights)}"
+    except RegistryError as error:
+        raise WeightsUnavailable(str(error)) from error
+
+
+def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., keras.Model]) -> keras.Model:
+    if not row.imagenet_file:
+        raise WeightsUnavailable(
+            f"{name} has no ImageNet weights: set train.backbone.weights to none in params.yaml"
+        )
+    try:
+        with warnings.catch_warnings():
+            # "Weights for input shape (224, 224) will be loaded": wanted, they serve every size.
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
+            return construct(weights="imagenet")
+    except Exception as error:  # Keras's download raises nothing more specific
+        if "URL fetch failure" not in str(error):
+            raise
+        raise WeightsUnavailable(
+            f"the ImageNet weights {row.imagenet_file} are not here and cannot be downloaded: "
+            f"put the file into models/ of a folder that KERAS_HOME names, "
+            f"or start from the shipped model with --weights model/model.keras"
+        ) from error
+
+
+def _copy_registered_weights(backbone: keras.Model, params: BackboneParams) -> None:
+    try:
+        with fetched(params.weights, KERAS_NAME) as folder:
+            _copy_weights(folder / KERAS_NAME, backbone, params)
+    except RegistryError as error:
+        raise WeightsUnavailable(str(error)) from error
+
+
+def _copy_weights(path: Path, backbone: keras.Model, params: BackboneParams) -> None:
+    if not path.is_file():
+        raise WeightsUnavailable(f"{path}, where the initial weights should be, does not exist")
+    try:
+        source = keras.models.load_model(path, compile=False).get_layer("backbone")
+        backbone.set_weights(source.get_weights())
+    except ValueError as error:
+        raise WeightsUnavailable(
+            f"{params.weights} holds no weights for the backbone {params.name}"
+        ) from error

@@ -1,0 +1,54 @@
+"""The head on its own, as it is fitted to cached features: layers, optimizer and loss."""
+
+from collections.abc import Callable
+from functools import partial
+
+import keras
+import tensorflow as tf
+
+from lenslet.config.params import HeadParams
+
+# Each takes learning_rate and weight_decay; the decay is decoupled from the gradient in every one of them
+# (Loshchilov and Hutter 2019), so that adamw is adam with a decay above zero.
+OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "sgd": partial(keras.optimizers.SGD, momentum=0.9),
+    "rmsprop": keras.optimizers.RMSprop,
+}
+
+
+def build_head(channels: int, classes: int, params: HeadParams) -> keras.Sequential:
+    """Pooled features (batch, channels) → logits (batch, classes), compiled for one-hot targets.
+
+    Metric `log_loss` is the loss without label smoothing: what early stopping and validation look at.
+    """
+    layers: list[keras.layers.Layer] = [keras.Input((channels,))]
+    if params.hidden_units:
+        layers.append(keras.layers.Dense(params.hidden_units, activation="relu"))
+    layers += [keras.layers.Dropout(params.dropout), keras.layers.Dense(classes)]
+    head = keras.Sequential(layers)
+    head.compile(
+        optimizer=head_optimizer(params),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=params.label_smoothing),
+        metrics=["accuracy", keras.metrics.CategoricalCrossentropy("log_loss", from_logits=True)],
+    )
+    return head
+
+
+def head_optimizer(params: HeadParams) -> keras.optimizers.Optimizer:
+    optimizer = OPTIMIZERS[params.optimizer](params.learning_rate, weight_decay=params.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+def update(model: keras.Model, inputs: tf.Tensor, targets: tf.Tensor, class_weights: tf.Tensor) -> tf.Tensor:
+    """One step of a compiled model's optimizer on a batch; returns the loss before it. For use in a tf.function.
+
+    `targets`: one-hot, shape (batch, classes); `class_weights`: what a photo's loss counts, shape (classes,).
+    """
+    with tf.GradientTape() as tape:
+        answers = model(inputs, training=True)
+        loss = model.loss(targets, answers, sample_weight=tf.linalg.matvec(targets, class_weights))
+    model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    return loss

@@ -1,0 +1,163 @@
+"""Registered models in MLflow's model registry: their facts as tags of a version, their files with a run."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, sha256_of
+from lenslet.registry.mlflow_client import (
+    FOLDER,
+    OFF,
+    SERVER,
+    MlflowUnavailable,
+    errors,
+    get_file,
+    is_new,
+    is_off,
+    open_client,
+    put_file,
+    unavailable,
+)
+from lenslet.registry.tracking import COMMIT_TAG, run_of
+from lenslet.training.record import KERAS_NAME, RECORD_NAME
+
+FILES = (TFLITE_NAME, JSON_NAME, KERAS_NAME, RECORD_NAME, "MODEL_CARD.md")  # of a model folder
+# What a version says of itself; other models of the same MLflow lack these tags.
+MODEL_TAG, FILES_TAG = "model_sha256", "files_sha256"
+DATA_TAG, SOURCE_TAG = "data_fingerprint", "git_commit"
+
+
+class RegistryError(Exception):
+    """No such version, a damaged one, or a registry that fails; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered model. Its weights never change; figures, card and report may be brought up to date."""
+
+    name: str
+    model: str  # sha256 of model.tflite: the same weights are the same version
+    data_fingerprint: str  # of the photos that trained it
+    files: dict[str, str]  # of FILES and the report: name → sha256
+    number: int = 0  # from 1, for each name; 0 as long as it is not registered
+    registered: str = ""  # UTC, ISO 8601
+    run: str = ""  # whose files they are
+    commit: str = ""  # of the program that trained it; empty if that was not tracked, or without git
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where the run keeps the files: twelve hexadecimal digits that change with any of them."""
+        return f"registered/{sha256_of(json.dumps(self.files, sort_keys=True).encode())[:12]}"
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.number}"
+
+
+class Store:
+    """Nothing is asked before the first call. Every method raises RegistryError if MLflow fails, or is off."""
+
+    @cached_property
+    def _client(self) -> Any:
+        if is_off():
+            raise RegistryError(f"{SERVER} is {OFF}, and so is the registry: unset it for that in {FOLDER}")
+        return open_client()
+
+    def versions(self) -> list[Version]:
+        """All that are registered."""
+        if is_new():
+            return []
+        with _asking():
+            found = [
+                each for each in _all_pages(self._client.search_model_versions) if FILES_TAG in each.tags
+            ]
+            # The versions of a search do not name their aliases.
+            models = _all_pages(self._client.search_registered_models) if found else ()
+            aliases = {each.name: each.aliases for each in models}
+        return [_version(each, aliases.get(each.name, {})) for each in found]
+
+    def add(self, version: Version, files: Sequence[Path], passed: str, folder: Path) -> Version:
+        """Keep the files, then enter the version, or bring it up to date, in one step.
+
+        `passed`: what the gate says of it, for the page; `folder`: that of the model, which knows its run.
+        """
+        with _asking():
+            version = replace(version, run=version.run or run_of(folder))
+            for path in files:
+                put_file(self._client, version.run, path, version.place)
+            listed = json.dumps(version.files)
+            if version.number:
+                number = str(version.number)
+                self._client.set_model_version_tag(version.name, number, FILES_TAG, listed)
+                self._client.update_model_version(version.name, number, passed)
+                return version
+            run = self._client.get_run(version.run)
+            commit = run.data.tags.get(COMMIT_TAG)
+            tags = {MODEL_TAG: version.model, DATA_TAG: version.data_fingerprint}
+            tags |= {SOURCE_TAG: commit} if commit else {}
+            self._create_name(version.name)
+            created = self._client.create_model_version(
+                version.name,
+                f"{run.info.artifact_uri}/{version.place}",
+                version.run,
+                tags={**tags, FILES_TAG: listed},
+                description=passed,
+                await_creation_for=0,
+            )
+        return _version(created, {})
+
+    def point(self, alias: str, version: Version) -> None:
+        """Let the alias, of those with this name, mean this version only."""
+        with _asking():
+            self._client.set_registered_model_alias(version.name, alias, str(version.number))
+
+    def download(self, version: Version, names: Sequence[str], folder: Path) -> None:
+        """Put files of the version into `folder`, unchecked."""
+        with _asking():
+            for name in names:
+                get_file(self._client, version.run, f"{version.place}/{name}", folder)
+
+    def _create_name(self, name: str) -> None:
+        try:
+            self._client.create_registered_model(name)
+        except errors() as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _version(found: Any, aliases: dict[str, Any]) -> Version:
+    registered = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    return Version(
+        name=found.name,
+        model=found.tags[MODEL_TAG],
+        data_fingerprint=found.tags[DATA_TAG],
+        files=json.loads(found.tags[FILES_TAG]),
+        number=int(found.version),
+        registered=f"{registered:%Y-%m-%dT%H:%M:%SZ}",
+        run=found.run_id,
+        commit=found.tags.get(SOURCE_TAG, ""),
+        aliases=tuple(sorted(key for key, number in aliases.items() if str(number) == str(found.version))),
+    )
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except (RegistryError, MlflowUnavailable) as error:
+        raise RegistryError(str(error)) from error
+    except errors() as error:
+        raise RegistryError(str(unavailable(error))) from error
+
+
+def _all_pages(search: Any) -> Iterator[Any]:
+    page = search()
+    yield from page
+    while page.token:
+        page = search(page_token=page.token)
+        yield from page

@@ -1,0 +1,289 @@
+"""Trainings, searches and evaluations as runs in MLflow: their numbers, epoch by epoch, their pictures and files."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec
+
+from lenslet.inference.artifact import sha256_of
+from lenslet.inference.atomic import write_text
+from lenslet.registry.mlflow_client import (
+    MlflowUnavailable,
+    errors,
+    experiment_id,
+    is_off,
+    open_client,
+    put_file,
+    unavailable,
+)
+from lenslet.training.record import KERAS_NAME, RECORD_NAME, TrainingRecord, flat, read_record
+
+EXPERIMENT = "lenslet"  # unless MLFLOW_EXPERIMENT_NAME says otherwise
+NOTE_NAME = "tracking.json"  # which run a model folder, or a run folder, belongs to
+COMMIT_TAG = "mlflow.source.git.commit"
+METRICS_AT_ONCE = 500  # a server takes 1,000 values in one request
+
+Arguments = ParamSpec("Arguments")
+Method = Callable[Concatenate["Tracker", Arguments], None]
+
+
+def add_to_run(
+    folder: Path, kind: str, metrics: Mapping[str, Any], files: Mapping[str, Sequence[Path]]
+) -> None:
+    """`Tracker.add` to the run of the model in `folder`; a warning where that fails. Raises: RecordError."""
+    tracker = Tracker()
+    tracker.take_run_of(folder)
+    tracker.add(kind, metrics, files)
+
+
+def run_of(folder: Path) -> str:
+    """The run of the training whose model is in `folder` or, if none is known, one made of its training.json.
+
+    Raises: MlflowUnavailable; RecordError if `folder` holds no trained model.
+    """
+    tracker = Tracker()
+    try:
+        tracker.connect()
+        tracker.find_or_make_up(folder)
+    except errors() as error:
+        raise unavailable(error) from error
+    return tracker.run_id
+
+
+def working_tree(folder: Path = Path(__file__).parent) -> str:
+    """The git commit that this program's files are of, with -dirty if they differ; empty where there is no git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _sends(method: "Method[Arguments]") -> "Method[Arguments]":
+    """Where MLflow fails, one warning says so; from then on, and if it is off, nothing more is sent."""
+
+    @wraps(method)
+    def guarded(tracker: "Tracker", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        if tracker.is_gone:
+            return
+        try:
+            method(tracker, *args, **kwargs)
+        except MlflowUnavailable as error:
+            tracker.give_up(error)
+        except errors() as error:
+            tracker.give_up(unavailable(error))
+
+    return guarded
+
+
+class Tracker:
+    """One run. MLflow is imported when it begins; no method ever stops what is tracked.
+
+    As a context it ends the run: finished, failed, or killed.
+    """
+
+    def __init__(self) -> None:
+        self._client: Any = None
+        self._experiment = ""
+        self.run_id = ""
+        self.is_gone = is_off()
+
+    def __enter__(self) -> "Tracker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end("FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED")
+
+    def give_up(self, error: MlflowUnavailable) -> None:
+        print(f"warning: {error}; the work goes on, and the files hold all of it", file=sys.stderr)
+        self.is_gone = True
+        self.run_id = ""
+
+    def connect(self) -> None:
+        """Raises: MlflowUnavailable, or one of `errors`."""
+        self._client = open_client()
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        self._experiment = experiment_id(self._client, name)
+
+    @_sends
+    def begin(
+        self, name: str, params: Mapping[str, Any], fingerprint: str, unfinished: Path | None = None
+    ) -> None:
+        """Begin a run, or go on with that of the folder `unfinished`, and log what it starts from.
+
+        `params`: sections of params.yaml.
+        """
+        self.connect()
+        if unfinished and self._go_on(unfinished):
+            self._client.update_run(self.run_id, status="RUNNING")
+            return
+        self._create(name, params, fingerprint, {COMMIT_TAG: working_tree()})
+
+    @_sends
+    def take_run_of(self, folder: Path) -> None:
+        """Go on with the run of the model in `folder`: that of its training or, if that is unknown, a new one.
+
+        Raises: RecordError if `folder` holds no trained model.
+        """
+        self.connect()
+        self.find_or_make_up(folder)
+
+    @_sends
+    def note(self, folder: Path) -> None:
+        """Write down which run `folder` belongs to. Once it is trained anew, the note counts no longer."""
+        self._note(folder)
+
+    def _note(self, folder: Path) -> None:
+        note = {"run_id": self.run_id, "training_sha256": _training_sha256(folder)}
+        write_text(folder / NOTE_NAME, json.dumps(note, indent=2) + "\n")
+
+    @_sends
+    def add_epoch(self, step: str, epoch: int, figures: Mapping[str, float] | None) -> None:
+        """Figures of one epoch, while the training goes on."""
+        self._log(step, {key: {epoch: float(value)} for key, value in (figures or {}).items()})
+
+    @_sends
+    def log_training(self, record: TrainingRecord, folder: Path) -> None:
+        """What training.json says, as far as it is not there yet, and the files of a finished training."""
+        self._log_training(record, folder)
+
+    @_sends
+    def add(
+        self, kind: str, metrics: Mapping[str, Any], files: Mapping[str, Sequence[Path]] | None = None
+    ) -> None:
+        """Metrics, called `kind`/key, and files, by the folder of the run that they go into, if they exist."""
+        numbers = {key: {0: value} for key, value in metrics.items() if isinstance(value, int | float)}
+        self._log(kind, numbers)
+        for place, paths in (files or {}).items():
+            for path in paths:
+                if path.exists():
+                    put_file(self._client, self.run_id, path, place)
+
+    @_sends
+    def add_trial(self, name: str, settings: Mapping[str, Any], figures: Mapping[str, float]) -> None:
+        """A trial of a search, as a run within this one."""
+        from mlflow.entities import Metric, Param
+
+        tags = {"mlflow.parentRunId": self.run_id}
+        run_id = self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id
+        params = [Param(key, str(value)) for key, value in settings.items()]
+        metrics = [Metric(metric_name(key), value, _now_ms(), 0) for key, value in figures.items()]
+        self._client.log_batch(run_id, metrics, params)
+        self._client.set_terminated(run_id)
+
+    def find_or_make_up(self, folder: Path) -> None:
+        """Raises: RecordError, or one of `errors`."""
+        if self._go_on(folder):
+            return
+        record = read_record(folder)
+        self._create(record.name, {"train": asdict(record.params)}, record.data_fingerprint, {})
+        self._log_training(record, folder)
+        self._client.set_terminated(self.run_id)
+
+    def _go_on(self, folder: Path) -> bool:
+        """Take the run that `folder` belongs to, if MLflow knows it."""
+        run_id = _noted(folder)
+        if not run_id:
+            return False
+        try:
+            is_known = bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+        except errors() as error:
+            if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            is_known = False
+        self.run_id = run_id if is_known else ""
+        return is_known
+
+    def _create(
+        self, name: str, params: Mapping[str, Any], fingerprint: str, tags: Mapping[str, str]
+    ) -> None:
+        from mlflow.entities import Param
+
+        source = {"data_fingerprint": fingerprint, "mlflow.source.name": Path(sys.argv[0]).name}
+        run = self._client.create_run(self._experiment, tags={**source, **tags}, run_name=name)
+        self.run_id = run.info.run_id
+        logged = [Param(key, str(value)) for key, value in flat(params).items()]
+        self._client.log_batch(self.run_id, params=logged)
+
+    def _log_training(self, record: TrainingRecord, folder: Path) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, RunTag
+
+        for step, history in record.history.items():
+            numbered = {key: dict(enumerate(values)) for key, values in history.items()}
+            self._log(step, {key: self._missing(f"{step}/{key}", each) for key, each in numbered.items()})
+        figures = {f"validation/{key}": value for key, value in record.validation.items()}
+        figures["training/minutes"] = record.minutes
+        self._log("", {key: {0: value} for key, value in figures.items()})
+        tags = [RunTag(f"version.{package}", version) for package, version in record.versions.items()]
+        self._client.log_batch(self.run_id, tags=tags)
+        photos = Dataset(
+            name=record.name,
+            digest=record.data_fingerprint[:16],  # 36 characters at most; the tag has all of it
+            source_type="local",
+            source=json.dumps({"fingerprint": record.data_fingerprint}),
+            profile=json.dumps(dict(record.photos)),
+        )
+        self._client.log_inputs(
+            self.run_id, [DatasetInput(photos, [InputTag("mlflow.data.context", "training")])]
+        )
+        for name in (RECORD_NAME, KERAS_NAME):
+            put_file(self._client, self.run_id, folder / name, "model")
+        self._note(folder)  # last: a run that lacks something is not gone on with
+
+    def _missing(self, key: str, values: Mapping[int, float]) -> dict[int, float]:
+        """Epoch → value, without the epochs that were logged while the training went on."""
+        there = {each.step for each in self._client.get_metric_history(self.run_id, metric_name(key))}
+        return {epoch: value for epoch, value in values.items() if epoch not in there}
+
+    def _log(self, kind: str, figures: Mapping[str, Mapping[int, float]]) -> None:
+        """`figures`: key → epoch → value."""
+        from mlflow.entities import Metric
+
+        now, prefix = _now_ms(), f"{kind}/" if kind else ""
+        metrics = [
+            Metric(metric_name(f"{prefix}{key}"), value, now, epoch)
+            for key, values in figures.items()
+            for epoch, value in values.items()
+        ]
+        for start in range(0, len(metrics), METRICS_AT_ONCE):
+            self._client.log_batch(self.run_id, metrics[start : start + METRICS_AT_ONCE])
+
+    @_sends
+    def _end(self, status: str) -> None:
+        if self.run_id:
+            self._client.set_terminated(self.run_id, status)
+
+
+def metric_name(name: str) -> str:
+    """The name with what MLflow refuses, as the `&` of a class "cats & dogs", replaced."""
+    return re.sub(r"[^/\w.\- :]", "_", name)
+
+
+def _noted(folder: Path) -> str:
+    """The run that `folder` belongs to; empty if it was trained anew since, or never tracked."""
+    try:
+        note = json.loads((folder / NOTE_NAME).read_text(encoding="utf-8"))
+        return str(note["run_id"]) if note["training_sha256"] == _training_sha256(folder) else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _training_sha256(folder: Path) -> str:
+    """Checksum of training.json; empty as long as the training goes on."""
+    path = folder / RECORD_NAME
+    return sha256_of(path.read_bytes()) if path.exists() else ""
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,183 @@
+"""The register of models: whole model folders as numbered versions, and which of them is in staging or production.
+
+It lies in MLflow: on the server that MLFLOW_TRACKING_URI names, or else in the folder .mlflow/.
+A reference says which version is meant: `production`, `staging` or a version's number; `name@production`, where
+models of several names are registered.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from lenslet.inference.artifact import Artifact, read_artifact, read_model, sha256_of
+from lenslet.inference.atomic import replacing
+from lenslet.inference.errors import ArtifactError
+from lenslet.registry.mlflow_registry import FILES, RegistryError, Store, Version
+from lenslet.registry.tracking import NOTE_NAME
+from lenslet.training.record import read_record
+
+ALIASES = ("staging", "production")
+PREFIX = "registry:"  # begins a reference where a path could stand, too
+REPORT_NAME = "report.html"
+
+
+def open_store() -> Store:
+    """Nothing is asked or written yet."""
+    return Store()
+
+
+def register(
+    store: Store, folder: Path, report: Path, passed: str, alias: str | None = None
+) -> tuple[Version, bool]:
+    """Register the whole model in `folder` under its name, or find it again. Returns: the version, and if it is new.
+
+    `report`: the folder that lenslet evaluate wrote; `passed`: what the gate, which is to be asked before, says of it.
+    Raises: RegistryError if a file is missing, or the report is that of another model; ArtifactError and RecordError
+    if a file is damaged.
+    """
+    _check_alias(alias)
+    artifact = read_artifact(folder)
+    read_model(folder, artifact)
+    record = read_record(folder)
+    _check_name(artifact.name)
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise RegistryError(f"{folder} is no whole model folder: {', '.join(missing)} missing")
+    _check_report(report, artifact, folder)
+    paths = [*(folder / name for name in FILES), report / REPORT_NAME]
+    files = {path.name: sha256_of(path.read_bytes()) for path in paths}
+    same = [each for each in store.versions() if (each.name, each.model) == (artifact.name, artifact.sha256)]
+    version = same[0] if same else Version(artifact.name, artifact.sha256, record.data_fingerprint, files)
+    # Also the files of one that is there: they may have been damaged, or its figures measured since.
+    version = store.add(replace(version, files=files), paths, passed, folder)
+    return _pointed(store, alias, version) if alias else version, not same
+
+
+def promote(store: Store, reference: str, alias: str) -> Version:
+    """Let `alias` mean the version of `reference`, too. Raises: RegistryError."""
+    _check_alias(alias)
+    return _pointed(store, alias, find(store, reference))
+
+
+def find(store: Store, reference: str) -> Version:
+    """The version that is meant. Raises: RegistryError if there is none, or more than one."""
+    found = matching(store, reference)
+    if not found and not store.versions():
+        raise RegistryError(
+            f"no model is registered as {reference}, nor as anything else: `lenslet register register` does that"
+        )
+    if not found:
+        raise RegistryError(
+            f"no model is registered as {reference}: `lenslet register list` shows those that are"
+        )
+    if len(found) > 1:
+        one = f"{found[0].name}@{reference.removeprefix(PREFIX)}"
+        raise RegistryError(f"{reference} may be {' or '.join(map(str, found))}: write which, as {one}")
+    return found[0]
+
+
+def matching(store: Store, reference: str) -> list[Version]:
+    """The versions that may be meant: none, one, or one of each name."""
+    name, _, word = reference.removeprefix(PREFIX).rpartition("@")
+    return [
+        version
+        for version in store.versions()
+        if name in ("", version.name) and word in (*version.aliases, str(version.number))
+    ]
+
+
+def fetch(store: Store, reference: str, folder: Path, report: Path | None = None) -> Version:
+    """Write the whole model folder of a version: `folder` holds all of it, checked, or stays as it was.
+
+    With `report`, its report.html is put into that folder.
+    Raises: RegistryError if the version is unknown or damaged, or `folder` holds something else than a model.
+    """
+    if folder.exists() and not _is_model_folder(folder):
+        raise RegistryError(f"{folder} holds something else than a model: give another folder")
+    version = find(store, reference)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial.", dir=folder.parent) as name:
+        new = Path(name) / "new"
+        _download(store, version, FILES, new)
+        if report:
+            _download(store, version, (REPORT_NAME,), Path(name) / "report")
+        try:
+            read_model(new, read_artifact(new))
+        except ArtifactError as error:
+            raise RegistryError(f"{version} is damaged in the registry: {error}") from error
+        if folder.exists():
+            folder.rename(Path(name) / "old")
+        new.rename(folder)
+        if report:
+            with replacing(report / REPORT_NAME) as temporary:
+                shutil.copyfile(Path(name) / "report" / REPORT_NAME, temporary)
+    return version
+
+
+@contextmanager
+def fetched(reference: str, *names: str) -> Iterator[Path]:
+    """A folder with some checked files of a version, for as long as the block lasts. Raises: RegistryError."""
+    store = open_store()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "model"
+        _download(store, find(store, reference), names, folder)
+        yield folder
+
+
+def table(versions: Sequence[Version]) -> str:
+    """One line per version, the newest of each name first."""
+    width = max((len(version.name) for version in versions), default=0) + 2
+    lines = [
+        f"{'name':<{width}}{'version':>7}  {'model':<14}{'photos':<14}{'commit':<20}{'registered':<22}aliases"
+    ]
+    for version in sorted(versions, key=lambda each: (each.name, -each.number)):
+        commit, _, dirty = (version.commit or "unknown").partition("-")
+        commit = commit[:12] + (f"-{dirty}" if dirty else "")
+        facts = f"{version.name:<{width}}{version.number:>7}  {version.model[:12]:<14}"
+        facts += f"{version.data_fingerprint[:12]:<14}{commit:<20}{version.registered:<22}"
+        lines.append(f"{facts}{', '.join(version.aliases)}".rstrip())
+    return "\n".join(lines)
+
+
+def _check_report(report: Path, artifact: Artifact, folder: Path) -> None:
+    """That lenslet evaluate wrote it for this very model, and on the photos of the figures in model.json."""
+    place, remedy = report / REPORT_NAME, f"run lenslet evaluate --model {folder} --report {report} --record"
+    if not place.is_file():
+        raise RegistryError(f"a version carries its report, but {place} does not exist: {remedy}")
+    page = place.read_text(encoding="utf-8", errors="replace")
+    fingerprint = str(artifact.metrics.get("test", {}).get("data_fingerprint", ""))
+    if artifact.version not in page or fingerprint[:12] not in page:
+        raise RegistryError(f"{place} is not of the model and the figures in {folder}: {remedy}")
+
+
+def _check_name(name: str) -> None:
+    # MLflow takes neither the first two nor nothing; the third separates name and version.
+    if not name.strip() or set(name) & {"/", ":", "@"}:
+        raise RegistryError(
+            f"a model called {name!r} cannot be registered: train it with a --name without / : @"
+        )
+
+
+def _check_alias(alias: str | None) -> None:
+    if alias not in (None, *ALIASES):
+        raise RegistryError(f"an alias is {' or '.join(ALIASES)}, not {alias!r}")
+
+
+def _pointed(store: Store, alias: str, version: Version) -> Version:
+    store.point(alias, version)
+    return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
+
+
+def _is_model_folder(folder: Path) -> bool:
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {*FILES, NOTE_NAME}
+
+
+def _download(store: Store, version: Version, names: Sequence[str], folder: Path) -> None:
+    folder.mkdir()
+    store.download(version, names, folder)
+    for name in names:
+        if sha256_of((folder / name).read_bytes()) != version.files.get(name):
+            raise RegistryError(f"{name} of {version} is damaged in the registry: register the model again")

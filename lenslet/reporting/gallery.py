@@ -1,0 +1,95 @@
+"""Photos worth a look, each beside its activation map: the most confident mistakes and the least certain answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+
+from lenslet.inference.classifier import Classifier
+
+MAP_OPACITY = 0.55
+JPEG_QUALITY = 85
+
+# Class indices (photos,) and probabilities (photos, classes) → positions of photos, the most telling first.
+Choice = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One photo, what is in it, and what the model answered."""
+
+    path: Path
+    truth: str
+    answer: str
+    probability: float  # of the answer
+    truth_probability: float
+    jpeg: bytes  # the photo as the model sees it and, if there is a map, to its right the same under that
+    has_map: bool  # the answer's activation map; a head with hidden units has none
+
+
+def confident_mistakes(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Photos with a wrong answer, the most probable answer first: wrong labels of the photos come first, too."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != targets)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+
+
+def least_certain(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """All photos, the least probable answer first, right or wrong."""
+    return np.argsort(probabilities.max(axis=1), kind="stable")
+
+
+# Heading → which photos stand under it.
+GALLERIES: dict[str, Choice] = {
+    "The most confident mistakes": confident_mistakes,
+    "The least certain answers": least_certain,
+}
+PHOTOS_SHOWN = 12  # under each heading
+
+
+def galleries(
+    classifier: Classifier,
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    paths: Sequence[Path],
+    pixels_of: Callable[[int], NDArray[np.uint8]],
+) -> dict[str, list[Exhibit]]:
+    """Heading → photos, each classified once more. `pixels_of` gives the picture at a position in `paths`."""
+    labels = classifier.artifact.labels
+    return {
+        heading: [
+            exhibit(classifier, paths[number], pixels_of(number), labels[targets[number]])
+            for number in choose(targets, probabilities)[:PHOTOS_SHOWN]
+        ]
+        for heading, choose in GALLERIES.items()
+    }
+
+
+def exhibit(classifier: Classifier, path: Path, pixels: NDArray[np.uint8], truth: str) -> Exhibit:
+    """Classify a photo once more, for its activation map; `pixels`: uint8 RGB, shape (size, size, 3)."""
+    prediction = classifier.classify(pixels)
+    answer, probability = prediction.ranked()[0]
+    explanation = prediction.explanation()
+    views = [pixels] if explanation is None else [pixels, overlay(pixels, explanation[1])]
+    file = BytesIO()
+    Image.fromarray(np.hstack(views)).save(file, "JPEG", quality=JPEG_QUALITY)
+    truth_probability = dict(prediction.ranked())[truth]
+    return Exhibit(
+        path, truth, answer, probability, truth_probability, file.getvalue(), explanation is not None
+    )
+
+
+def overlay(pixels: NDArray[np.uint8], grid: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The picture under its activation map, bright where the map speaks for the answer.
+
+    Args: uint8 RGB, shape (height, width, 3); values 0…1, shape (rows, columns), stretched over the picture.
+    """
+    height, width, _ = pixels.shape
+    stretched = Image.fromarray(grid.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    colours = 255 * colormaps["inferno"](np.asarray(stretched))[:, :, :3]
+    blended: NDArray[np.uint8] = np.rint(MAP_OPACITY * colours + (1 - MAP_OPACITY) * pixels).astype(np.uint8)
+    return blended

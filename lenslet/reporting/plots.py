@@ -1,0 +1,196 @@
+"""Pictures of a model's judgement, as matplotlib figures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+
+from lenslet.evaluation.calibration import ReliabilityBins
+from lenslet.inference.classifier import Prediction
+from lenslet.reporting.gallery import overlay
+
+CHART_INCHES = (5.2, 5.0)  # small enough that the letters can still be read on a phone
+CURVES_NAMED = 10  # matplotlib has as many colours; of more classes, the worst ones have their names said
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # across, upward, area under it
+
+# For a picture inside a page: letters as text, in the reader's own sans-serif, black as the page's colour of text.
+SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "lenslet"}
+SVG_INK = """<style>
+svg { color: #1c2024; fill: currentColor }
+@media (prefers-color-scheme: dark) { svg { color: #e6e8eb } }
+</style>"""
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an SVG of its own, without background, dark or light as the page that shows it."""
+    file = StringIO()
+    with matplotlib.rc_context(SVG_SETTINGS):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    picture = file.getvalue().replace("#000000", "currentColor")
+    return picture.replace("<defs>", f"{SVG_INK}<defs>", 1)
+
+
+def confusion_figure(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure:
+    """Counts as numbers, shares of the true class as colour; `counts` as from `metrics.confusion`."""
+    side = 2.4 + 0.62 * len(labels)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix")
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    return figure
+
+
+def roc_figure(
+    labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[np.float32]
+) -> Figure:
+    """ROC curve of each class against the rest; of two classes, only the second one's (the other mirrors it)."""
+
+    def curve(is_class: NDArray[np.bool_], scores: NDArray[np.float32]) -> Curve:
+        false_positives, true_positives, _ = roc_curve(is_class, scores)
+        return false_positives, true_positives, auc(false_positives, true_positives)
+
+    figure = Figure(figsize=CHART_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    _draw_curves(axes, labels, targets, probabilities, curve)
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing (0.5)")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC", aspect="equal")
+    axes.legend(title="class (area under curve)", loc="lower right", frameon=False)
+    return figure
+
+
+def precision_recall_figure(
+    labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[np.float32]
+) -> Figure:
+    """Precision against recall, of each class against the rest; of two classes, only the second one's."""
+
+    def curve(is_class: NDArray[np.bool_], scores: NDArray[np.float32]) -> Curve:
+        precision, recall, _ = precision_recall_curve(is_class, scores)
+        return recall, precision, average_precision_score(is_class, scores)
+
+    figure = Figure(figsize=CHART_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    _draw_curves(axes, labels, targets, probabilities, curve)
+    axes.set(
+        xlabel="recall: share of the class that is found", ylabel="precision: share of finds that are right"
+    )
+    axes.set(title="Precision and recall", aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.05))
+    axes.legend(title="class (average precision)", loc="lower left", frameon=False)
+    return figure
+
+
+def _draw_curves(
+    axes: Axes,
+    labels: Sequence[str],
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    curve: Callable[[NDArray[np.bool_], NDArray[np.float32]], Curve],
+) -> None:
+    shown = range(len(labels)) if len(labels) > 2 else [1]
+    curves = {column: curve(targets == column, probabilities[:, column]) for column in shown}
+    worst = sorted(curves, key=lambda column: curves[column][2])[:CURVES_NAMED]
+    for column, (across, upward, area) in curves.items():
+        if column in worst:
+            axes.plot(across, upward, label=f"{labels[column]} ({area:.4f})")
+        else:
+            axes.plot(across, upward, color="grey", linewidth=0.5)
+
+
+def reliability_figure(bins: ReliabilityBins, before: ReliabilityBins) -> Figure:
+    """How often the model is right where it says a probability; the diagonal is perfect. Numbers are photos.
+
+    `before`: the same photos, with the probabilities that the model had before temperature scaling.
+    """
+    figure = Figure(figsize=CHART_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    edges = np.linspace(0, 1, len(bins.photos) + 1)
+    filled = bins.photos > 0
+    error = f"as served (error {bins.expected_error:.4f})"
+    axes.bar(
+        edges[:-1][filled], bins.accuracy[filled], edges[1] * 0.94, align="edge", alpha=0.75, label=error
+    )
+    filled_before = before.photos > 0
+    error = f"before temperature (error {before.expected_error:.4f})"
+    line = (before.confidence[filled_before], before.accuracy[filled_before])
+    axes.plot(*line, "o-", color="tab:orange", markersize=4, label=error)
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="calibrated")
+    for left, photos in zip(edges[:-1][filled], bins.photos[filled], strict=True):
+        axes.text(
+            left + edges[1] / 2, 0.012, f"{photos:,}", ha="center", va="bottom", rotation=90, fontsize=8
+        )
+    axes.set(xlabel="probability of the top label", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.3))
+    axes.set(yticks=np.linspace(0, 1, 6), title="Reliability")
+    axes.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def ladder_figure(accuracies: Mapping[str, Sequence[float]], clean: float) -> Figure:
+    """Accuracy for each kind of damage (row) and severity (column), beside that on clean photos."""
+    figure = Figure(figsize=(6.4, 0.8 + 0.5 * len(accuracies)), layout="constrained")
+    axes = figure.add_subplot()
+    cells = np.array([[clean, *row] for row in accuracies.values()])
+    image = axes.imshow(cells, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    for row, column in np.ndindex(cells.shape):
+        colour = "black" if cells[row, column] > 0.6 else "white"
+        axes.text(column, row, f"{cells[row, column]:.2f}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(cells.shape[1]), ["clean", *map(str, range(1, cells.shape[1]))])
+    axes.set_yticks(range(len(accuracies)), [name.replace("_", " ") for name in accuracies])
+    axes.set(xlabel="severity", title="Accuracy under damage")
+    figure.colorbar(image, label="accuracy")
+    return figure
+
+
+def lr_finder_figure(rates: NDArray[np.float64], losses: NDArray[np.float64], suggestion: float) -> Figure:
+    """The smoothed loss against the learning rate, both of shape (steps,), with the suggested rate marked."""
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses)
+    axes.axvline(suggestion, color="grey", linestyle=":")
+    height = losses[int(np.argmin(np.abs(rates - suggestion)))]
+    axes.plot(suggestion, height, "o", label=f"steepest descent: {suggestion:.2g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed loss", title="Learning-rate finder")
+    axes.legend()
+    return figure
+
+
+def explanation_figure(
+    pixels: NDArray[np.uint8], prediction: Prediction, attributions: NDArray[np.float32]
+) -> Figure:
+    """The photo, the activation map over it, and the pixels that speak for (green) and against (purple) the answer.
+
+    `pixels`: uint8 RGB, shape (size, size, 3); `attributions`: shape (size, size).
+    """
+    figure = Figure(figsize=(10.5, 3.9), layout="constrained")
+    photo, evidence, gradients = figure.subplots(1, 3)
+    label, probability = prediction.ranked()[0]
+    photo.imshow(pixels)
+    photo.set_title(f"{label}, {probability:.1%}")
+    explanation = prediction.explanation()
+    if explanation is None:
+        evidence.imshow(pixels)
+        evidence.set_title("this model has no activation map")
+    else:
+        evidence.imshow(overlay(pixels, explanation[1]))
+        evidence.set_title("activation map")
+    # Single pixels say little: neighbours are averaged. The extreme hundredth would hide all others.
+    smooth = ndimage.gaussian_filter(attributions, sigma=3)
+    limit = float(np.percentile(np.abs(smooth), 99)) or 1.0
+    gradients.imshow(pixels.mean(axis=2), cmap="gray", alpha=0.5)
+    gradients.imshow(smooth, cmap="PRGn", alpha=0.75, vmin=-limit, vmax=limit)
+    gradients.set_title("integrated gradients")
+    for axes in (photo, evidence, gradients):
+        axes.set_axis_off()
+    return figure

@@ -1,0 +1,134 @@
+"""Where an http(s) link leads: its text taken apart strictly, and whether that is the public internet."""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
+from urllib.parse import quote
+
+from lenslet.inference.errors import LinkRefused
+from lenslet.serving.links.host import one_host
+from lenslet.serving.links.rules import Rules
+
+WEB_PORTS = {"http": 80, "https": 443}
+
+# RFC 3986, section 3, with far fewer characters in the host than section 3.2.2 would let pass. Not `urlsplit`:
+# that one removes tabs and line ends, and what it takes for the host has changed from one Python to the next.
+LINK = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE | re.ASCII)
+AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{0,5}))?", re.IGNORECASE | re.ASCII)
+NEVER_IN_LINKS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")  # browsers take a backslash for a slash, others do not
+
+# The special-purpose registries of IANA, stated here because Python's own `is_global` differs between 3.10 and
+# 3.13. Nothing that these hold serves photos, so that the few blocks in them which are routed are refused too.
+NOT_PUBLIC = [
+    ip_network(block)
+    for block in (
+        "0.0.0.0/8",  # this host
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # shared by carriers
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's own services to the machine
+        "169.254.0.0/16",  # link-local; 169.254.169.254 gives credentials
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112: reverse look-ups of private addresses
+        "192.52.193.0/24",  # multicast tunnels
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+        "2001::/23",  # protocol assignments; Teredo, which has an IPv4 address inside
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4, which has an IPv4 address inside
+        "2620:4f:8000::/48",  # AS112
+        "3ffe::/16",  # a test network, given back
+        "3fff::/20",  # documentation
+    )
+]
+# Loopback, fd00:ec2::254, IPv4 in IPv6, link-local, multicast lie outside.
+PUBLIC_IPV6 = ip_network("2000::/3")
+NAT64 = ip_network("64:ff9b::/96")  # how networks with IPv6 alone reach IPv4 (RFC 6052)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an http(s) link leads, taken apart once: whatever connects or asks goes by these fields."""
+
+    scheme: str  # http or https
+    host: str  # lower case; an IPv6 address in its brackets
+    port: int
+    target: str  # path and query as they are sent, percent-encoded ASCII
+
+    @property
+    def name(self) -> str:
+        """The host as resolvers and TLS want it."""
+        return self.host.strip("[]")
+
+    @property
+    def authority(self) -> str:
+        """The host as the header `Host` wants it."""
+        return self.host if self.port == WEB_PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+
+def locate(link: str, rules: Rules) -> Place:
+    """Where an http(s) link leads. Raises LinkRefused; no name is looked up yet."""
+    if NEVER_IN_LINKS.search(link):
+        raise LinkRefused("the link has a control character or a backslash in it")
+    parts = LINK.fullmatch(link)
+    if not parts:
+        raise LinkRefused("only http://, https:// and s3:// links are fetched")
+    scheme, authority, target = parts[1].lower(), parts[2], parts[3]
+    if "@" in authority:
+        raise LinkRefused("links with a user name or password are not fetched")
+    if not authority.isascii():
+        raise LinkRefused("the link's host must be spelled in ASCII, an international name in its xn-- form")
+    named = AUTHORITY.fullmatch(authority)
+    if not named:
+        raise LinkRefused("the link is not a valid URL with a host")
+    host, port = one_host(named[1]), int(named[2] or WEB_PORTS[scheme])
+    if not rules.allow(host, port):
+        raise LinkRefused(
+            "the link's host or port is not among those that LENSLET_LINK_HOSTS allows"
+            if rules.hosts
+            else "links to ports other than 80 and 443 are fetched only if LENSLET_LINK_HOSTS names host and port"
+        )
+    try:  # what `requests` and browsers leave as it is
+        target = quote(target, safe="!$%&'()*+,/:;=?@[]~")
+    except UnicodeEncodeError as error:
+        raise LinkRefused("the link has half a character (a lone surrogate) in it") from error
+    return Place(scheme, host, port, target if target.startswith("/") else f"/{target}")
+
+
+def public_addresses(place: Place) -> list[str]:
+    """The addresses of a place's host, looked up once. To be connected to as they are, never by name again.
+
+    Raises: LinkRefused if any of them is not public, OSError if there are none.
+    """
+    # Tests let `resolve` and `is_public` say otherwise, by replacing them. Not an environment variable: one
+    # that opens the private network would sooner or later be set where strangers send the links.
+    addresses = resolve(place.name)
+    if not all(is_public(address) for address in addresses):
+        raise LinkRefused("the link's host is not on the public internet, and nothing else is fetched")
+    return addresses
+
+
+def resolve(name: str) -> list[str]:
+    """All IP addresses of a host, those to try first in front. Raises OSError if there are none."""
+    import socket  # 6 ms that a start without links need not pay
+
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return [str(address[0]) for _, _, _, _, address in found]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to a host on the internet that anybody may ask."""
+    parsed = ip_address(address)
+    if parsed in NAT64:
+        parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
+    if parsed.version == 6 and parsed not in PUBLIC_IPV6:
+        return False
+    return not any(parsed in block for block in NOT_PUBLIC)

@@ -1,0 +1,216 @@
+"""http(s):// and s3:// links to bytes, within limits of place (`lenslet.serving.links.address`), time and size."""
+
+import os
+import string
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from functools import cache, partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin
+
+from lenslet.inference.errors import LinkFailed, LinkRefused, RequestTooLarge
+from lenslet.serving.links.address import NEVER_IN_LINKS, Place, locate
+from lenslet.serving.links.connection import Deadline, connect
+from lenslet.serving.links.rules import Rules, read_rules
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+# http.client with ssl (33 ms), certifi and boto3 (205 ms with a client) are imported where a link needs them, not
+# at start-up. Not `requests`: it resolves a name itself, after any check, follows proxies and unpacks bodies.
+
+VERSION = "0.1.0"  # of pyproject.toml, which is not in the image; a test compares them
+MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
+MAX_BYTES = 20 * 1024 * 1024
+MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of a request: 2.5 MB for each of sixteen
+TIMEOUT_S = 10.0  # for the whole fetch; the gateway gives up after 29 s
+# A thread that outlives its S3 fetch ends with its socket; later, so that the limit above speaks first.
+S3_TIMEOUT_FACTOR = 2
+MAX_REDIRECTS = 3
+REDIRECTS = (301, 302, 303, 307, 308)
+CHUNK_BYTES = 64 * 1024
+
+
+class Allowance:
+    """The bytes that all links of one request may keep in memory; they are fetched side by side.
+
+    The one that would go beyond it is refused, and what it had is free for the others.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_BYTES_TOGETHER
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> None:
+        """Raises RequestTooLarge if fewer are left."""
+        with self._lock:
+            if count > self._left:
+                raise RequestTooLarge(
+                    f"the request's links deliver more than {MAX_BYTES_TOGETHER:,} bytes together, the limit"
+                )
+            self._left -= count
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._left += count
+
+
+def fetch(link: str, allowance: Allowance | None = None) -> bytes:
+    """The bytes behind http(s)://host/path or s3://bucket/key; a key is taken literally, as AWS's own tools do.
+
+    `allowance` is that of the whole request, if it has more links.
+
+    Raises: LinkRefused (another scheme, or a place that is not public or not allowed), LinkFailed (unreachable,
+        or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`, or
+        than the allowance).
+    """
+    scheme, separator, _ = link.partition("://")
+    if not separator or scheme.lower() not in READERS:
+        raise LinkRefused("only http://, https:// and s3:// links are fetched")
+    if len(link) > MAX_LINK_LENGTH:
+        raise LinkRefused(f"the link is longer than {MAX_LINK_LENGTH:,} characters, the limit")
+    read = partial(READERS[scheme.lower()], link, read_rules(os.environ), allowance or Allowance())
+    return _in_time(read, Deadline(TIMEOUT_S))
+
+
+def _in_time(read: Callable[[Deadline], bytes], deadline: Deadline) -> bytes:
+    """`read(deadline)` on its own thread: no socket timeout bounds a name look-up or slow headers."""
+    outcome: Future[bytes] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(read(deadline))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return outcome.result(deadline.remaining_s())
+    except FutureTimeout as error:
+        deadline.cut()
+        raise deadline.passed() from error
+
+
+def _read_web(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) -> bytes:
+    from http.client import HTTPException
+
+    place = locate(link, rules)
+    try:
+        for _ in range(1 + MAX_REDIRECTS):
+            with _answer(place, rules, deadline) as response:
+                location = response.getheader("Location") if response.status in REDIRECTS else None
+                if location is None:
+                    return _body(response, allowance, deadline)
+            place = _redirected(place, location, rules)
+    except TimeoutError as error:
+        raise deadline.passed() from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise LinkFailed("the link's server could not be reached, or broke off") from error
+    raise LinkFailed(f"the link redirects more than {MAX_REDIRECTS} times")
+
+
+@contextmanager
+def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPResponse]":
+    """The head of what a place answers; the body is not read yet."""
+    from http.client import HTTPConnection
+
+    contact = f" (+{rules.contact})" if rules.contact else ""
+    headers = {
+        "Host": place.authority,
+        # Some hosts (Wikimedia among them) refuse a library's default agent and let in one that gives its name.
+        "User-Agent": f"lenslet/{VERSION}{contact}",
+        # Photos are compressed already, and what a server packs once more could unpack to any size.
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    connection = HTTPConnection(place.name, place.port)
+    with connect(place, deadline) as connection.sock:
+        connection.request("GET", place.target, headers=headers)
+        with connection.getresponse() as response:
+            yield response
+
+
+def _redirected(place: Place, location: str, rules: Rules) -> Place:
+    """Where a redirect leads, checked like a link of its own."""
+    # Headers arrive as Latin-1; what servers send is mostly UTF-8, which percent-encoding keeps as it was.
+    sent = location.encode("latin-1")
+    if NEVER_IN_LINKS.search(sent.decode(errors="replace")):  # before urljoin takes tabs and line ends out
+        raise LinkRefused("the link redirects to one with a control character or a backslash in it")
+    try:
+        link = urljoin(
+            f"{place.scheme}://{place.authority}{place.target}", quote(sent, safe=string.punctuation)
+        )
+    except ValueError as error:
+        raise LinkRefused("the link redirects to something that is not a valid URL") from error
+    if not link.lower().startswith(("http://", "https://")):
+        raise LinkRefused("the link redirects to something else than http:// or https://")
+    following = locate(link, rules)
+    if place.scheme == "https" and following.scheme == "http":
+        raise LinkRefused("the link redirects from https:// to http://, which anybody on the way can change")
+    return following
+
+
+def _body(response: "HTTPResponse", allowance: Allowance, deadline: Deadline) -> bytes:
+    if response.status != 200:
+        raise LinkFailed(f"the link's server answered with status {response.status}")
+    if response.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise LinkFailed("the link's server sent a compressed body, though it was asked for a plain one")
+    # Not `read`: it waits until all is there, past any deadline.
+    data = _join(iter(lambda: response.read1(CHUNK_BYTES), b""), allowance, deadline)
+    if response.length:
+        raise LinkFailed("the link's server sent fewer bytes than it announced")
+    return data
+
+
+def _read_s3(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) -> bytes:
+    bucket, _, key = link.partition("://")[2].partition("/")
+    if not (bucket and key):
+        raise LinkRefused("the link must name a bucket and a key: s3://bucket/key")
+    if not rules.buckets:
+        raise LinkRefused("s3:// links are not fetched here: LENSLET_S3_BUCKETS names no bucket")
+    if bucket not in rules.buckets:
+        raise LinkRefused("the link's bucket is not among those that LENSLET_S3_BUCKETS names")
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+    try:
+        stored = _s3_client(S3_TIMEOUT_FACTOR * TIMEOUT_S).get_object(Bucket=bucket, Key=key)
+        return _join(stored["Body"].iter_chunks(CHUNK_BYTES), allowance, deadline)
+    except ClientError as error:
+        raise LinkFailed(f"S3 did not give the object: {error.response['Error']['Code']}") from error
+    except (ParamValidationError, UnicodeError) as error:
+        raise LinkRefused("the link names an impossible bucket or key") from error
+    except BotoCoreError as error:
+        raise LinkFailed("S3 could not be asked for the object, or broke off") from error
+
+
+@cache
+def _s3_client(timeout_s: float) -> Any:
+    # Clients may be shared among threads. A session may not, so the client gets one of its own.
+    import boto3.session
+    from botocore.config import Config
+
+    limits = Config(connect_timeout=timeout_s, read_timeout=timeout_s, retries={"total_max_attempts": 1})
+    return boto3.session.Session().client("s3", config=limits)
+
+
+READERS = {"http": _read_web, "https": _read_web, "s3": _read_s3}
+
+
+def _join(chunks: Iterable[bytes], allowance: Allowance, deadline: Deadline) -> bytes:
+    """All chunks as one, counted while they arrive: a server may lie about its Content-Length."""
+    with BytesIO() as data:  # which gives its bytes without a copy; a bytearray would take twice the memory
+        try:
+            for chunk in chunks:
+                if data.tell() + len(chunk) > MAX_BYTES:
+                    raise RequestTooLarge(f"the link delivers more than {MAX_BYTES:,} bytes, the limit")
+                allowance.take(len(chunk))
+                data.write(chunk)
+                deadline.remaining_s()
+        except BaseException:
+            allowance.give_back(data.tell())
+            raise
+        return data.getvalue()

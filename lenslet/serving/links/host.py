@@ -1,0 +1,24 @@
+"""The one spelling of a host: links are read so, and the settings that say which of them are allowed."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+
+from lenslet.inference.errors import LinkRefused
+
+LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
+HOST_NAME = re.compile(rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})+", re.ASCII)
+# C libraries read 2130706433, 127.1, 0177.0.0.1 and 0x7f.1 as 127.0.0.1; no top-level domain looks like that.
+ENDS_IN_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", re.ASCII)
+
+
+def one_host(text: str) -> str:
+    """The one spelling of a host: a name in lower case, or an address. Raises LinkRefused if it is neither."""
+    host = text.lower()
+    if host.startswith("[") or ENDS_IN_NUMBER.fullmatch(host):
+        try:
+            return f"[{IPv6Address(host[1:-1])}]" if host.startswith("[") else str(IPv4Address(host))
+        except ValueError as error:
+            raise LinkRefused("the link's host is a number, but no IP address in its usual form") from error
+    if not HOST_NAME.fullmatch(host):
+        raise LinkRefused("the link's host must be a full name, as www.example.com, without a dot at its end")
+    return host

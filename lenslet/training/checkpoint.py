@@ -1,0 +1,65 @@
+"""The state of a Keras model between two epochs, and the callback that writes it into the run's checkpoint.
+
+Keras's BackupAndRestore would not do: it forgets the counters of early stopping, the best weights and the seeds of
+dropout, and writes weights and epoch number one after the other, so that a kill in between separates them.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+from numpy.typing import NDArray
+
+from lenslet.training.run import Checkpoint, CheckpointError, write_checkpoint
+
+
+def state_of(model: keras.Model) -> list[NDArray[Any]]:
+    """Weights, the seeds that dropout has come to, and what the optimizer remembers, its step count included."""
+    return [keras.ops.convert_to_numpy(each) for each in _variables(model)]
+
+
+def restore(model: keras.Model, state: list[NDArray[Any]]) -> None:
+    """Put what `state_of` gave back into a compiled model. Raises CheckpointError if it has other variables."""
+    variables = _variables(model)
+    if [tuple(each.shape) for each in variables] != [each.shape for each in state]:
+        raise CheckpointError("the checkpoint is of another network: start afresh without --resume")
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+class Checkpointing(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+    """Writes a checkpoint after every epoch, keeps the best weights, and stops when patience is at an end.
+
+    Unless `is_judged` by validation photos, every epoch is taken to be better than those before.
+    """
+
+    def __init__(self, folder: Path, checkpoint: Checkpoint, patience: int, is_judged: bool = True) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+        self._folder, self._patience, self._is_judged = folder, patience, is_judged
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        before, now = self.checkpoint, time.monotonic()
+        history = {
+            name: [*before.history.get(name, []), float(value)] for name, value in (logs or {}).items()
+        }
+        is_best = not self._is_judged or history["val_loss"][-1] < min([before.entry_loss, *before.losses])
+        self.checkpoint = replace(
+            before,
+            history=history,
+            variables=state_of(self.model),
+            best=self.model.get_weights() if is_best else before.best,
+            minutes=before.minutes + (now - self._began) / 60,
+        )
+        self._began = now
+        write_checkpoint(self._folder, self.checkpoint)
+        if self.checkpoint.is_at_end_of(self._patience):
+            self.model.stop_training = True

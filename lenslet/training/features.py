@@ -1,0 +1,43 @@
+"""The frozen backbone run once over the photos, its pooled features cached by content."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.pixel_cache import ArrayFile, new_array
+from lenslet.inference.artifact import sha256_of
+
+BATCH_SIZE = 64
+
+
+def cached_features(
+    extractor: keras.Model, dataset: Dataset, members: NDArray[np.int64], cache: Path
+) -> NDArray[np.float32]:
+    """Output of `network.build_feature_extractor` for the photos at positions `members` of the dataset.
+
+    Returns: float32, shape (members, channels); from `cache` if the same photos went through the same weights.
+    Raises: CacheFull.
+    """
+    photos = [dataset.hashes[number] for number in members]
+    weights = [sha256_of(weight.tobytes()) for weight in extractor.get_weights()]
+    recipe = " ".join([*map(str, extractor.input_shape), *photos, *weights])
+    path = cache / f"features-{sha256_of(recipe.encode())[:16]}.npy"
+    if not path.exists():
+        with new_array(path, (len(members), extractor.output_shape[1]), np.float32) as features:
+            _extract_into(features, extractor, dataset, members)
+    cached: NDArray[np.float32] = np.load(path)
+    return cached
+
+
+def _extract_into(
+    features: ArrayFile, extractor: keras.Model, dataset: Dataset, members: NDArray[np.int64]
+) -> None:
+    with tqdm(total=len(members), desc="features", unit=" photos", leave=False) as progress:
+        for start in range(0, len(members), BATCH_SIZE):
+            rows = dataset.rows[members[start : start + BATCH_SIZE]]
+            features[start : start + len(rows)] = extractor.predict_on_batch(dataset.pixels[rows])
+            progress.update(len(rows))

@@ -1,0 +1,121 @@
+"""`training.json`: how a model was trained, so that conversion and evaluation find the same photos again."""
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lenslet.config.params import ParamsError, TrainParams, parse_params
+from lenslet.dataset.dataset import Dataset, read_dataset
+from lenslet.inference.artifact import JSON_NAME
+from lenslet.inference.atomic import replacing, write_text
+
+RECORD_NAME = "training.json"
+KERAS_NAME = "model.keras"
+
+
+class RecordError(Exception):
+    """The folder holds no trained model, or one that was trained on other photos."""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    name: str
+    params: TrainParams
+    data_fingerprint: str
+    photos: Mapping[str, int]  # split → number of photos
+    validation: Mapping[str, float]  # metrics of the finished network
+    history: Mapping[str, Mapping[str, list[float]]]  # step → metric → value after each epoch
+    minutes: float
+    versions: Mapping[str, str]
+
+
+def installed_versions() -> dict[str, str]:
+    """Of everything that the numbers depend on."""
+    import tensorflow  # here only: evaluation reads records without it
+
+    packages = {package: version(package) for package in ("keras", "numpy", "pillow")}
+    return {"python": platform.python_version(), "tensorflow": tensorflow.__version__, **packages}
+
+
+def record_of(
+    name: str,
+    params: TrainParams,
+    dataset: Dataset,
+    validation: Mapping[str, float],
+    history: Mapping[str, Mapping[str, list[float]]],
+    minutes: float,
+) -> TrainingRecord:
+    """The record of a network that was trained just now."""
+    photos = dict(Counter(photo.split for photo in dataset.photos if photo.split))
+    return TrainingRecord(
+        name,
+        params,
+        dataset.fingerprint,
+        photos,
+        validation,
+        history,
+        minutes=round(minutes, 1),
+        versions=installed_versions(),
+    )
+
+
+def save(network: Any, record: TrainingRecord, folder: Path) -> None:
+    """Write the Keras network and its record; until it is converted again, it is not a whole model folder."""
+    with replacing(folder / KERAS_NAME) as temporary:
+        network.save(temporary)
+        (folder / JSON_NAME).unlink(missing_ok=True)
+    write_record(record, folder)
+
+
+def load_network(folder: Path) -> Any:
+    """The Keras network that `save` wrote into `folder`. Raises RecordError if there is none, or it is damaged."""
+    import keras  # here only: evaluation reads records without it
+
+    try:
+        return keras.models.load_model(folder / KERAS_NAME, compile=False)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{folder / KERAS_NAME} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections within sections as one table: {"head": {"dropout": 0.2}} is {"head.dropout": 0.2}."""
+    table: dict[str, Any] = {}
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        table |= flat(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
+    return table
+
+
+def write_record(record: TrainingRecord, folder: Path) -> None:
+    write_text(folder / RECORD_NAME, json.dumps(asdict(record), indent=2) + "\n")
+
+
+def read_record(folder: Path) -> TrainingRecord:
+    """Raises RecordError if `train.py` has not finished in `folder`."""
+    path = folder / RECORD_NAME
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return TrainingRecord(**{**content, "params": parse_params(content["params"], TrainParams, "params")})
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist: train.py writes it when it has finished") from None
+    except (OSError, ValueError, KeyError, TypeError, ParamsError) as error:
+        raise RecordError(f"{path} is damaged or of another version ({error}): train again") from error
+
+
+def read_same_photos(folder: Path, record: TrainingRecord, cache: Path) -> Dataset:
+    """The photos a model was trained on, in the same splits: others could not say how well it generalises.
+
+    Raises: RecordError if `folder` holds other photos; DatasetError as `read_dataset`.
+    """
+    dataset = read_dataset(folder, record.params, cache)
+    if dataset.fingerprint != record.data_fingerprint:
+        raise RecordError(
+            f"{folder} does not hold the photos that {record.name} was trained on: "
+            "give the same folder, or train again"
+        )
+    return dataset

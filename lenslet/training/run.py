@@ -1,0 +1,156 @@
+"""A run of fine-tuning on disk: what it is, how far it has come, and which one goes on after it was killed."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenslet.inference.atomic import replacing, write_text
+from lenslet.training.record import KERAS_NAME, RECORD_NAME, flat
+
+RUN_NAME = "run.json"
+CHECKPOINT_NAME = "checkpoint.npz"  # there as long as the run is unfinished
+LOG_NAME = "log.csv"
+
+
+class CheckpointError(Exception):
+    """The run cannot go on; the message is one sentence that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is; it may go on if all but the last two are as they were."""
+
+    out: str
+    params: Mapping[str, Any]  # of TrainParams
+    data_fingerprint: str
+    precision: str
+    history: Mapping[str, Mapping[str, list[float]]] = field(
+        default_factory=dict
+    )  # of the head, if it had one
+    minutes: float = 0.0  # spent before fine-tuning
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How far a run has come. What early stopping and the best weights need follows from the history."""
+
+    entry_loss: float  # validation loss before the first epoch
+    variables: list[NDArray[Any]]  # of the model, seeds included, and of its optimizer
+    best: list[NDArray[Any]]  # weights of the epoch with the lowest validation loss, or those on entry
+    history: Mapping[str, list[float]] = field(default_factory=dict)  # metric → value after each epoch
+    minutes: float = 0.0  # spent in fine-tuning
+
+    @property
+    def losses(self) -> list[float]:
+        """Validation loss after each epoch."""
+        return self.history.get("val_loss", [])
+
+    def is_at_end_of(self, patience: int) -> bool:
+        """Whether the lowest validation loss after an epoch is `patience` epochs old."""
+        if not self.losses:
+            return False
+        lowest = int(np.argmin(np.nan_to_num(self.losses, nan=np.inf)))
+        return len(self.losses) - 1 - lowest >= max(1, patience)
+
+
+def start_run(folder: Path, run: Run) -> None:
+    folder.mkdir(parents=True)
+    write_text(folder / RUN_NAME, json.dumps(asdict(run), indent=2) + "\n")
+
+
+def unfinished_run(runs: Path, wanted: Run) -> tuple[Path, Run, int] | None:
+    """The newest run in `runs` that was killed and is `wanted`; None if none was killed.
+
+    Runs for the same `out` that are older than a finished one count no longer.
+    Returns: its folder, what it is, with the minutes spent on it so far, and the number of finished epochs.
+    Raises: CheckpointError if parameters or photos have changed since, or the checkpoint is damaged.
+    """
+    killed = list(_killed_runs(runs, wanted.out))
+    for folder, run in killed:
+        checkpoint = None if _changes(run, wanted) else read_checkpoint(folder)
+        if checkpoint:
+            return folder, replace(run, minutes=run.minutes + checkpoint.minutes), len(checkpoint.losses)
+    if killed:
+        folder, run = killed[0]
+        raise CheckpointError(
+            f"{folder} cannot go on: {_changes(run, wanted)}; undo that, or start afresh without --resume"
+        )
+    return None
+
+
+def _killed_runs(runs: Path, out: str) -> Iterator[tuple[Path, Run]]:
+    for path in sorted(runs.glob(f"*/{RUN_NAME}"), reverse=True):  # their names begin with the time
+        try:
+            run = Run(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue  # of another version
+        if run.out == out and (path.parent / KERAS_NAME).exists():
+            return
+        if run.out == out and (path.parent / CHECKPOINT_NAME).exists():
+            yield path.parent, run
+
+
+def _changes(run: Run, wanted: Run) -> str:
+    """What differs, as part of a sentence; empty if nothing does."""
+    if run.data_fingerprint != wanted.data_fingerprint:
+        return "the photos, their labels or their splits have changed since it was started"
+    if run.precision != wanted.precision:
+        return f"it computes in {run.precision}, and would now in {wanted.precision}"
+    as_read = json.loads(json.dumps(wanted.params))  # a tuple comes back as a list
+    before, now = flat(run.params, "train."), flat(as_read, "train.")
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    listed = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in changed)
+    return f"the parameters have changed since it was started ({listed})" if changed else ""
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """In one file and one step, so that a kill at any moment leaves this checkpoint or the one before."""
+    arrays = {f"variable {number}": array for number, array in enumerate(checkpoint.variables)}
+    arrays |= {f"best {number}": array for number, array in enumerate(checkpoint.best)}
+    facts = json.dumps({key: getattr(checkpoint, key) for key in ("entry_loss", "history", "minutes")})
+    with replacing(folder / CHECKPOINT_NAME) as temporary:
+        np.savez(temporary, facts=np.array(facts), **arrays)
+    write_text(folder / LOG_NAME, _log(checkpoint.history))
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """None if the run has not come that far. Raises CheckpointError if the file is damaged."""
+    path = folder / CHECKPOINT_NAME
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as arrays:
+            facts = json.loads(str(arrays["facts"]))
+            variables = [arrays[name] for name in arrays if name.startswith("variable ")]
+            best = [arrays[name] for name in arrays if name.startswith("best ")]
+        return Checkpoint(variables=variables, best=best, **facts)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): start afresh without --resume") from error
+
+
+def finish_run(folder: Path, out: Path) -> None:
+    """Keep what the run has led to, a copy of what is in `out`, in its folder instead of the checkpoint."""
+    for name in (RECORD_NAME, KERAS_NAME):
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes((out / name).read_bytes())
+    # The latter were being written when a run was killed.
+    for path in (folder / CHECKPOINT_NAME, *folder.glob(".*.partial.*"), *out.glob(".*.partial.*")):
+        path.unlink(missing_ok=True)
+
+
+def _log(history: Mapping[str, list[float]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = sorted(history)
+    writer.writerow(["epoch", *names])
+    for epoch, values in enumerate(zip(*(history[name] for name in names), strict=True)):
+        writer.writerow([epoch, *values])
+    return file.getvalue()

@@ -1,1 +1,0 @@
-"""What serve.py stands on: a request as an event, a connection with limits, several processes behind one port."""

@@ -1,0 +1,74 @@
+"""The choice of precision, on candidates written by hand."""
+
+import numpy as np
+import pytest
+
+from lenslet.config.params import ConvertParams
+
+pytestmark = pytest.mark.slow
+
+PARAMS = ConvertParams(
+    precisions=("float32", "float16", "int8"),
+    calibration_photos=10,
+    accuracy_loss_allowed=0.005,
+    agreement_required=0.995,
+    slower_allowed=0.1,
+    conformal_alpha=0.1,
+    familiar_share=0.95,
+)
+
+
+def candidate(precision: str, megabytes: int, time_ms: float, **measured: float):
+    from lenslet.conversion.candidates import Candidate
+
+    figures = {"accuracy": 0.94, "agreement": 1.0, "difference": 1e-5} | measured
+    return Candidate(precision, bytes(megabytes), time_ms=time_ms, **figures)
+
+
+def test_smallest_of_the_fast_ones_is_chosen() -> None:
+    from lenslet.conversion.candidates import choose
+
+    candidates = [candidate("float32", 9, 3.4), candidate("float16", 5, 3.5), candidate("int8", 3, 30.0)]
+    assert choose(candidates, 0.94, PARAMS).precision == "float16"
+
+
+def test_fast_int8_is_chosen_where_the_runtime_has_it() -> None:
+    from lenslet.conversion.candidates import choose
+
+    candidates = [candidate("float32", 9, 3.4), candidate("float16", 5, 3.5), candidate("int8", 3, 1.7)]
+    assert choose(candidates, 0.94, PARAMS).precision == "int8"
+
+
+@pytest.mark.parametrize(
+    ("precision", "measured", "words"),
+    [
+        ("float32", {"difference": 0.002}, "a probability differs from Keras by 0.0020, more than 0.001"),
+        ("float16", {"difference": 0.002}, ""),
+        ("int8", {"agreement": 0.99}, "same top label as Keras on 99.0%, less than 99.5%"),
+        ("int8", {"accuracy": 0.93}, "loses 1.00% of accuracy"),
+        ("int8", {"accuracy": 0.937}, ""),
+    ],
+)
+def test_objections(precision: str, measured: dict[str, float], words: str) -> None:
+    from lenslet.conversion.candidates import objection
+
+    assert objection(candidate(precision, 5, 3.0, **measured), 0.94, PARAMS) == words
+
+
+def test_nothing_is_chosen_where_all_fail() -> None:
+    from lenslet.conversion.candidates import Candidate, ConversionRefused, choose
+
+    failed = Candidate("dynamic_range", b"", failure="cannot load")
+    with pytest.raises(ConversionRefused, match="no precision answers as the Keras network does"):
+        choose([failed, candidate("int8", 3, 1.0, agreement=0.5)], 0.94, PARAMS)
+
+
+def test_judged_against_labels_and_keras() -> None:
+    from lenslet.conversion.candidates import judge
+
+    answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], np.float32)
+    expected = np.array([[0.8, 0.2], [0.2, 0.8], [0.4, 0.6]], np.float32)
+    judged = judge("float32", b"", answers, 3.0, np.array([0, 0, 0]), expected)
+    assert judged.accuracy == pytest.approx(2 / 3)
+    assert judged.agreement == pytest.approx(2 / 3)
+    assert judged.difference == pytest.approx(0.2)

@@ -1,0 +1,199 @@
+"""The gate: limits held against figures written by hand."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenslet.commands import gate
+from lenslet.dataset.dataset import Dataset, Photo
+from lenslet.evaluation.limits import Verdict, judge
+from lenslet.inference.artifact import read_artifact, write_artifact
+
+FIGURES = {
+    "accuracy": 0.94,
+    "accuracy_low": 0.93,
+    "roc_auc": 0.99,
+    "worst_recall": 0.88,
+    "robustness_mean": 0.82,
+    "robustness_worst": 0.29,
+    "agreement_with_keras": 0.999,
+    "calibration_error": 0.01,
+    "megabytes": 4.5,
+    "time_ms": 4.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit", "value", "is_kept"),
+    [
+        ("at least", 0.9, 0.91, True),
+        ("at least", 0.9, 0.9, True),
+        ("at least", 0.9, 0.89, False),
+        ("at most", 5, 4.5, True),
+        ("at most", 5, 5.1, False),
+        ("at least", 0.9, None, False),
+        ("at most", 5, None, False),
+        ("at least", 0.9, float("nan"), False),
+        ("at most", 5, float("nan"), False),
+    ],
+)
+def test_one_limit(bound: str, limit: float, value: float | None, is_kept: bool) -> None:
+    assert Verdict("figure", bound, limit, value).is_kept is is_kept
+
+
+def test_every_limit_is_judged() -> None:
+    verdicts = judge(FIGURES, {"accuracy": 0.9, "roc_auc": 0.995}, {"megabytes": 5, "minutes": 3})
+    assert [(each.figure, each.is_kept) for each in verdicts] == [
+        ("accuracy", True),
+        ("roc_auc", False),
+        ("megabytes", True),
+        ("minutes", False),
+    ]
+
+
+def test_champion_is_not_to_be_fallen_short_of_beyond_its_interval() -> None:
+    champion = {"accuracy": 0.96, "accuracy_low": 0.95}
+    assert [each.is_kept for each in judge(FIGURES, {}, {}, champion)] == [False]
+    assert [each.is_kept for each in judge(FIGURES, {}, {}, champion | {"accuracy_low": 0.935})] == [True]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({}, 0, "all limits are kept"),
+        ({"accuracy": 0.5}, 1, "1 of 9 limits failed: not to be released"),
+        ({"time_ms": 9.0, "megabytes": 9.0}, 1, "2 of 9 limits failed"),
+    ],
+)
+def test_command_decides_by_exit_code(
+    change: dict[str, float], code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps(FIGURES | change))
+    assert gate.main(["--metrics", str(tmp_path / "metrics.json")]) == code
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            None,
+            "does not exist: give a metrics.json or a model folder that lenslet evaluate wrote into, or registry:",
+        ),
+        ("{", "cannot be read: Expecting property name"),
+        ("[" * 100_000, "cannot be read: "),
+        ("[]", "does not hold the figures of lenslet evaluate"),
+        ('{"accuracy": 1}', "does not hold the figures of lenslet evaluate"),
+        (json.dumps(FIGURES | {"accuracy": "0.94"}), ": accuracy must be a number, not '0.94'"),
+    ],
+)
+def test_figures_that_cannot_be_read_are_one_sentence(
+    content: str | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    assert gate.main(["--metrics", str(tmp_path / "metrics.json")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"lenslet gate: {tmp_path / 'metrics.json'}")
+    assert words in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "code", "words"),
+    [
+        ("sea", "sea", 0, "all limits are kept"),
+        ("sea", "street", 2, "champion.json was measured on other photos than"),
+        (
+            "sea",
+            None,
+            2,
+            "metrics.json does not say on which photos it was measured: give --metrics the model",
+        ),
+        (None, "sea", 0, "all limits are kept"),  # a champion's file of before they said so
+    ],
+)
+def test_champion_of_other_photos_is_refused(
+    champion: str | None,
+    challenger: str | None,
+    code: int,
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, photos in (("champion.json", champion), ("metrics.json", challenger)):
+        named = {"data_fingerprint": photos} if photos else {}
+        (tmp_path / name).write_text(json.dumps(FIGURES | named))
+    places = ["--metrics", str(tmp_path / "metrics.json"), "--champion", str(tmp_path / "champion.json")]
+    assert gate.main(places) == code
+    said = capsys.readouterr()
+    assert words in said.out + said.err
+    assert said.err.count("\n") == (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "code"),
+    [
+        # More photos to train on change the first; what counts are those that both were measured on.
+        (("few", "test"), ("many", "test"), 0),
+        (("same", "test"), ("same", "others"), 2),
+        # Figures of before the second was written.
+        (("same", None), ("same", "test"), 0),
+        (("few", None), ("many", "test"), 2),
+        (("same", "test"), ("same", None), 0),
+    ],
+)
+def test_champion_is_one_of_the_same_test_photos(
+    champion: tuple[str, str | None], challenger: tuple[str, str | None], code: int, tmp_path: Path
+) -> None:
+    for name, (all_photos, test) in (("champion.json", champion), ("metrics.json", challenger)):
+        named = {"data_fingerprint": all_photos} | ({"test_fingerprint": test} if test else {})
+        (tmp_path / name).write_text(json.dumps(FIGURES | named))
+    places = ["--metrics", str(tmp_path / "metrics.json"), "--champion", str(tmp_path / "champion.json")]
+    assert gate.main(places) == code
+
+
+def test_fingerprint_of_the_test_photos_is_theirs_alone(tmp_path: Path) -> None:
+    def photo(label: str, split: str) -> Photo:
+        return Photo(tmp_path / label, label, split)
+
+    photos = (photo("sea", "test"), photo("sea", "train"), photo("street", "test"))
+    nothing = np.empty((0, 8, 8, 3), np.uint8)
+    dataset = Dataset(photos, ("sea", "street"), {}, nothing, np.arange(3), ("a", "b", "c"))
+    more = replace(dataset, photos=(*photos, photo("street", "train")), hashes=("a", "b", "c", "d"))
+    moved = replace(dataset, photos=photos[::-1], hashes=("c", "b", "a"))
+    relabelled = replace(dataset, photos=(photo("street", "test"), *photos[1:]))
+    found = (dataset, more, moved, relabelled)
+    # printf 'sea a\nstreet c\n' | sha256sum
+    expected = "0ffad009ec21dda149264e4ce5cb79550e0629c61ed4eeb6f30228da8279a13c"
+    assert [each.test_fingerprint == expected for each in found] == [True, True, True, False]
+    assert [each.fingerprint == dataset.fingerprint for each in found] == [True, False, True, False]
+
+
+def test_figures_may_stand_in_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = FIGURES | {"data_fingerprint": "photos"}
+    artifact = replace(read_artifact(Path("model")), name="mine", sha256="c0ffee", metrics={"test": figures})
+    write_artifact(artifact, tmp_path / "model")
+    (tmp_path / "metrics.json").write_text(json.dumps(figures | {"accuracy": 0.92}))
+    model, metrics = str(tmp_path / "model"), str(tmp_path / "metrics.json")
+    assert gate.main(["--metrics", model]) == 0
+    assert capsys.readouterr().out.startswith("model: mine c0ffee\nfigure ")
+    assert gate.main(["--metrics", metrics, "--champion", model]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["model: not said", "champion: mine c0ffee"]
+    assert lines[-2] == "accuracy (champion's)       0.9200  at least 0.93     FAILED"
+
+
+def test_model_is_not_held_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else figures on new test photos, once registered ones, could never follow those on the old."""
+    for name, photos, version in (("new", "new", "a"), ("old", "old", "a"), ("other", "old", "b")):
+        named = {"model": "mine", "version": version, "test_fingerprint": photos}
+        (tmp_path / f"{name}.json").write_text(json.dumps(FIGURES | named))
+    new = ["--metrics", str(tmp_path / "new.json"), "--champion"]
+    assert gate.main([*new, str(tmp_path / "old.json")]) == 0
+    assert "\nchampion: mine a, which is not held against itself\n" in capsys.readouterr().out
+    assert gate.main([*new, str(tmp_path / "other.json")]) == 2
+    assert "and register it again" in capsys.readouterr().err

@@ -1,0 +1,299 @@
+"""make cost: bills against sums done by hand, and the price list against what it is about."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import lambda_func
+from infra.cost import (
+    PRICES,
+    Instance,
+    Prices,
+    PricesError,
+    break_even,
+    capacity,
+    function_bill,
+    gigabyte_seconds,
+    instance_bill,
+    read_prices,
+    report,
+    with_duration,
+)
+from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader
+from tests.support.endpoint import ROOT
+from tests.support.function_log import write_to_stdout
+
+# Round numbers: 100 ms and 4 % of 250 ms at 1 GB are 0.11 GB-seconds a request.
+ROUND = Prices(
+    region="nowhere",
+    written="2026-01-01",
+    usd={
+        "lambda_requests": 1.0,
+        "lambda_gb_seconds_arm64": 0.00001,
+        "lambda_gb_seconds_x86_64": 0.00002,
+        "lambda_kept_warm_arm64": 0.000005,
+        "lambda_kept_warm_x86_64": 0.000005,
+        "lambda_warm_gb_seconds_arm64": 0.000004,
+        "lambda_warm_gb_seconds_x86_64": 0.000004,
+        "gateway_requests": 4.0,
+        "log_gigabytes": 0.5,
+        "log_storage": 0.1,
+        "metrics": 0.3,
+        "alarms": 0.1,
+        "dashboards": 3.0,
+        "image_storage": 0.1,
+        "data_out": 0.1,
+        "small": 0.01,
+        "surplus": 0.05,
+        "address": 0.005,
+        "disk": 0.1,
+    },
+    unconfirmed=(),
+    free={
+        "lambda_requests": 1_000_000, "lambda_gb_seconds": 100_000, "log_gigabytes": 1,
+        "metrics": 4, "alarms": 2, "dashboards": 1, "data_out": 100,
+    },
+    usage={
+        "milliseconds": 99.2, "cold_start_ms": 250, "cold_start_share": 0.04, "memory_mb": 1024,
+        "log_bytes": 1000, "log_months": 2, "answer_bytes": 50_000, "metrics": 6, "alarms": 3, "dashboards": 1,
+        "image_gigabytes": 0.2, "images": 5,
+    },
+    instances={"small": Instance("arm64", 2, 2, 0.2, "surplus")},
+    disk_gigabytes=10,
+)  # fmt: skip
+NOTHING = dict.fromkeys(ROUND.usd, 0.0)
+
+
+def rounded(bill: dict[str, float]) -> dict[str, float]:
+    return {line: round(dollars, 6) for line, dollars in bill.items()}
+
+
+def test_one_request_is_billed_in_whole_milliseconds_with_its_share_of_a_cold_start() -> None:
+    assert gigabyte_seconds(ROUND.usage) == pytest.approx(0.11)
+
+
+def test_bill_without_a_free_tier() -> None:
+    assert rounded(function_bill(3_000_000, ROUND, "arm64", has_free=False)) == {
+        "function: requests": 3.0,
+        "function: time": 3.3,  # 330,000 GB-seconds
+        "gateway": 12.0,
+        "logs": 2.1,  # 3 GB taken in, and kept for two months
+        "metrics, alarms, dashboard": 5.1,  # 1.8 + 0.3 + 3
+        "images": 0.1,
+        "data out": 15.0,  # 150 GB
+    }
+
+
+def test_bill_with_the_free_tier() -> None:
+    assert rounded(function_bill(3_000_000, ROUND, "x86_64", has_free=True)) == {
+        "function: requests": 2.0,
+        "function: time": 4.6,  # 230,000 GB-seconds
+        "gateway": 12.0,
+        "logs": 1.6,  # 2 GB taken in, 6 GB-months kept
+        "metrics, alarms, dashboard": 0.7,  # 2 metrics, 1 alarm
+        "images": 0.1,
+        "data out": 5.0,
+    }
+
+
+def test_free_logs_that_are_left_are_free_to_keep() -> None:
+    # 0.4 GB are taken in; of the 0.8 GB-months that they are kept, 0.6 are left.
+    assert function_bill(400_000, ROUND, "arm64", has_free=True)["logs"] == pytest.approx(0.02)
+
+
+def test_idle_costs_the_images_alone_within_the_free_tier() -> None:
+    bill = function_bill(0, ROUND, "arm64", has_free=True)
+    assert {line for line, dollars in bill.items() if dollars} == {"metrics, alarms, dashboard", "images"}
+    assert bill["metrics, alarms, dashboard"] == pytest.approx(0.1)  # the third alarm; no metric is sent
+
+
+def test_without_the_gateway_and_kept_warm() -> None:
+    assert function_bill(3_000_000, ROUND, "arm64", has_free=True, has_gateway=False)["gateway"] == 0
+    # 2,628,000 seconds ready, 330,000 GB-seconds of work, nothing of it free
+    warm = function_bill(3_000_000, ROUND, "arm64", has_free=True, is_kept_warm=True)
+    assert warm["function: time"] == pytest.approx(13.14 + 1.32)
+
+
+def test_a_machine_and_its_work_above_the_baseline() -> None:
+    # 100 million × 99.2 ms are 2,755.6 hours; 730 × 2 × 0.2 = 292 are in the price.
+    assert rounded(instance_bill(100_000_000, ROUND, "small", has_free=True)) == {
+        "machine": 7.3,
+        "work above its baseline": 123.177778,
+        "disk and address": 4.65,
+        "data out": 490.0,  # 5,000 GB, 100 of them free
+    }
+    assert instance_bill(1_000_000, ROUND, "small", has_free=True)["work above its baseline"] == 0
+    assert capacity(ROUND, 2) == 52_983_870  # 2 × 2,628,000 s / 99.2 ms
+
+
+def test_break_even_is_the_first_request_at_which_the_machine_is_cheaper() -> None:
+    prices = dataclasses.replace(ROUND, usd={**NOTHING, "gateway_requests": 4.0, "small": 0.01})
+
+    def gateway(count: int) -> float:
+        return sum(function_bill(count, prices, "arm64", has_free=True).values())
+
+    def machine(count: int) -> float:
+        return sum(instance_bill(count, prices, "small", has_free=True).values())
+
+    # 7.30 a month at 4.00 a million
+    assert break_even(gateway, machine, 50_000_000) == pytest.approx(1_825_000, abs=1)
+    assert break_even(gateway, machine, 1_000_000) is None  # more than it can answer
+    assert break_even(gateway, lambda count: 0.0, 1_000_000) == 0
+
+
+def test_what_is_cheaper_and_what_is_too_much_is_told() -> None:
+    prices = read_prices(PRICES)
+    lines = report(300_000_000, prices).splitlines()
+    [warm] = [line for line in lines if line.startswith("arm64: one environment kept warm")]
+    [machine] = [line for line in lines if line.startswith("arm64: t4g.small")]
+    # One processor, and two: 2,628,000 s a month, 48 ms a request
+    assert warm.endswith("answers 54,750,000 requests a month at most")
+    assert machine.endswith("answers 109,500,000 requests a month at most")
+    [warm] = [
+        line
+        for line in report(1_000_000, prices).splitlines()
+        if line.startswith("arm64: one environment kept warm")
+    ]
+    least = int(re.findall(r"from ([\d,]+) requests", warm)[0].replace(",", ""))
+    for count, is_cheaper in ((least - 1, False), (least, True), (50_000_000, True)):
+        kept, usual = (
+            sum(function_bill(count, prices, "arm64", has_free=True, is_kept_warm=each).values())
+            for each in (True, False)
+        )
+        assert (kept <= usual) is is_cheaper
+
+
+def test_the_shipped_prices_for_a_million_requests() -> None:
+    prices = read_prices(PRICES)
+    # (48 + 0.01 × 231) ms × 1,769/1,024 GB = 0.086912 GB-seconds
+    bill = rounded(function_bill(1_000_000, prices, "arm64", has_free=False))
+    assert bill["function: requests"] == 0.2
+    assert bill["function: time"] == pytest.approx(1.1588, abs=1e-4)
+    assert bill["gateway"] == 3.5
+    assert bill["logs"] == pytest.approx(0.795)  # 1.5 GB at 0.50 and 0.03
+    assert bill["metrics, alarms, dashboard"] == pytest.approx(7.0)  # 10 × 0.30, 10 × 0.10, 3.00
+    assert function_bill(1_000_000, prices, "x86_64", has_free=False)["function: time"] == pytest.approx(
+        1.4485, abs=1e-4
+    )
+    # 730 × 0.0168, 10 × 0.08, 730 × 0.005
+    assert sum(instance_bill(0, prices, "t4g.small", has_free=True).values()) == pytest.approx(16.714)
+
+
+def test_every_price_is_sourced_and_what_is_not_confirmed_is_said() -> None:
+    content = yaml.safe_load(PRICES.read_text(encoding="utf-8"))
+    for name, price in content["prices"].items():
+        assert price["source"].startswith("https://aws.amazon.com/"), name
+        assert price["found"] is None or price["found"].startswith("http"), name
+        assert (price["date"] == "not confirmed") is (price["found"] is None), name
+        assert re.fullmatch(r"not confirmed|(read in )?202[1-6](-\d\d)*", price["date"]), name
+    unconfirmed = {name for name, price in content["prices"].items() if price["found"] is None}
+    text = report(1_000_000, read_prices(PRICES))
+    assert unconfirmed and all(name in text.splitlines()[-1] for name in unconfirmed)
+
+
+def test_usage_is_that_of_the_templates() -> None:
+    usage = read_prices(PRICES).usage
+    stage, account = (
+        yaml.load(path.read_text(encoding="utf-8"), TemplateLoader) for path in (TEMPLATE, ACCOUNT_TEMPLATE)
+    )
+    assert usage["memory_mb"] == stage["Parameters"]["MemoryMB"]["Default"]
+    assert usage["log_months"] * 30 == stage["Parameters"]["LogRetentionDays"]["Default"]
+    rules = account["Resources"]["Repository"]["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]
+    kept = str(account["Parameters"]["KeptImages"]["Default"])
+    counts = re.findall(r'imageCountMoreThan", "countNumber": (\d+)', rules.replace("${KeptImages}", kept))
+    assert usage["images"] == sum(map(int, counts))
+    kinds = [resource["Type"] for resource in stage["Resources"].values()]
+    assert usage["dashboards"] == kinds.count("AWS::CloudWatch::Dashboard")
+    alarms = [
+        resource["Properties"]
+        for resource in stage["Resources"].values()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    looked_at = [sum("MetricStat" in metric for metric in alarm.get("Metrics", [])) or 1 for alarm in alarms]
+    assert usage["alarms"] == sum(looked_at)
+
+
+def test_usage_is_that_of_the_function(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = read_prices(PRICES).usage
+    write_to_stdout(monkeypatch)
+    event = json.loads((ROOT / "tests" / "events" / "rest_predict_raw_jpeg.json").read_text())
+    answer = lambda_func.handler(event, None)
+    lines = capsys.readouterr().out
+    # Lambda and the gateway add three lines and one of their own, about 700 bytes.
+    assert len(lines) + 700 == pytest.approx(usage["log_bytes"], rel=0.2)
+    assert len(answer["body"]) + 500 == pytest.approx(usage["answer_bytes"], rel=0.2)
+    sent = [json.loads(line) for line in lines.splitlines() if '"_aws"' in line]
+    names = {metric["Name"] for line in sent for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    labels = len(lambda_func.classifier.artifact.labels)
+    # One for each label, and LinkFailures, which the template makes of the log (and Failures, while there are any)
+    assert usage["metrics"] == len(names - {"Predictions"}) + labels + 1
+
+
+def test_a_shorter_request_costs_less() -> None:
+    prices = read_prices(PRICES)
+    long, short = (
+        function_bill(1_000_000, each, "arm64", has_free=False)["function: time"]
+        for each in (prices, with_duration(prices, 5.4))
+    )
+    assert short < long / 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("usd: 0.20", "usd: cheap", "could not convert"),
+        ("usd: 0.20", "usd: -1", "not be negative"),
+        ("    unit: hour\n", "", "must have date, found, source, unit, usd"),
+        ("region: us-east-1", "", "region"),
+        ("free:", "gratis:", "free"),
+    ],
+)
+def test_a_broken_price_list_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text(PRICES.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(PricesError, match=message):
+        read_prices(path)
+
+
+def test_command(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "infra.cost"]
+    done = subprocess.run(
+        [*run, "--requests", "1_000_000", "--ms", "5.4"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0 and done.stdout.startswith(
+        "1,000,000 requests a month of 5.4 ms and 1,769 MB"
+    )
+    incomplete = tmp_path / "prices.yaml"
+    text = PRICES.read_text(encoding="utf-8")
+    incomplete.write_text(text.replace("  image_gigabytes:", "  image_gb:"), encoding="utf-8")
+    for wrong in (
+        ["--requests", "many"],
+        ["--ms", "0"],
+        ["--ms", "nan"],
+        ["--prices", "nowhere.yaml"],
+        ["--prices", str(incomplete)],
+    ):
+        refused = subprocess.run([*run, *wrong], capture_output=True, text=True, cwd=ROOT)
+        assert refused.returncode == 2 and "Traceback" not in refused.stderr, wrong
+    assert refused.stderr == f"infra.cost: {incomplete} does not name 'image_gigabytes'\n"
+
+
+def test_reader_that_has_seen_enough_is_no_failure() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "infra.cost"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0

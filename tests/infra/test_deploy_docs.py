@@ -1,0 +1,164 @@
+"""What docs/deploy.md says exists, exists, and its numbers are those of the templates and the code."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra.cost import PRICES, SECONDS, function_bill, instance_bill, read_prices
+from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader, declared_parameters
+from lenslet.inference import budget
+from lenslet.serving import request
+from lenslet.serving.links import fetcher as remote
+
+DOCUMENT = Path("docs/deploy.md")
+TEXT = DOCUMENT.read_text(encoding="utf-8")
+PROSE = " ".join(TEXT.split())  # wherever a line ends
+STAGE = declared_parameters(TEMPLATE.read_text(encoding="utf-8"))
+ACCOUNT = declared_parameters(ACCOUNT_TEMPLATE.read_text(encoding="utf-8"))
+
+
+def limits() -> dict[str, str]:
+    """First column of the table "Limits that bite" → the whole row."""
+    table = TEXT.split("## Limits that bite")[1].split("\n## ")[0]
+    return {row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| ")}
+
+
+def limit(start: str) -> str:
+    [row] = [row for name, row in limits().items() if name.startswith(start)]
+    return row
+
+
+def kept_images() -> tuple[int, int]:
+    """How many that were in production, and how many besides, the repository's rules keep."""
+    template = yaml.load(ACCOUNT_TEMPLATE.read_text(encoding="utf-8"), TemplateLoader)
+    text = template["Resources"]["Repository"]["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]
+    rules = json.loads(text.replace("${KeptImages}", str(default("KeptImages", ACCOUNT))))["rules"]
+    counts = {rule["selection"]["tagStatus"]: rule["selection"]["countNumber"] for rule in rules}
+    assert [rule["selection"].get("tagPrefixList") for rule in rules] == [None, ["production-"], None]
+    return counts["tagged"], counts["any"]
+
+
+def default(name: str, parameters: dict[str, dict[str, object]] = STAGE) -> object:
+    return parameters[name]["Default"]
+
+
+def test_targets_exist() -> None:
+    makefile = Path("Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", TEXT))
+    assert {"deploy", "promote", "rollback", "destroy", "cost", "install"} <= named <= targets
+    settings = set(re.findall(r"\bmake [a-z]+ ([A-Z]+)=", TEXT))
+    assert {"STAGE", "REQUESTS"} <= settings
+    for name in settings | {"PARAMETERS", "ARCHITECTURE", "DIGEST", "YES"}:
+        assert f"$({name})" in makefile or f"$(if $({name})" in makefile, name
+
+
+def test_files_and_links_exist() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (DOCUMENT.parent / link).exists(), link
+    for name in re.findall(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|yaml|yml|md))`", TEXT):
+        assert Path(name).exists(), name
+    for name in re.findall(r"(?:--template-file|python -m) ([\w./]+)", TEXT):
+        assert Path(name).exists() or Path(f"{name.replace('.', '/')}.py").exists(), name
+    assert Path("Dockerfile").exists()
+
+
+def test_parameters_exist() -> None:
+    named = set(re.findall(r"`([A-Z][a-z]+[A-Z][A-Za-z]*)(?:=[^`]*)?`", TEXT))
+    template = TEMPLATE.read_text(encoding="utf-8")
+    others = {"TimeoutInMillis", "DashboardUrl"}
+    assert all(f"{name}:" in template for name in others)
+    assert {"ReservedConcurrency", "MonthlyBudget", "ApiKeyHashes"} <= named
+    assert named - others <= set(STAGE) | set(ACCOUNT), named - others - set(STAGE) - set(ACCOUNT)
+    for given in re.findall(r'PARAMETERS="([^"]+)"', TEXT):
+        assert {pair.split("=")[0] for pair in given.split()} <= set(STAGE) | set(ACCOUNT)
+
+
+def test_ten_commands_each_needed_or_optional() -> None:
+    rows = re.findall(r"^\| (\d+) \| `.+` \| (\w+) \| .+ \|$", TEXT, re.MULTILINE)
+    assert [number for number, _ in rows] == [str(number) for number in range(1, 11)]
+    assert {word for _, word in rows} == {"needed", "optional"}
+
+
+def test_limits_of_the_template() -> None:
+    template = yaml.load(TEMPLATE.read_text(encoding="utf-8"), TemplateLoader)
+    function = template["Resources"]["Function"]["Properties"]
+    waits = {event["Properties"]["TimeoutInMillis"] for event in function["Events"].values()}
+    assert waits == {29000} and limit("29 s")
+    assert function["Timeout"] == 25 and limit("25 s")
+    assert "parameter `MemoryMB`" in limit(f"{default('MemoryMB'):,} MB")
+    assert "parameter `ReservedConcurrency`" in limit(f"{default('ReservedConcurrency')} instances")
+    rate, burst, quota = (default(name) for name in ("RateLimit", "BurstLimit", "MonthlyQuota"))
+    assert limit(f"{rate} requests a second, {burst} at once, {quota:,} a month")
+    assert limit(f"logs are kept {default('LogRetentionDays')} days")
+    released, others = kept_images()
+    assert limit(f"{released} releases to production to go back to, and {others} images besides")
+    assert f"images kept (at most {released + others})" in TEXT
+    assert "Canary10Percent5Minutes" in TEMPLATE.read_text(encoding="utf-8")
+    assert "10 % of the requests for 5 minutes" in TEXT
+    assert default("Architecture") == "x86_64" and "x86_64, with what is free" in TEXT
+
+
+def test_limits_of_the_code() -> None:
+    assert request.MAX_BODY_BYTES == 6 * 1024**2 and "`MAX_BODY_BYTES`" in limit("6 MB")
+    assert remote.MAX_BYTES == 20 * 1024**2 and "`MAX_BYTES`" in limit("20 MB")
+    assert budget.MAX_PIXELS == 50_000_000 and "50 megapixels" in limit("20 MB")
+    assert remote.MAX_BYTES_TOGETHER == 40 * 1024**2 and "40 MB all links" in limit("20 MB")
+
+
+def test_costs_are_those_that_make_cost_prints() -> None:
+    prices = read_prices(PRICES)
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) \|$", TEXT, re.MULTILINE)
+    assert len(rows) == 4
+    for requests, dollars in rows:
+        bill = function_bill(int(requests.replace(",", "")), prices, "x86_64", has_free=True)
+        assert dollars == f"{sum(bill.values()):.2f}"
+    assert (
+        f"({sum(instance_bill(0, prices, 't4g.small', has_free=True).values()):.2f} for a t4g.small)" in TEXT
+    )
+
+
+def test_costs_of_floods_and_of_another_stage() -> None:
+    prices = read_prices(PRICES)
+    open_methods, rate, instances = (
+        4,
+        int(str(default("RateLimit"))),
+        int(str(default("ReservedConcurrency"))),
+    )
+    # An empty answer takes a millisecond, and no cold start to speak of.
+    quick = dataclasses.replace(
+        prices, usage={**prices.usage, "milliseconds": 1, "cold_start_share": 0, "metrics": 0}
+    )
+    flood = function_bill(open_methods * rate * SECONDS, quick, "x86_64", has_free=False)
+    flood.pop("metrics, alarms, dashboard")
+    assert f"that is {sum(flood.values()):.0f} at most" in PROSE
+    assert f"or {sum(flood.values()) * 86400 / SECONDS:.0f} a day" in PROSE
+    gigabytes = prices.usage["memory_mb"] / 1024
+    busy = instances * SECONDS * gigabytes * prices.usd["lambda_gb_seconds_x86_64"]
+    assert f"cost {busy:.0f}, and each million of requests {prices.usd['lambda_requests']:.2f}." in PROSE
+    alarms = 2 * prices.usage["alarms"] - prices.free["alarms"]
+    assert f"adds {alarms * prices.usd['alarms']:.2f} for its alarms, ten more than are free" in PROSE
+
+
+def test_endings_of_uploads_are_those_of_the_bucket() -> None:
+    template = yaml.load(TEMPLATE.read_text(encoding="utf-8"), TemplateLoader)
+    bucket = template["Resources"]["UploadBucket"]["Properties"]
+    noticed = [
+        rule["Value"]
+        for each in bucket["NotificationConfiguration"]["LambdaConfigurations"]
+        for rule in each["Filter"]["S3Key"]["Rules"]
+    ]
+    section = TEXT.split("## Photos in a bucket")[1].split("\n## ")[0]
+    assert re.findall(r"`(\.\w+)`", section) == noticed
+    days = {rule.get("ExpirationInDays") for rule in bucket["LifecycleConfiguration"]["Rules"]} - {None}
+    assert days == {30} and "deleted after 30 days" in PROSE
+
+
+@pytest.mark.parametrize("port", ["8080", "8501"])
+def test_compose_has_the_ports_that_the_page_names(port: str) -> None:
+    assert f"http://127.0.0.1:{port}" in TEXT
+    assert f':{port}"' in Path("compose.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,178 @@
+"""The workflows of .github/: what they name exists, nothing of others moves under them, and they may do little."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+PINNED = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+")
+# What each job may write; everything else may only read. A new right needs a row here.
+WRITES = {
+    ("release.yml", "staging"): {"id-token"},
+    ("release.yml", "production"): {"id-token"},
+    ("retrain.yml", "train"): {"id-token"},
+    ("retrain.yml", "propose"): {"contents", "pull-requests", "actions"},
+}
+# Secrets, each as a variable of a step's environment.
+SECRETS = {"retrain.yml": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}}
+
+
+def complaints(name: str, text: str) -> Iterator[str]:
+    """What is wrong with a workflow, a sentence each."""
+    workflow = yaml.safe_load(text)
+    if workflow.get("permissions") != {"contents": "read"}:
+        yield "the workflow as a whole may do more, or less, than read"
+    if "group" not in workflow.get("concurrency", {}):
+        yield "no concurrency group"
+    for secret in set(re.findall(r"secrets\.(\w+)", text)) - SECRETS.get(name, set()):
+        yield f"names a secret: {secret}"
+    for line in re.findall(r"uses: .*", text):
+        if not PINNED.fullmatch(line) and not (ROOT / line.removeprefix("uses: ")).is_file():
+            yield f"not pinned by a commit with its version: {line}"
+    for job_name, job in workflow["jobs"].items():
+        yield from complaints_of_job(name, job_name, job)
+    starts = workflow[True]  # so YAML 1.1 reads the key `on`
+    for pattern in (starts.get("push") or {}).get("paths", []):
+        if not list(ROOT.glob(pattern)):
+            yield f"waits for changes of {pattern}, which does not exist"
+
+
+def complaints_of_job(name: str, job_name: str, job: dict[str, Any]) -> Iterator[str]:
+    writes = {right for right, kind in job.get("permissions", {}).items() if kind != "read"}
+    if writes != WRITES.get((name, job_name), set()):
+        yield f"{job_name} may write {', '.join(sorted(writes)) or 'nothing'}"
+    if "uses" not in job and "timeout-minutes" not in job:
+        yield f"{job_name} has no time limit"
+    if writes - {"id-token"} and "make" in str(job["steps"]):
+        yield f"{job_name} runs the project's code with a token that writes"
+    for step in job.get("steps", []):
+        is_checkout = step.get("uses", "").startswith("actions/checkout@")
+        if is_checkout and step.get("with", {}).get("persist-credentials") is not False:
+            yield f"{job_name} leaves its token in the checkout"
+        elsewhere = {key: value for key, value in step.items() if key != "env"}
+        if "secrets." in str(elsewhere):
+            yield f"{job_name} gives a secret to more than a step's environment"
+        # A value that GitHub puts into a script is run by it; one in the environment is not.
+        if "${{" in step.get("run", ""):
+            yield f"{job_name} has an expression in a script"
+        yield from missing(step.get("run", ""))
+
+
+def missing(script: str) -> Iterator[str]:
+    """Targets, files and options that a script names and that are not there."""
+    for words in re.findall(r"^\s*make ([^\n|;&]+)", script, re.MULTILINE):
+        dry = subprocess.run(["make", "--dry-run", *words.split()], cwd=ROOT, capture_output=True, text=True)
+        if dry.returncode:
+            yield f"make {words}: {dry.stderr.strip()}"
+    written = re.findall(r"(?:--output|>) (\S+)", script)
+    for file in re.findall(r"""[\s@"]((?:[\w.-]+/)*[\w.-]+\.(?:py|json|yml|yaml))\b""", f" {script}"):
+        if file not in written and not any((folder / file).is_file() for folder in (ROOT, FOLDER)):
+            yield f"there is no {file}"
+    for command, options in re.findall(r"python (\w+\.py)([^\n|;&]*)", script):
+        source = (ROOT / command).read_text(encoding="utf-8") if (ROOT / command).is_file() else ""
+        unknown = [option for option in re.findall(r"--[a-z-]+", options) if f'"{option}"' not in source]
+        yield from (f"{command} has no {option}" for option in unknown)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_is_sound(path: Path) -> None:
+    assert list(complaints(path.name, path.read_text(encoding="utf-8"))) == []
+
+
+def test_there_is_one_for_each_purpose() -> None:
+    assert [path.name for path in WORKFLOWS] == ["check.yml", "image.yml", "release.yml", "retrain.yml"]
+
+
+def test_one_action_is_one_commit_everywhere() -> None:
+    pins = {pin for path in WORKFLOWS for pin in PINNED.findall(path.read_text(encoding="utf-8"))}
+    assert len({action for action, _ in pins}) == len(pins)
+
+
+BREAKS = [
+    # workflow, what stands there, what is put there instead, the complaint
+    ("check.yml", "contents: read", "contents: write", "the workflow as a whole may do more"),
+    ("check.yml", "concurrency:", "env:", "no concurrency group"),
+    ("check.yml", "de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "v6", "not pinned by a commit"),
+    ("check.yml", "de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2", "de0fac2e4500 # v6.0.2", "not pinned"),
+    ("check.yml", "run: make check", "run: make chekc", "*** No rule to make target 'chekc'"),
+    ("check.yml", "run: make test", "run: make test TEST=${{ github.event.ref }}", "an expression in a script"),
+    ("check.yml", "persist-credentials: false", "persist-credentials: true", "leaves its token"),
+    ("check.yml", "    timeout-minutes: 90\n", "", "test has no time limit"),
+    ("image.yml", "make .venv-infra/installed", "make .venv-sam/installed", "make .venv-sam/installed"),
+    ("image.yml", "test.py http", "smoke.py http", "there is no smoke.py"),
+    ("release.yml", "id-token: write", "packages: write", "staging may write packages"),
+    ("release.yml", "lambda_func.py", "function.py", "waits for changes of function.py"),
+    ("release.yml", "inference/**", "inferring/**", "waits for changes of inferring/**"),
+    ("release.yml", "workflows/check.yml", "workflows/checks.yml", "not pinned by a commit"),
+    ("release.yml", "vars.AWS_DEPLOY_ROLE", "secrets.AWS_KEY", "names a secret: AWS_KEY"),
+    ("release.yml", "gate.py --metrics", "gates.py --metrics", "there is no gates.py"),
+    ("retrain.yml", "vars.AWS_DATA_ROLE", "secrets.MLFLOW_TRACKING_PASSWORD", "to more than a step's environment"),
+    ("retrain.yml", "--record", "--recorded", "evaluate.py has no --recorded"),
+    ("retrain.yml", "git add model", "make install\n          git add model", "runs the project's code with a token"),
+    ("retrain.yml", "gh workflow run check.yml", "gh workflow run test.yml", "there is no test.yml"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "old", "new", "complaint"), BREAKS, ids=[row[2] for row in BREAKS])
+def test_broken_workflow_is_found(name: str, old: str, new: str, complaint: str) -> None:
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    assert old in text
+    assert complaint in "\n".join(complaints(name, text.replace(old, new, 1)))
+
+
+def tool(name: str) -> str:
+    """Of this environment, or of the PATH."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if not found and os.environ.get("CI") == "true":
+        pytest.fail(f"{name} is missing: `make install` brings it")
+    if not found:
+        pytest.skip(f"{name} is missing: `make install` brings it")
+    return found
+
+
+def lint(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    # actionlint finds shellcheck by the PATH.
+    environment = {**os.environ, "PATH": f"{Path(tool(command[0])).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        [tool(command[0]), *command[1:]], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+ACTIONLINT = ("actionlint", "-no-color", "-shellcheck", "shellcheck")
+ZIZMOR = ("zizmor", "--offline", "--no-progress", "--min-severity", "medium", ".github/workflows")
+
+
+@pytest.mark.parametrize("command", [ACTIONLINT, ZIZMOR], ids=["actionlint", "zizmor"])
+def test_linter_finds_nothing(command: tuple[str, ...]) -> None:
+    done = lint(ROOT, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new", "finding"),
+    [
+        (ACTIONLINT, "runs-on: ubuntu-24.04", "runs-on: ubuntu-24.05", "ubuntu-24.05"),
+        (ACTIONLINT, "run: make test", 'run: rm -r $FOLDER/*', "SC2086"),
+        (ZIZMOR, "run: make test", "run: echo ${{ github.head_ref }}", "template-injection"),
+    ],
+    ids=["runner", "shellcheck", "injection"],
+)  # fmt: skip
+def test_linter_works(command: tuple[str, ...], old: str, new: str, finding: str, tmp_path: Path) -> None:
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    text = (FOLDER / "check.yml").read_text(encoding="utf-8")
+    (folder / "check.yml").write_text(text.replace(old, new), encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)  # actionlint looks for a repository
+    done = lint(tmp_path, *command)
+    assert done.returncode != 0
+    assert finding in done.stdout

@@ -1,0 +1,217 @@
+"""The network: its two outputs, its head, what fine-tuning may change, and every row of the backbone table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenslet.config.params import AugmentationParams, BackboneParams, TrainParams, read_params
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def params() -> TrainParams:
+    """A network that is built in a moment."""
+    shipped = read_params(Path("params.yaml")).train
+    return replace(shipped, image_size=32, backbone=BackboneParams("small_cnn", "none", "all"))
+
+
+def pictures(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, 32, 32, 3), np.uint8)
+
+
+def build(params: TrainParams, classes: int = 4):
+    from lenslet.network.assembly import build_network
+    from lenslet.network.backbones import build_backbone
+
+    return build_network(build_backbone(params.backbone), classes, params)
+
+
+def test_mean_of_the_activation_map_is_the_logits(params: TrainParams) -> None:
+    network = build(params)
+    outputs = network.predict(pictures(), verbose=0)
+    logits = outputs["activation_map"].mean(axis=(1, 2))
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(outputs["probabilities"], softmax, atol=1e-5)
+
+
+def test_dense_head_is_the_same_function_in_the_network(params: TrainParams) -> None:
+    from lenslet.network.assembly import build_feature_extractor, build_network, logits_of, set_head
+    from lenslet.network.backbones import build_backbone
+
+    backbone = build_backbone(params.backbone)
+    network = build_network(backbone, 4, params)
+    features = build_feature_extractor(backbone, params).predict(pictures(), verbose=0)
+    random = np.random.default_rng(2)
+    kernel, bias = random.normal(size=(128, 4)).astype(np.float32), random.normal(size=4).astype(np.float32)
+    set_head(network, [kernel, bias])
+    logits = logits_of(network).predict(pictures(), verbose=0)
+    np.testing.assert_allclose(logits, features @ kernel + bias, rtol=1e-3, atol=1e-3)
+
+
+def test_hidden_units_leave_no_map(params: TrainParams) -> None:
+    from lenslet.network.assembly import build_feature_extractor, build_network, logits_of, set_head
+    from lenslet.network.backbones import build_backbone
+
+    hidden = replace(params, head=replace(params.head, hidden_units=5))
+    backbone = build_backbone(hidden.backbone)
+    network = build_network(backbone, 4, hidden)
+    assert list(network.output) == ["probabilities"]
+    random = np.random.default_rng(2)
+    weights = [random.normal(size=shape).astype(np.float32) for shape in ((128, 5), (5,), (5, 4), (4,))]
+    set_head(network, weights)
+    features = build_feature_extractor(backbone, hidden).predict(pictures(), verbose=0)
+    expected = np.maximum(features @ weights[0] + weights[1], 0) @ weights[2] + weights[3]
+    logits = logits_of(network).predict(pictures(), verbose=0)
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_temperature_divides_the_logits(params: TrainParams) -> None:
+    from lenslet.network.assembly import logits_of, with_temperature
+
+    network = build(params)
+    logits = logits_of(network).predict(pictures(), verbose=0) / 2
+    cooled = with_temperature(network, 2.0).predict(pictures(), verbose=0)
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(cooled["probabilities"], softmax, atol=1e-5)
+    assert cooled["activation_map"].shape == (3, 4, 4, 4)
+
+
+@pytest.mark.parametrize(("unfrozen", "expected"), [("all", 54), (0, 2), (3, 3)])
+def test_fine_tuning_changes_what_it_may_and_never_batch_norm(
+    params: TrainParams, unfrozen: int | str, expected: int
+) -> None:
+    """MobileNetV2 has 52 convolutions without bias; its last three layers hold one; the head has two tensors."""
+    import keras
+
+    from lenslet.network.assembly import build_network, logits_of, unfreeze
+    from lenslet.network.backbones import build_backbone
+
+    mobile = replace(params, backbone=BackboneParams("mobilenet_v2_035", "none", "all"))
+    network = build_network(build_backbone(mobile.backbone), 4, mobile)
+    unfreeze(network, BackboneParams("mobilenet_v2_035", "imagenet", unfrozen))
+    assert len(logits_of(network).trainable_variables) == expected
+    backbone = network.get_layer("backbone")
+    norm = next(layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization))
+    before = norm.moving_mean.numpy().copy()
+    logits_of(network)(pictures(), training=True)
+    np.testing.assert_array_equal(norm.moving_mean.numpy(), before)
+
+
+# What each network of the table must make of one red pixel, (255, 0, 0), before its first convolution.
+SCALED_RED = {
+    "mobilenet_v2": (1, -1, -1),
+    "mobilenet_v2_035": (1, -1, -1),
+    "mobilenet_v3_small": (1, -1, -1),
+    "mobilenet_v3_large": (1, -1, -1),
+    "efficientnet_v2_b0": (2.2489, -2.0357, -1.8044),
+    "resnet50": (-103.939, -116.779, 131.32),
+    "vgg16": (-103.939, -116.779, 131.32),
+    "small_cnn": (1, 0, 0),
+}
+
+
+def test_every_backbone_has_a_scaling_here() -> None:
+    from lenslet.network.backbones import BACKBONES
+
+    assert set(SCALED_RED) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("name", SCALED_RED)
+def test_every_backbone_builds_saves_and_loads(name: str, params: TrainParams, tmp_path: Path) -> None:
+    import keras
+
+    from lenslet.network.backbones import BACKBONES
+
+    red = np.full((1, 2, 2, 3), (255, 0, 0), np.uint8)
+    scaled = keras.ops.convert_to_numpy(BACKBONES[name].scaling(keras.ops.convert_to_tensor(red)))
+    np.testing.assert_allclose(scaled[0, 0, 0], SCALED_RED[name], atol=1e-3)
+
+    network = build(replace(params, backbone=BackboneParams(name, "none", "all")))
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    outputs = loaded.predict(pictures(1), verbose=0)
+    assert outputs["probabilities"].shape == (1, 4)
+    np.testing.assert_allclose(
+        outputs["probabilities"], network.predict(pictures(1), verbose=0)["probabilities"], atol=1e-5
+    )
+
+
+def download_that_fails(fname: str, origin: str, **options: object) -> None:
+    # The sentence of keras.utils.get_file, Keras 3.
+    raise Exception(f"URL fetch failure on {origin}: None -- [Errno -2] Name or service not known")
+
+
+def test_missing_imagenet_weights_say_which_file_and_what_else_to_do(
+    params: TrainParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras.src.applications import mobilenet_v2
+
+    from lenslet.network.backbones import WeightsUnavailable, build_backbone
+
+    monkeypatch.setattr(mobilenet_v2.file_utils, "get_file", download_that_fails)
+    with pytest.raises(WeightsUnavailable) as caught:
+        build_backbone(BackboneParams("mobilenet_v2", "imagenet", "all"))
+    sentence = str(caught.value)
+    assert "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5" in sentence
+    assert "KERAS_HOME" in sentence
+    assert "--weights model/model.keras" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("mobilenet_v9", "none", "backbone 'mobilenet_v9' is unknown; known are: mobilenet_v2, "),
+        ("small_cnn", "imagenet", "small_cnn has no ImageNet weights"),
+        ("small_cnn", "nowhere.keras", "nowhere.keras, where the initial weights should be, does not exist"),
+        ("small_cnn", "model/model.keras", "model/model.keras holds no weights for the backbone small_cnn"),
+        ("small_cnn", "README.md", "README.md holds no weights for the backbone small_cnn"),
+    ],
+)
+def test_weights_that_cannot_be_had_are_one_sentence(name: str, weights: str, message: str) -> None:
+    from lenslet.network.backbones import WeightsUnavailable, build_backbone
+
+    with pytest.raises(WeightsUnavailable, match=message):
+        build_backbone(BackboneParams(name, weights, "all"))
+
+
+def test_augmentation_keeps_shape_and_range_and_changes_every_picture(params: TrainParams) -> None:
+    from lenslet.network.augmentation import Augmentation
+
+    same, targets = np.repeat(pictures(1), 6, axis=0), np.eye(6, dtype=np.float32)
+    unmixed = replace(params.augmentation, mixup=0.0)
+    changed, unchanged = (each.numpy() for each in Augmentation(unmixed, seed=3)(same, targets))
+    np.testing.assert_array_equal(unchanged, targets)
+    assert changed.shape == same.shape
+    assert changed.dtype == np.uint8
+    assert len({picture.tobytes() for picture in changed}) == 6
+
+
+def test_augmentation_of_nothing_changes_nothing(params: TrainParams) -> None:
+    from lenslet.network.augmentation import Augmentation
+
+    none = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0, mixup_from=0)
+    unchanged, _ = Augmentation(none, seed=3)(pictures(), np.eye(len(pictures()), dtype=np.float32))
+    np.testing.assert_array_equal(unchanged, pictures())
+
+
+@pytest.mark.parametrize(("photos", "is_mixed"), [(1999, False), (2000, True)])
+def test_few_photos_are_not_blended(photos: int, is_mixed: bool, params: TrainParams) -> None:
+    from lenslet.network.augmentation import suited
+
+    given = replace(params.augmentation, mixup=0.3, mixup_from=2000)
+    assert suited(given, photos) == replace(given, mixup=0.3 if is_mixed else 0.0)
+
+
+def test_mixup_blends_labels_as_it_blends_photos() -> None:
+    from lenslet.network.augmentation import Augmentation
+
+    mixup = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=1.0, mixup_from=0)
+    black_and_white = np.repeat([[0], [200]], 20, axis=0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 3))
+    targets = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
+    blended, shares = Augmentation(mixup, seed=3)(black_and_white.astype(np.uint8), targets)
+    np.testing.assert_allclose(blended[:, 0, 0, 0], 200 * shares[:, 1], atol=0.5)
+    np.testing.assert_allclose(shares.numpy().sum(axis=1), 1, atol=1e-6)
+    assert ((shares.numpy() > 0.1) & (shares.numpy() < 0.9)).any()

@@ -1,0 +1,245 @@
+"""The whole road on the drawings: train, convert, evaluate, predict, as a new user would."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lenslet.inference.artifact import read_artifact
+from lenslet.inference.classifier import Classifier
+from lenslet.inference.decode import decode
+from tests.support.photos import BLUE, GREEN, RED, write_class
+
+pytestmark = pytest.mark.slow
+
+SAMPLE = Path("data/sample")
+
+
+def run(command: str, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run one of the verbs as a user does; fails with its output if it does not end with `code`."""
+    finished = subprocess.run(
+        [sys.executable, command, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == code, finished.stdout + finished.stderr
+    return finished
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for everything that the commands of this module write."""
+    return tmp_path_factory.mktemp("road")
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> str:
+    """What training the head on the drawings prints; the shipped model lends its backbone."""
+    places = ("--out", folder / "model", "--cache", folder / "cache", "--runs", folder / "runs")
+    options = ("--weights", "model/model.keras", "--no-fine-tune", "--name", "drawings")
+    return run("train.py", "--data", SAMPLE, *places, *options).stdout
+
+
+@pytest.fixture(scope="module")
+def converted(folder: Path, trained: str) -> str:
+    arguments = ("--data", SAMPLE, "--model", folder / "model", "--cache", folder / "cache")
+    return run("convert.py", *arguments).stdout
+
+
+@pytest.fixture(scope="module")
+def evaluated(folder: Path, converted: str) -> str:
+    arguments = ("--data", SAMPLE, "--model", folder / "model", "--cache", folder / "cache")
+    return run("evaluate.py", *arguments, "--report", folder / "report", "--record").stdout
+
+
+def test_training_learns_the_drawings(trained: str, folder: Path) -> None:
+    accuracy = float(re.search(r"network: validation accuracy ([0-9.]+)", trained)[1])
+    assert accuracy >= 0.8
+    assert (folder / "model" / "model.keras").exists()
+    assert not (folder / "model" / "model.json").exists()  # not servable yet, and it does not say it is
+
+
+def test_second_head_takes_decoded_photos_and_features_from_the_cache(trained: str, folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()}
+    places = ("--out", folder / "again", "--cache", folder / "cache", "--runs", folder / "runs")
+    run("train.py", "--data", SAMPLE, *places, "--weights", "model/model.keras", "--no-fine-tune")
+    assert {path: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()} == before
+
+
+def test_conversion_compares_precisions_in_the_serving_runtime(converted: str, folder: Path) -> None:
+    for precision in ("float32", "float16", "dynamic_range", "int8"):
+        assert re.search(rf"^{precision} ", converted, re.MULTILINE), converted
+    assert "chosen: " in converted
+    assert read_artifact(folder / "model").metrics["validation"]["agreement_with_keras"] >= 0.995
+
+
+KERAS_SIDE = """
+import sys
+import keras, numpy as np
+from pathlib import Path
+from lenslet.network.assembly import with_temperature
+from lenslet.conversion.candidates import convert
+
+model, temperature, folder = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
+network = with_temperature(keras.models.load_model(model, compile=False), temperature)
+np.savez(folder / "keras.npz", **network.predict(np.load(folder / "pixels.npy"), verbose=0))
+(folder / "float32.tflite").write_bytes(convert(network, "float32", calibration=None))
+"""
+
+
+def test_keras_and_tflite_agree(converted: str, folder: Path) -> None:
+    artifact = read_artifact(folder / "model")
+    photos = sorted((SAMPLE / "test").rglob("*.jpg"))[::5]
+    pixels = np.stack([decode(path.read_bytes(), artifact.image_size) for path in photos])
+    np.save(folder / "pixels.npy", pixels)
+    # TensorFlow in a process of its own: it would lend the TFLite runtime its kernels.
+    arguments = (folder / "model" / "model.keras", str(artifact.temperature), folder)
+    subprocess.run([sys.executable, "-c", KERAS_SIDE, *arguments], check=True, capture_output=True)
+    expected = np.load(folder / "keras.npz")
+    float32 = Classifier((folder / "float32.tflite").read_bytes(), artifact)
+    chosen = Classifier.load(folder / "model")
+    for number, picture in enumerate(pixels):
+        exact, served = float32.classify(picture), chosen.classify(picture)
+        np.testing.assert_allclose(exact.probabilities, expected["probabilities"][number], atol=1e-3)
+        np.testing.assert_allclose(exact.activation_map, expected["activation_map"][number], atol=1e-2)
+        assert served.probabilities.argmax() == expected["probabilities"][number].argmax()
+
+
+def test_evaluation_writes_figures_and_plots(evaluated: str, folder: Path) -> None:
+    figures = json.loads((folder / "report" / "metrics.json").read_text())
+    assert figures["photos"] == 60
+    assert figures["accuracy"] >= 0.8
+    assert 0.8 <= figures["roc_auc"] <= 1
+    assert {"precision.sea", "recall.sea", "f1.sea"} <= set(figures)
+    assert f"{figures['accuracy']:.4f}" in evaluated
+    for name in ("confusion_matrix.png", "roc.png"):
+        assert decode((folder / "report" / name).read_bytes(), 64).std() > 10  # not an empty picture
+
+
+def test_evaluation_is_recorded_in_the_model_folder(evaluated: str, folder: Path) -> None:
+    artifact = read_artifact(folder / "model")
+    assert artifact.metrics["test"]["photos"] == 60
+    assert f"{artifact.metrics['test']['accuracy']:.4f}" in (folder / "model" / "MODEL_CARD.md").read_text()
+
+
+def test_prediction_table_and_csv(converted: str, folder: Path) -> None:
+    (folder / "notes.txt").write_text("no photo")
+    arguments = (SAMPLE / "test" / "forest", folder / "notes.txt", "--model", folder / "model")
+    printed = run("predict.py", *arguments, "--csv", folder / "answers.csv").stdout
+    assert "10 of 11 files classified" in printed
+    assert "not classified: the data are not an image we read" in printed
+    with (folder / "answers.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:6] == [
+        "file",
+        "label",
+        "probability",
+        "is_certain",
+        "prediction_set",
+        "is_familiar",
+    ]
+    assert sum(float(rows[0][label]) for label in read_artifact(folder / "model").labels) == pytest.approx(
+        1, abs=1e-4
+    )
+    assert rows[-1]["error"].startswith("the data are not an image we read")
+
+
+def test_fine_tuning_a_two_class_folder_from_scratch(folder: Path) -> None:
+    write_class(folder / "two" / "red", 30, RED)
+    write_class(folder / "two" / "blue", 30, BLUE, first_seed=100)
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["train"]["image_size"] = 32
+    params["train"]["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": "all"}
+    params["train"]["fine_tune"] |= {"epochs": 3, "batch_size": 8, "learning_rate": 0.002}
+    (folder / "small.yaml").write_text(yaml.safe_dump(params))
+    places = ("--cache", folder / "cache", "--params", folder / "small.yaml")
+    run(
+        "train.py",
+        "--data",
+        folder / "two",
+        "--out",
+        folder / "two_model",
+        "--runs",
+        folder / "runs",
+        *places,
+    )
+    run("convert.py", "--data", folder / "two", "--model", folder / "two_model", *places)
+    model = ("--model", folder / "two_model", "--cache", folder / "cache")
+    run("evaluate.py", "--data", folder / "two", *model, "--report", folder / "two_report")
+    figures = json.loads((folder / "two_report" / "metrics.json").read_text())
+    assert figures["roc_auc"] == 1.0  # red and blue
+    assert (next((folder / "runs").iterdir()) / "log.csv").read_text().count(
+        "\n"
+    ) == 4  # a header, three epochs
+
+
+def no_folder(folder: Path) -> list[object]:
+    return ["train.py", "--data", folder / "nowhere", "--out", folder / "x"]
+
+
+def one_class(folder: Path) -> list[object]:
+    write_class(folder / "one" / "green", 3, GREEN)
+    return ["train.py", "--data", folder / "one", "--out", folder / "x"]
+
+
+def nothing_to_train(folder: Path) -> list[object]:
+    return ["train.py", "--data", SAMPLE, "--out", folder / "x", "--weights", "none", "--no-fine-tune"]
+
+
+def untrained(folder: Path) -> list[object]:
+    return ["convert.py", "--data", SAMPLE, "--model", folder / "x"]
+
+
+def other_photos(folder: Path) -> list[object]:
+    write_class(folder / "other" / "red", 9, RED)
+    write_class(folder / "other" / "green", 9, GREEN)
+    return ["convert.py", "--data", folder / "other", "--model", folder / "model"]
+
+
+def other_classes(folder: Path) -> list[object]:
+    write_class(folder / "classes" / "red", 9, RED)
+    write_class(folder / "classes" / "green", 9, GREEN)
+    return ["evaluate.py", "--data", folder / "classes", "--model", folder / "model"]
+
+
+def no_model(folder: Path) -> list[object]:
+    return ["predict.py", SAMPLE, "--model", folder / "x"]
+
+
+def no_photo(folder: Path) -> list[object]:
+    return ["predict.py", folder / "none.jpg", "--model", folder / "model"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (no_folder, "nowhere is not a folder"),
+        (one_class, "must hold a folder per class, two at least, but has ['green']"),
+        (nothing_to_train, "a backbone without weights has nothing to build a head on"),
+        (untrained, "training.json does not exist: train.py writes it when it has finished"),
+        (other_photos, "does not hold the photos that"),
+        (other_classes, "has the classes green, red; the model in"),
+        (no_model, "model.json does not exist"),
+        (no_photo, "none.jpg does not exist"),
+    ],
+)
+def test_wrong_call_is_one_sentence_and_exit_code_2(make, message: str, converted: str, folder: Path) -> None:
+    command, *arguments = make(folder)
+    if command != "predict.py":
+        arguments += ["--cache", folder / "cache"]
+    finished = run(command, *arguments, code=2)
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_retraining_takes_the_old_model_json_away(converted: str, folder: Path) -> None:
+    """Weights and model.json of different trainings must never look like one whole model."""
+    shutil.copytree(folder / "model", folder / "retrained")
+    places = ("--out", folder / "retrained", "--cache", folder / "cache", "--runs", folder / "runs")
+    run("train.py", "--data", SAMPLE, *places, "--weights", "model/model.keras", "--no-fine-tune")
+    assert not (folder / "retrained" / "model.json").exists()

@@ -1,0 +1,333 @@
+"""All evidence of an evaluation of four photos, with figures that can be worked out by hand, and the page of it."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenslet.commands import evaluate
+from lenslet.evaluation.runtime_check import Trial
+from lenslet.inference.artifact import Artifact
+from lenslet.inference.decode import decode
+from lenslet.reporting.gallery import Exhibit, confident_mistakes, least_certain, overlay
+from lenslet.reporting.model_card import facts
+from lenslet.reporting.page import SECTIONS, Background, Finding, confusions, page, summary
+from lenslet.reporting.report import Evidence, figures, plots, table, write_report
+
+ARTIFACT = Artifact(
+    name="test",
+    labels=("no", "yes"),
+    image_size=160,
+    resize="",
+    sha256="c0ffee",
+    precision="float32",
+    runtime="",
+    temperature=1.0,
+    conformal_alpha=0.1,
+    conformal_threshold=0.4,
+    familiarity_threshold=0.0,
+    metrics={"validation": {"photos": 4.0, "agreement_with_keras": 0.999}},
+)
+PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
+EVIDENCE = Evidence(
+    artifact=ARTIFACT,
+    targets=np.array([0, 0, 1, 1]),
+    trial=Trial(PROBABILITIES, familiarity=np.array([5.0, 2.0, 4.0, 3.0]), time_ms=3.5),
+    ladder={"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5},
+    ladder_photos=3,
+    ladder_clean=0.75,
+    megabytes=4.5,
+)
+
+
+def test_figures(found: dict[str, float]) -> None:
+    assert found["accuracy"] == 0.75
+    assert found["worst_recall"] == 0.5
+    assert 0 <= found["accuracy_low"] < 0.75 < found["accuracy_high"] <= 1
+    # Sets at 0.4: {no}, {no, yes}, {yes}, {yes}.
+    assert (found["coverage"], found["mean_set_size"]) == (1.0, 1.25)
+    # Confidence 0.9 right, 0.6 wrong, 0.8 right, 0.7 right.
+    assert found["calibration_error"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
+    assert found["calibration_error_before"] == pytest.approx(found["calibration_error"])
+    assert found["robustness.gaussian_noise.5"] == 0.25
+    assert found["robustness_mean"] == pytest.approx((2.75 + 3.75) / 10 / 0.75)
+    assert found["robustness_worst"] == pytest.approx(0.25 / 0.75)
+    assert found["robustness.gaussian_noise.mean"] == pytest.approx(0.55 / 0.75)
+    assert found["robustness.occlusion.mean"] == 1.0
+    assert (found["robustness_photos"], found["robustness_clean"]) == (3, 0.75)
+    assert (found["megabytes"], found["time_ms"], found["agreement_with_keras"]) == (4.5, 3.5, 0.999)
+
+
+def test_nothing_can_be_kept_of_no_accuracy() -> None:
+    evidence = replace(EVIDENCE, ladder={"occlusion": [0.0] * 5}, ladder_clean=0.0)
+    found = figures(evidence)
+    assert found["robustness_clean"] == found["robustness.occlusion.5"] == 0
+    assert not {"robustness_mean", "robustness_worst", "robustness.occlusion.mean"} & set(found)
+    html = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), plots(evidence), Background({}, {}, {}))
+    assert ">kept<" not in html
+    assert "damage the model keeps" not in html
+
+
+def test_table_shows_overall_figures_and_classes_but_not_every_cell(found: dict[str, float]) -> None:
+    printed = table(found, ARTIFACT.labels)
+    assert "accuracy                      0.7500" in printed
+    assert "gaussian_noise" not in printed
+    assert printed.splitlines()[-1].split() == ["yes", "0.6667", "1.0000", "0.8000"]
+
+
+def jpeg() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (8, 4), (200, 30, 30)).save(file, "JPEG")
+    return file.getvalue()
+
+
+PNGS = ["confusion_matrix.png", "roc.png", "precision_recall.png", "reliability.png", "robustness.png"]
+NAMES = ["metrics.json", "report.html", *PNGS]
+MISTAKE = Exhibit(Path("no/1.jpg"), "no", "yes", 0.6, 0.4, jpeg(), has_map=True)
+BACKGROUND = Background(
+    galleries={"Mistakes": [MISTAKE], "Doubts": []},
+    findings={"leak: in two splits": [Finding(f"{bits} bits differ", "a.jpg", "b.jpg") for bits in range(9)]},
+    facts={"backbone": "mobilenet_v2", "trained on": "12 photos"},
+)
+
+
+class Page(HTMLParser):
+    """What a browser would find: each tag with its attributes, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, Mapping[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[Mapping[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, float]:
+    return figures(EVIDENCE)
+
+
+@pytest.fixture(scope="module")
+def folder(found: dict[str, float], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole report."""
+    folder = tmp_path_factory.mktemp("report")
+    assert write_report(EVIDENCE, found, {"data_fingerprint": "f00d"}, BACKGROUND, folder) == NAMES
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parsed(folder: Path) -> Page:
+    parsed = Page((folder / "report.html").read_text(encoding="utf-8"))
+    assert parsed.open == []
+    return parsed
+
+
+def test_intervals_stand_beside_the_headlines(found: dict[str, float]) -> None:
+    for name, value in (("accuracy", 0.75), ("worst_recall", 0.5), ("roc_auc", 1.0)):
+        assert found[name] == value
+        assert 0 <= found[f"{name}_low"] <= value <= found[f"{name}_high"] <= 1
+
+
+def test_report_holds_figures_and_pictures(folder: Path, found: dict[str, float]) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+    named = {"model": "test", "version": "c0ffee", "data_fingerprint": "f00d"}
+    assert json.loads((folder / "metrics.json").read_text()) == {**named, **found}
+    for name in PNGS:
+        assert decode((folder / name).read_bytes(), 64).std() > 10, name  # not an empty picture
+
+
+def test_page_has_every_section_and_links_lead_to_them(parsed: Page) -> None:
+    ids = [section["id"] for section in parsed.all("section")]
+    assert ids == [section.id for section in SECTIONS]
+    assert set(ids) >= {"right", "believed", "sets", "damage", "photos", "data", "speed", "model"}
+    assert [link["href"] for link in parsed.all("a")] == [f"#{each}" for each in ids]
+    assert len(parsed.all("h1")) == 1
+    assert len(parsed.all("h2")) == len(ids)
+
+
+def test_page_asks_for_nothing_else(parsed: Page, folder: Path) -> None:
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|url\(|@import|<script|<link", html)
+    assert {image["src"].partition(";")[0] for image in parsed.all("img")} == {
+        "data:image/svg+xml",
+        "data:image/jpeg",
+    }
+    assert all(image["alt"] for image in parsed.all("img"))
+    drawings = [image["src"] for image in parsed.all("img") if "svg" in image["src"]]
+    assert len(drawings) == 3
+    for source in drawings:
+        drawing = ElementTree.fromstring(base64.b64decode(source.partition(",")[2]))
+        texts = [text for text in drawing.itertext() if text.strip()]
+        assert any("yes (" in text or "as served" in text for text in texts)
+
+
+def test_numbers_of_the_page_are_those_of_metrics_json(parsed: Page, folder: Path) -> None:
+    found = json.loads((folder / "metrics.json").read_text())
+    shown = {each["data-figure"]: float(each["value"]) for each in parsed.all("data")}
+    assert shown == {name: found[name] for name in shown}
+    assert set(shown) == {row.figure for section in SECTIONS for row in section.rows} & set(found)
+    assert {"accuracy", "worst_recall", "roc_auc", "calibration_error", "coverage", "time_ms"} <= set(shown)
+    assert "75.0%" in parsed.text
+    assert f"{found['accuracy_low']:.4f} to {found['accuracy_high']:.4f}" in parsed.text
+    assert "0.9990" in parsed.text
+    assert "gaussian noise 0.75 0.75 0.75 0.50 0.50 0.25 73%" in " ".join(parsed.text.split())
+    assert "Tried on 3 of the 4 photos" in parsed.text
+    # Four photos can promise four of five, not the nine of ten that were wished for.
+    assert "hold the true label of 80% of photos" in parsed.text
+
+
+def test_page_tells_mistakes_findings_and_facts(parsed: Page) -> None:
+    text = " ".join(parsed.text.split())
+    assert "yes, 60.0%; in truth no, 40.0%" in text
+    assert "Doubts None." in text
+    assert "leak: in two splits (9)" in text
+    assert "4 bits differ" in text
+    assert "5 bits differ" not in text
+    assert "And 4 more." in text
+    assert "mobilenet_v2" in text
+    assert "lenslet lint" in text  # which labels may be wrong
+
+
+def test_maps_are_spoken_of_only_where_there_are_some(found: dict[str, float], parsed: Page) -> None:
+    shown = replace(MISTAKE, has_map=False)
+    drawn = plots(EVIDENCE)
+    without = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {}))
+    assert "the places that speak for its answer are bright" in parsed.text
+    assert "the places that speak" not in without
+    assert 'alt="1.jpg, which shows no"' in without
+
+
+def test_names_from_folders_are_not_markup(found: dict[str, float]) -> None:
+    labels = ("<b>", 'a"b$1$')
+    artifact = replace(ARTIFACT, name="<i>x", labels=labels)
+    renamed = {re.sub("no$", "<b>", re.sub("yes$", labels[1], key)): value for key, value in found.items()}
+    drawn = plots(replace(EVIDENCE, artifact=artifact))
+    shown = replace(MISTAKE, truth="<b>", path=Path("<u>"))
+    html = page(artifact, renamed, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {}))
+    parsed = Page(html)
+    assert parsed.open == []
+    assert not {"i", "u"} & {name for name, _ in parsed.tags}
+    assert [image["alt"] for image in parsed.all("img") if "<b>" in image["alt"]] == [
+        "<u>, which shows <b>, and beside it where it speaks for yes"
+    ]
+    assert '<b> taken for a"b$1$ (1 of 2)' in parsed.text
+
+
+def test_page_without_ladder_and_with_nothing_found() -> None:
+    unclimbed = replace(EVIDENCE, ladder={})
+    found = figures(unclimbed)
+    drawn = plots(unclimbed)
+    text = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({}, {}, {}))
+    assert "robustness" not in drawn
+    assert "The ladder was not climbed" in text
+    assert "Nothing was found." in text
+    assert "damage the model keeps" not in text
+
+
+def test_summary_needs_no_other_word(found: dict[str, float]) -> None:
+    found = found | {
+        "accuracy": 0.943,
+        "accuracy_low": 0.931,
+        "accuracy_high": 0.956,
+        "robustness_photos": 300.0,
+    }
+    assert summary(found, ("no", "yes")) == [
+        "Of 100 new photos, about 94 get the right label (95 % interval: 93 to 96).",
+        "Photos of no are found least often: about 50 of 100.",
+        "Under noise, blur and other damage, tried on 300 of the photos, the model keeps 87 % of the accuracy that it "
+        "has on these.",
+    ]
+    assert summary(found | {"accuracy": 0.998}, ("no", "yes"))[0].startswith(
+        "Of 100 new photos, more than 99 get"
+    )
+
+
+def test_no_mistake_in_few_photos_is_no_promise() -> None:
+    found = {"accuracy": 1.0, "accuracy_low": 1.0, "accuracy_high": 1.0, "photos": 60.0, "recall.a": 1.0}
+    [sentence] = summary(found, ["a"])
+    # 0.95 of 60 photos are right with a probability of 0.95 ** 60 = 0.046.
+    assert sentence.endswith("(none of 60 was wrong, so at most 5 in 100 are, with 95 % confidence).")
+
+
+def test_confusions_in_words() -> None:
+    counts = np.array([[5, 2, 0], [0, 7, 0], [3, 0, 4]])
+    assert confusions(("a", "b", "c"), counts) == ["c taken for a (3 of 7)", "a taken for b (2 of 7)"]
+
+
+def test_card_promises_what_the_photos_can() -> None:
+    assert "to hold the truth in 80% of cases" in facts(ARTIFACT)
+
+
+def test_place_of_the_report_is_looked_at_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluate, "read_dataset", lambda *_, **__: pytest.fail("photos were read"))
+    assert evaluate.main(["--data", "data/sample", "--report", "README.md"]) == 2
+    assert capsys.readouterr().err == "lenslet evaluate: [Errno 17] File exists: 'README.md'\n"
+
+
+def test_photos_worth_a_look() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
+    assert confident_mistakes(np.array([1, 0, 1, 0]), probabilities).tolist() == [0, 3, 1]
+    assert least_certain(np.array([0, 1, 1, 1]), probabilities).tolist() == [1, 3, 2, 0]
+
+
+def test_overlay_is_bright_where_the_map_is() -> None:
+    pixels = np.full((40, 40, 3), 100, np.uint8)
+    shown = overlay(pixels, np.array([[0.0, 0.0], [0.0, 1.0]], np.float32)).astype(int)
+    # The ends of matplotlib's inferno: (0, 0, 3) and (252, 255, 164); 45 % of the picture shine through.
+    assert shown[0, 0].tolist() == pytest.approx([45, 45, 47], abs=1)
+    assert shown[39, 39].tolist() == pytest.approx([184, 185, 135], abs=1)
+    assert pixels.max() == 100
+
+
+@pytest.mark.slow
+def test_evaluation_of_the_shipped_model_on_the_drawings(tmp_path: Path) -> None:
+    places = ("--cache", tmp_path / "cache", "--report", tmp_path / "report")
+    command = [sys.executable, "-m", "lenslet", "evaluate", "--data", "data/sample", *map(str, places)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    report = tmp_path / "report"
+    parsed = Page((report / "report.html").read_text(encoding="utf-8"))
+    found = json.loads((report / "metrics.json").read_text())
+    assert {each["data-figure"]: float(each["value"]) for each in parsed.all("data")}["accuracy"] == found[
+        "accuracy"
+    ]
+    assert (report / "report.html").stat().st_size < 3e6
+    # Twelve of the least certain answers, and at most as many mistakes; each photo has its map beside it.
+    photos = [image["src"] for image in parsed.all("img") if image["src"].startswith("data:image/jpeg")]
+    assert 12 <= len(photos) <= 24
+    picture = Image.open(BytesIO(base64.b64decode(photos[0].partition(",")[2])))
+    assert picture.size == (320, 160)
+    left, right = np.hsplit(np.asarray(picture).astype(int), 2)
+    assert np.abs(left - right).mean() > 20
+    assert "test/" in parsed.text
+    for name in ("confusion_matrix", "roc", "precision_recall", "reliability", "robustness"):
+        assert f"{name}.png" in finished.stdout
+        assert (report / f"{name}.png").exists()

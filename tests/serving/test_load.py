@@ -1,0 +1,245 @@
+"""The server with more to do than it can: right answers, early refusals, and no client that takes it for itself."""
+
+import hashlib
+import json
+import socket
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import pytest
+import requests
+import yaml
+
+from bench.clients import Connection, ask_all
+from bench.load_pattern import SHARES, SMALL, diet_of, draw_photos, served, serving_links
+from bench.loopback import running
+from lenslet.inference.classifier import Classifier
+from tests.support import link_server
+from tests.support.endpoint import ROOT
+from tests.support.photos import plain
+
+pytestmark = pytest.mark.slow
+
+PHOTO = plain((200, 30, 30))
+RAW = {"Content-Type": "image/png"}
+
+
+def test_every_answer_of_sixteen_clients_is_the_known_one():
+    photos = draw_photos(large_size=(1600, 1200))
+    with (
+        serving_links(photos[SMALL]) as links,
+        running(LENSLET_LINK_HOSTS=links.removeprefix("http://")) as (address, _),
+    ):
+        diet = diet_of(photos, Classifier.load(ROOT / "model"), links)
+        outcomes = ask_all(address, islice(served(diet, tuple(SHARES)), 400), clients=16)
+    assert [outcome for outcome in outcomes if not outcome.is_right] == []
+    # 12 + 2 + 3 + 3 of twenty, twenty times; each broken one has the answer that bench/load_pattern.py says.
+    assert Counter(outcome.kind for outcome in outcomes) == {
+        "150 px": 240,
+        "12 MP": 40,
+        "link": 60,
+        "broken": 60,
+    }
+    assert Counter(outcome.status for outcome in outcomes)[200] == 340
+
+
+@pytest.fixture
+def full():
+    """A server with one worker and two places to wait, all taken by links that stall until `released` is set."""
+    with (
+        link_server.serving_links(PHOTO) as links,
+        running("--workers", "1", "--waiting", "2", LENSLET_LINK_HOSTS=links.host) as (address, _),
+        ThreadPoolExecutor(3) as pool,
+    ):
+        link = {"url": f"{links.address}/photo_on_release"}
+        taken = [pool.submit(requests.post, f"{address}/predict", json=link, timeout=60) for _ in range(3)]
+        assert links.asked.wait(20)
+        until_refused(address)
+        yield address, links, taken
+        links.released.set()
+
+
+def until_refused(address):
+    """The three requests need a moment to arrive."""
+    end = time.monotonic() + 10
+    while requests.get(f"{address}/", timeout=30).status_code != 503:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_overload_is_answered_at_once_and_says_when_to_come_again(full):
+    address, links, taken = full
+    started = time.monotonic()
+    answer = requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30)
+    assert time.monotonic() - started < 1
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.json() == {
+        "error": {
+            "code": "overloaded",
+            "message": "too many requests are waiting already; try again later",
+        }
+    }
+    assert not any(each.done() for each in taken)
+    links.released.set()
+    assert [each.result().status_code for each in taken] == [200, 200, 200]
+    assert requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30).status_code == 200
+
+
+def test_health_is_answered_while_everything_else_is_refused(full):
+    address, _, _ = full
+    started = time.monotonic()
+    answer = requests.get(f"{address}/health", timeout=30)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert time.monotonic() - started < 1
+    assert requests.post(f"{address}/health", data=bytes(20_000_000), timeout=30).status_code == 405
+
+
+def test_refusals_are_where_the_contract_has_them(full):
+    address, _, _ = full
+    for path, operations in yaml.safe_load((ROOT / "openapi.yaml").read_text())["paths"].items():
+        for method, operation in operations.items():
+            answer = requests.request(method, address + path, timeout=30)
+            assert (answer.status_code == 503) == ("503" in operation["responses"]), (method, path)
+            assert str(answer.status_code) in operation["responses"], (method, path)
+
+
+def test_client_that_sends_megabytes_reads_its_refusal(full):
+    address, _, _ = full
+    with requests.Session() as session:
+        for _ in range(3):  # on one connection: what was not read of a body must not be taken for a request
+            answer = session.post(f"{address}/predict", data=bytes(5_000_000), headers=RAW, timeout=30)
+            assert answer.status_code == 503
+
+
+def test_nobody_waits_for_a_worker_for_long():
+    with (
+        link_server.serving_links(PHOTO) as links,
+        running(
+            "--workers", "1", numbers=["serve.WAIT_LIMIT_S=0.5"], LENSLET_LINK_HOSTS=links.host
+        ) as (address, _),
+        ThreadPoolExecutor(1) as pool,
+    ):  # fmt: skip
+        link = {"url": f"{links.address}/photo_on_release"}
+        first = pool.submit(requests.post, f"{address}/predict", json=link, timeout=60)
+        assert links.asked.wait(20)
+        answer = requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.json()["error"]["message"] == "nobody was free within 0.5 s; try again later"
+        links.released.set()
+        assert first.result().status_code == 200
+        assert requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30).status_code == 200
+
+
+def test_slow_client_loses_its_place():
+    with running("--workers", "1", "--waiting", "0", numbers=["serve.BODY_LIMIT_S=0.5"]) as (address, _):
+        head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        with half_a_request(address, f"{head}half a ") as slow:
+            until_refused(address)
+            received = b"".join(iter(lambda: slow.recv(65536), b""))  # to the end: the server hangs up
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(body)["error"] == {
+            "code": "request_timeout",
+            "message": "the request took longer than 0.5 s to arrive",
+        }
+        assert requests.get(f"{address}/", timeout=30).status_code == 200
+
+
+def test_client_that_goes_away_gives_its_place_back():
+    with running("--workers", "1", "--waiting", "0") as (address, _):
+        for _ in range(5):
+            connection = Connection(address)
+            connection._socket.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+            until_refused(address)
+            connection.close()
+            end = time.monotonic() + 10
+            while requests.get(f"{address}/", timeout=30).status_code != 200:
+                assert time.monotonic() < end
+
+
+KEY = "a-key-for-this-test"
+
+
+def half_a_request(address, text):
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), 30)
+    connection.sendall(text.encode())
+    return connection
+
+
+def closed(connection):
+    """Whether the server has hung up, or does within the patience of the socket."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_who_has_no_key_takes_no_place():
+    """Nor does one with a wrong key; a body that is on its way is not waited for."""
+    hashed = hashlib.sha256(KEY.encode()).hexdigest()
+    with running("--workers", "1", "--waiting", "0", LENSLET_API_KEYS=hashed) as (address, _):
+        slow = [
+            half_a_request(address, f"POST /predict HTTP/1.1\r\nHost: x\r\n{key}Content-Length: 1000\r\n\r\nhalf")
+            for key in ("", "X-Api-Key: wrong\r\n")
+        ]  # fmt: skip
+        assert [connection.recv(12) for connection in slow] == [b"HTTP/1.1 401", b"HTTP/1.1 403"]
+        for _ in range(4):
+            answer = requests.get(f"{address}/", headers={"X-Api-Key": KEY}, timeout=30)
+            assert answer.status_code == 200
+        refused = requests.post(f"{address}/predict", data=bytes(5_000_000), headers=RAW, timeout=30)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        for connection in slow:
+            connection.close()
+
+
+def test_half_a_head_is_not_waited_for_without_end():
+    with running("--workers", "1", numbers=["lenslet.serving.http.connection.HEAD_LIMIT_S=1"]) as (
+        address,
+        _,
+    ):
+        waiting = half_a_request(address, "GET / HTTP/1.1\r\nHost: x\r\nX-Half: ")
+        drop_by_drop = half_a_request(address, "GET / HTTP/1.1\r\n")
+        silent = half_a_request(address, "")
+        after_a_request = half_a_request(address, "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET / HT")
+        end = time.monotonic() + 30
+        with pytest.raises(OSError):
+            while time.monotonic() < end:
+                drop_by_drop.sendall(b"X: y\r\n")
+                time.sleep(0.1)
+        assert closed(waiting) and closed(silent)
+        received = b"".join(iter(lambda: after_a_request.recv(65536), b""))
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_request_may_take_longer_than_a_head_may():
+    with (
+        link_server.serving_links(PHOTO) as links,
+        running(
+            "--workers", "1", numbers=["lenslet.serving.http.connection.HEAD_LIMIT_S=0.5"], LENSLET_LINK_HOSTS=links.host
+        ) as (address, _),
+        ThreadPoolExecutor(1) as pool,
+    ):  # fmt: skip
+        link = {"url": f"{links.address}/photo_on_release"}
+        answer = pool.submit(requests.post, f"{address}/predict", json=link, timeout=60)
+        assert links.asked.wait(20)
+        time.sleep(1.5)
+        links.released.set()
+        assert answer.result().status_code == 200
+
+
+def test_who_comes_to_wait_keeps_nobody_out():
+    with running("--workers", "1", numbers=["lenslet.serving.http.connection.MAX_SILENT=8"]) as (address, _):
+        waiting = [half_a_request(address, "GET / HTTP/1.1\r\nX: ") for _ in range(20)]
+        for _ in range(3):
+            assert requests.get(f"{address}/", timeout=30).status_code == 200
+        assert all(map(closed, waiting[:12]))  # the first make room for the last
+        waiting[-1].sendall(b"y\r\nHost: x\r\n\r\n")
+        assert waiting[-1].recv(12) == b"HTTP/1.1 200"
+        for connection in waiting:
+            connection.close()

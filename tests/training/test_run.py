@@ -1,0 +1,87 @@
+"""Runs on disk: which one goes on, which may not, and when patience is at an end."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenslet.training.run import (
+    Checkpoint,
+    CheckpointError,
+    Run,
+    start_run,
+    unfinished_run,
+    write_checkpoint,
+)
+
+
+def kill(runs: Path, name: str, run: Run, losses: list[float]) -> None:
+    """What is left of a run that was killed after as many epochs as there are losses."""
+    start_run(runs / name, run)
+    weights = [np.zeros(3, np.float32)]
+    write_checkpoint(runs / name, Checkpoint(0.7, weights, weights, {"val_loss": losses}, minutes=2.0))
+
+
+WANTED = Run("/out/mine", {"seed": 1, "head": {"dropout": 0.2}}, "photos", "float32", minutes=0.5)
+
+
+def test_newest_killed_run_that_is_wanted_goes_on(tmp_path: Path) -> None:
+    kill(tmp_path, "20260101-mine", WANTED, [0.6])
+    kill(tmp_path, "20260102-mine", WANTED, [0.6, 0.5])
+    kill(tmp_path, "20260103-mine", replace(WANTED, params={"seed": 2}), [0.6])
+    kill(tmp_path, "20260104-other", replace(WANTED, out="/out/other"), [0.6])
+    start_run(tmp_path / "20260105-mine", WANTED)  # killed before its first checkpoint
+    assert unfinished_run(tmp_path, WANTED) == (
+        tmp_path / "20260102-mine",
+        replace(WANTED, minutes=2.5),
+        2,
+    )
+
+
+def test_run_that_a_finished_one_has_overtaken_does_not_go_on(tmp_path: Path) -> None:
+    kill(tmp_path, "20260101-mine", WANTED, [0.6])
+    start_run(tmp_path / "20260102-mine", WANTED)
+    (tmp_path / "20260102-mine" / "model.keras").touch()
+    assert unfinished_run(tmp_path, WANTED) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"params": {"seed": 1, "head": {"dropout": 0.3}}}, r"train\.head\.dropout was 0\.2 and is 0\.3"),
+        ({"params": {"seed": 1, "head": {}}}, r"train\.head\.dropout was 0\.2 and is None"),
+        ({"data_fingerprint": "others"}, "the photos, their labels or their splits have changed"),
+        ({"precision": "mixed_bfloat16"}, "computes in float32, and would now in mixed_bfloat16"),
+    ],
+)
+def test_changed_run_is_one_sentence(changed: dict[str, object], message: str, tmp_path: Path) -> None:
+    kill(tmp_path, "20260101-mine", WANTED, [0.6])
+    with pytest.raises(CheckpointError, match=message) as caught:
+        unfinished_run(tmp_path, replace(WANTED, **changed))
+    assert str(caught.value).endswith("undo that, or start afresh without --resume")
+
+
+def test_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    kill(tmp_path, "20260101-mine", WANTED, [0.6])
+    (tmp_path / "20260101-mine" / "checkpoint.npz").write_bytes(b"no archive")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.npz is damaged"):
+        unfinished_run(tmp_path, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "is_at_end"),
+    [
+        ([], 1, False),
+        ([0.5], 1, False),
+        ([0.5, 0.6], 1, True),
+        ([0.5, 0.5], 1, True),  # as low is not lower
+        ([0.5, 0.6, 0.7], 3, False),
+        ([0.5, 0.6, 0.4, 0.7], 3, False),
+        ([0.5, 0.6, 0.7, 0.8], 3, True),
+        ([0.5, float("nan"), float("nan")], 2, True),
+        ([0.5], 0, False),  # one epoch cannot be worse than itself
+    ],
+)
+def test_early_stopping(losses: list[float], patience: int, is_at_end: bool) -> None:
+    assert Checkpoint(0.7, [], [], {"val_loss": losses}).is_at_end_of(patience) == is_at_end
