@@ -27,7 +27,7 @@ from lenslet.inference.errors import LensletError, MethodNotAllowed, UnknownPath
 from lenslet.serving.access import read_access
 from lenslet.serving.answer import answer, description, refusal
 from lenslet.serving.links.rules import read_rules
-from lenslet.serving.request import Call, question_of, read_call, read_question
+from lenslet.serving.request import HttpRequest, predict_request_of, read_http_request, read_predict_request
 from lenslet.serving.uploads import answer_upload, read_uploads
 
 # Metrics and log bear this name; the stages of one account are told apart by it.
@@ -48,10 +48,10 @@ except ValueError as error:  # which names no setting
 READING = ("GET", "HEAD")
 # A table of our own and not powertools' resolvers: those keep the current event on a class
 # (`BaseRouter.current_event = …` in 3.37), and mix up requests when lenslet serve calls from several threads.
-ROUTES: dict[str, dict[str, Callable[[Call], dict[str, Any]]]] = {
+ROUTES: dict[str, dict[str, Callable[[HttpRequest], dict[str, Any]]]] = {
     "/": dict.fromkeys(READING, lambda call: description(classifier.artifact)),
     "/health": dict.fromkeys(READING, lambda call: {"status": "ok"}),
-    "/predict": {"POST": lambda call: answer(read_question(call), classifier)},
+    "/predict": {"POST": lambda call: answer(read_predict_request(call), classifier)},
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OPEN_PATHS = ("/health",)  # load balancers have no key
@@ -64,10 +64,10 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     about: dict[str, Any] = {"request_id": getattr(context, "aws_request_id", None)}
     call = None
     try:
-        call = read_call(event)
+        call = read_http_request(event)
         if call:
             about |= _asked(call)
-        status, content = _route(call) if call else (200, answer(question_of(event), classifier))
+        status, content = _route(call) if call else (200, answer(predict_request_of(event), classifier))
         body = json.dumps(content, allow_nan=False) if content else ""
     except LensletError as error:
         status, content = error.status, refusal(error)
@@ -85,7 +85,7 @@ def check_key(event: dict[str, Any]) -> None:
 
     Raises: KeyMissing, KeyRefused.
     """
-    call = read_call(event)
+    call = read_http_request(event)
     if call:
         _check_key(call)
 
@@ -113,7 +113,7 @@ def label_upload(event: Any, context: Any) -> None:
 
 def refuse_event(event: Any, context: Any, error: LensletError) -> dict[str, Any]:
     """Answer an HTTP event with `error` of the server around this function: headers, JSON and log as `handler`'s."""
-    call = read_call(event)
+    call = read_http_request(event)
     if not call:
         raise TypeError("only an HTTP event has an answer with headers")
     about = {"request_id": context.aws_request_id, **_asked(call)}
@@ -121,7 +121,7 @@ def refuse_event(event: Any, context: Any, error: LensletError) -> dict[str, Any
     return _http(call, error.status, json.dumps(refusal(error)))
 
 
-def _asked(call: Call) -> dict[str, Any]:
+def _asked(call: HttpRequest) -> dict[str, Any]:
     """What the log tells of a request. What is not known may hold anything, a signed link for instance."""
     return {
         "method": call.method if call.method in METHODS else None,
@@ -129,12 +129,12 @@ def _asked(call: Call) -> dict[str, Any]:
     }
 
 
-def _check_key(call: Call) -> None:
+def _check_key(call: HttpRequest) -> None:
     if call.method != "OPTIONS" and call.path not in OPEN_PATHS:
         access.check_key(call.headers)
 
 
-def _route(call: Call) -> tuple[int, dict[str, Any]]:
+def _route(call: HttpRequest) -> tuple[int, dict[str, Any]]:
     _check_key(call)
     if call.path not in ROUTES:
         raise UnknownPath(f"there is nothing at this path; there is at {', '.join(ROUTES)}")
@@ -146,7 +146,7 @@ def _route(call: Call) -> tuple[int, dict[str, Any]]:
     return 200, methods[call.method](call)
 
 
-def _http(call: Call, status: int, body: str) -> dict[str, Any]:
+def _http(call: HttpRequest, status: int, body: str) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", **access.cors_headers(call.headers.get("origin"))}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -167,7 +167,7 @@ def _record(status: int, content: dict[str, Any], about: dict[str, Any], latency
         return
     measured = [("Latency", "Milliseconds", round(latency_ms, 2))]
     measured += [("Uncertain", "Count", int(not result["is_certain"])) for result in results]
-    measured += [("Unfamiliar", "Count", int(not result["is_familiar"])) for result in results]
+    measured += [("OutOfDistribution", "Count", int(not result["is_in_distribution"])) for result in results]
     _write_metrics(measured)
     for label, count in Counter(labels).items():
         in_ascii = ascii(label)[1:-1]  # CloudWatch takes no other text as a dimension

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from bench.serving import draw_jpeg
 from lenslet.inference.classifier import Classifier
 from lenslet.serving.answer import answer
-from lenslet.serving.request import question_of
+from lenslet.serving.request import predict_request_of
 
 SMALL, LARGE, LINK, BROKEN = "150 px", "12 MP", "link", "broken"
 SHARES = {SMALL: 12, LARGE: 2, LINK: 3, BROKEN: 3}  # of twenty requests
@@ -114,7 +114,7 @@ def serving_links(photos: list[bytes]) -> Iterator[str]:
 
 
 def _prediction(photo: bytes, classifier: Classifier) -> Any:
-    question = question_of({"image": base64.b64encode(photo).decode()})
+    question = predict_request_of({"image": base64.b64encode(photo).decode()})
     return json.loads(json.dumps(answer(question, classifier)))
 
 

@@ -190,7 +190,7 @@ def _with_few(dataset: Dataset, count: int) -> Dataset:
 
 def _brief(params: TrainParams, epochs: int = FINE_TUNE_EPOCHS) -> TrainParams:
     """Each photo once in an epoch, and no early stop."""
-    tuned = replace(params.fine_tune, epochs=epochs, steps_at_least=1, patience=epochs)
+    tuned = replace(params.fine_tune, epochs=epochs, min_steps_per_epoch=1, patience=epochs)
     return replace(params, fine_tune=tuned)
 
 

@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 # What stands between the file's name and the labels' own columns; as `lenslet predict --csv` has them.
-COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_familiar")
+COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution")
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Answer:
     ranked: tuple[tuple[str, float], ...]  # labels and probabilities, the most probable first
     is_certain: bool
     possible: tuple[str, ...]
-    is_familiar: bool
+    is_in_distribution: bool
     model: str
     grid: tuple[tuple[float, ...], ...] | None = None
 
@@ -53,7 +53,7 @@ def read_answer(content: Any) -> Answer:
             ranked=ranked,
             is_certain=bool(content["is_certain"]),
             possible=tuple(str(label) for label in content["prediction_set"]),
-            is_familiar=bool(content["is_familiar"]),
+            is_in_distribution=bool(content["is_in_distribution"]),
             model=f"{content['model']['name']} {content['model']['version']}",
             grid=grid,
         )
@@ -88,7 +88,7 @@ def both(labels: Sequence[str]) -> str:
 
 def verdict(answer: Answer) -> str:
     """Whether the answer can be relied on, in one sentence."""
-    if not answer.is_familiar:
+    if not answer.is_in_distribution:
         return "None of these, probably: it does not resemble the photos that the model learned from."
     if not answer.is_certain:
         return f"Not sure: {either(answer.possible)}."
@@ -97,7 +97,7 @@ def verdict(answer: Answer) -> str:
 
 def in_short(answer: Answer) -> str:
     """The verdict in a word or two, for a table."""
-    if not answer.is_familiar:
+    if not answer.is_in_distribution:
         return "none of these?"
     return "sure" if answer.is_certain else either(answer.possible)
 
@@ -141,7 +141,7 @@ def to_csv(rows: Sequence[Row], labels: Sequence[str]) -> str:
                 f"{row.answer.probability:.6f}",
                 row.answer.is_certain,
                 "|".join(row.answer.possible),
-                row.answer.is_familiar,
+                row.answer.is_in_distribution,
                 *(f"{found[label]:.6f}" if label in found else "" for label in labels),
                 "",
             ]

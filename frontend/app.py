@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import card
 import examples
+import input_methods
 import markup
 import results
 import settings
@@ -109,7 +110,7 @@ def introduction(description: Description | None) -> str:
 
 def show_photos(gateway: Gateway, description: Description | None, trouble: str) -> None:
     shots: dict[str, Shot] = st.session_state.setdefault("shots", {})
-    given, removed = ways.take()
+    given, removed = input_methods.take()
     for identity in removed:
         shots.pop(identity, None)
     for identity, shot in given.items():

@@ -32,18 +32,18 @@ FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
     "photos": ("photos", count),
     "accuracy": ("accuracy", share),
     "macro_f1": ("F1, mean over the labels", share),
-    "worst_recall": ("recall of the worst label", share),
+    "min_recall": ("recall of the worst label", share),
     "roc_auc": ("area under the ROC curve (AUROC)", decimals),
     "log_loss": ("log loss", decimals),
     "calibration_error": ("expected calibration error", decimals),
     "coverage": ("photos whose possible labels hold the right one", share),
     "mean_set_size": ("possible labels for a photo", decimals),
-    "familiar_share": ("photos that count as familiar", share),
-    "familiarity_auroc_noise": ("told from noise (AUROC)", decimals),
-    "familiarity_auroc_plain": ("told from plain colours (AUROC)", decimals),
-    "familiarity_auroc_drawings": ("told from charts and doodles (AUROC)", decimals),
-    "familiarity_auroc_text": ("told from pages of text (AUROC)", decimals),
-    "familiarity_auroc_photos": ("told from photos of something else (AUROC)", decimals),
+    "ood_true_positive_rate": ("photos that count as familiar", share),
+    "ood_auroc_noise": ("told from noise (AUROC)", decimals),
+    "ood_auroc_plain": ("told from plain colours (AUROC)", decimals),
+    "ood_auroc_drawings": ("told from charts and doodles (AUROC)", decimals),
+    "ood_auroc_text": ("told from pages of text (AUROC)", decimals),
+    "ood_auroc_photos": ("told from photos of something else (AUROC)", decimals),
     "robustness_mean": ("accuracy under damage, of that without", share),
     "time_ms": ("milliseconds for a photo, one thread", decimal),
 }
@@ -82,7 +82,7 @@ def order_of(metrics: Mapping[str, Any]) -> dict[str, Figures]:
 
 def show_headline(figures: Figures) -> None:
     with st.container(horizontal=True):
-        for name in ("accuracy", "worst_recall", "calibration_error", "photos"):
+        for name in ("accuracy", "min_recall", "calibration_error", "photos"):
             words, write = FIGURES[name]
             if is_number(figures.get(name)):
                 interval = written(figures, name, write).partition(" (")[2].rstrip(")")

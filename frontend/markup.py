@@ -46,7 +46,7 @@ def place(grid: Sequence[Sequence[float]]) -> str:
 
 def words(name: str, answer: Answer, facts: Sequence[str]) -> str:
     """The label with its probability as a heading, whether to believe it, then facts in small letters."""
-    kind = "stranger" if not answer.is_familiar else "sure" if answer.is_certain else "unsure"
+    kind = "stranger" if not answer.is_in_distribution else "sure" if answer.is_certain else "unsure"
     small = "".join(f'<p class="lens-small">{escape(fact)}</p>' for fact in [*facts, name])
     return (
         f'<div class="lens-answer"><h3>{escape(in_words(answer.label))} <span>{percent(answer.probability)}</span></h3>'

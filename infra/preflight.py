@@ -110,7 +110,7 @@ def check_model() -> Artifact:
     except (ArtifactError, ParamsError) as error:
         raise ReleaseError(str(error)) from error
     figures = artifact.metrics.get("test", {})
-    verdicts = judge(figures, asdict(limits.at_least), asdict(limits.at_most))
+    verdicts = judge(figures, asdict(limits.min), asdict(limits.max))
     print(table(verdicts), flush=True)
     if not all(verdict.is_kept for verdict in verdicts):
         raise ReleaseError(

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{len(shots)} requests to {arguments.url}: {len(photos)} photos, {damaged} damaged ones", flush=True
     )
     labels = classifier.artifact.labels
-    allowed = params.at_most.errors * len(shots)
+    allowed = params.max.errors * len(shots)
     outcomes = fire(arguments.url, arguments.key, shots, labels, params.clients, allowed)
     report = measure(outcomes, len(shots), params, labels)
     print(text_of(report))
@@ -153,7 +153,7 @@ def measure(
         "ladder": ladder,
         "errors": dict(Counter(outcome.error for outcome in outcomes if outcome.error)),
         "differences": [difference(outcome, labels) for outcome in different],
-        "verdicts": judge(figures, asdict(params.at_least), asdict(params.at_most)),
+        "verdicts": judge(figures, asdict(params.min), asdict(params.max)),
     }
 
 

@@ -24,7 +24,7 @@ from sklearn.metrics import log_loss
 from lenslet.dataset.dataset import DatasetError
 from lenslet.evaluation.calibration import fit_temperature
 from lenslet.evaluation.metrics import accuracy
-from lenslet.network.weight_averaging import Mix, SoupRefused, mix_into, mixes
+from lenslet.network.weight_averaging import AveragingRefused, Mix, mix_into, mixes
 from lenslet.registry.tracking import Tracker
 from lenslet.training.record import KERAS_NAME, RecordError, load_network, read_record, read_same_photos, save
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with Tracker() as tracker:
             mix(arguments, tracker)
-    except (DatasetError, RecordError, SoupRefused) as error:
+    except (DatasetError, RecordError, AveragingRefused) as error:
         print(f"lenslet average: {error}", file=sys.stderr)
         return 2
     return 0
@@ -57,7 +57,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def mix(arguments: argparse.Namespace, tracker: Tracker) -> None:
     record = read_record(arguments.second)
     if read_record(arguments.first).data_fingerprint != record.data_fingerprint:
-        raise SoupRefused(
+        raise AveragingRefused(
             f"{arguments.first} and {arguments.second} were trained on other photos or other splits of them, so that "
             "none could judge both: train both with the same --data, train.split_seed and fractions"
         )

@@ -33,8 +33,8 @@ from lenslet.conversion.candidates import (
 from lenslet.dataset.dataset import DatasetError
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
 from lenslet.evaluation.metrics import accuracy
-from lenslet.evaluation.ood import familiarity_threshold
-from lenslet.evaluation.runtime_check import Trial, figures_of, run_apart
+from lenslet.evaluation.ood import ood_threshold
+from lenslet.evaluation.runtime_check import RuntimeCheck, figures_of, run_in_subprocess
 from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, sha256_of, write_model_folder
 from lenslet.inference.classifier import runtime_name
 from lenslet.inference.decode import RESIZE_RULE
@@ -122,14 +122,14 @@ def draft_artifact(
         temperature=temperature,
         conformal_alpha=alpha,
         conformal_threshold=0.0,
-        familiarity_threshold=0.0,
+        ood_threshold=0.0,
     )
 
 
 def finished_artifact(
     draft: Artifact,
     chosen: Candidate,
-    trial: Trial,
+    trial: RuntimeCheck,
     targets: NDArray[np.int64],
     params: ConvertParams,
     fingerprint: str,
@@ -143,7 +143,7 @@ def finished_artifact(
         sha256=sha256_of(chosen.model),
         precision=chosen.precision,
         conformal_threshold=threshold,
-        familiarity_threshold=familiarity_threshold(trial.familiarity, params.familiar_share),
+        ood_threshold=ood_threshold(trial.ood_score, params.ood_true_positive_rate),
         metrics={"validation": validation},
     )
 
@@ -154,7 +154,7 @@ def try_out(
     pixels: NDArray[np.uint8],
     targets: NDArray[np.int64],
     expected: NDArray[np.float32],
-) -> tuple[list[Candidate], dict[str, Trial]]:
+) -> tuple[list[Candidate], dict[str, RuntimeCheck]]:
     """Load and run each precision's file exactly as it would be served, in a model folder of its own.
 
     Returns: what was measured, and what those that loaded answered, by precision.
@@ -163,7 +163,7 @@ def try_out(
         folders = [Path(name) / precision for precision in models]
         for folder, (precision, model) in zip(folders, models.items(), strict=True):
             write_model_folder(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
-        trials = run_apart(folders, pixels)
+        trials = run_in_subprocess(folders, pixels)
     tried = dict(zip(models, trials, strict=True))
     candidates = [
         Candidate(precision, models[precision], failure=str(trial))
@@ -171,7 +171,7 @@ def try_out(
         else judge(precision, models[precision], trial.probabilities, trial.time_ms, targets, expected)
         for precision, trial in tried.items()
     ]
-    return candidates, {name: trial for name, trial in tried.items() if isinstance(trial, Trial)}
+    return candidates, {name: trial for name, trial in tried.items() if isinstance(trial, RuntimeCheck)}
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from lenslet.config.params import ParamsError, read_params
 from lenslet.dataset.dataset import Dataset, DatasetError, read_dataset
 from lenslet.dataset.lint import KINDS, lint
 from lenslet.evaluation.metrics import accuracy
-from lenslet.evaluation.ood import NoStrangers, strangers, told_apart
-from lenslet.evaluation.runtime_check import climb, evenly, run
+from lenslet.evaluation.ood import NoOodPhotos, ood_auroc, ood_sets
+from lenslet.evaluation.runtime_check import corruption_accuracy, evenly_spaced, run
 from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, write_artifact
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import ArtifactError
@@ -28,7 +28,7 @@ from lenslet.reporting.page import Background, Finding
 from lenslet.reporting.report import Evidence, figures, table, write_report
 from lenslet.training.record import RecordError, TrainingRecord, read_record
 
-REFUSALS = ArtifactError, DatasetError, NoStrangers, ParamsError, RecordError, OSError
+REFUSALS = ArtifactError, DatasetError, NoOodPhotos, ParamsError, RecordError, OSError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments.report.mkdir(parents=True, exist_ok=True)
         dataset = read_dataset(arguments.data, record.params, arguments.cache, only_test=arguments.all)
         check_photos(dataset, classifier.artifact, arguments)
-        others = strangers(classifier.artifact.image_size, arguments.strangers)
+        others = ood_sets(classifier.artifact.image_size, arguments.ood)
     except REFUSALS as error:
         print(f"lenslet evaluate: {error}", file=sys.stderr)
         return 2
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         print("note: these are not the photos that the model came from; make sure that it never saw them")
     megabytes = (arguments.model / TFLITE_NAME).stat().st_size / 1e6
     evidence = gather(classifier, dataset, params.ladder_photos, megabytes)
-    evidence = replace(evidence, told_apart=told_apart(classifier, evidence.trial.familiarity, others))
+    evidence = replace(evidence, ood_auroc=ood_auroc(classifier, evidence.trial.ood_score, others))
     found = figures(evidence)
     print(table(found, dataset.labels))
     photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
@@ -71,7 +71,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled photos")
     parser.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
     parser.add_argument("--all", action="store_true", help="judge on every photo, not only the test split")
-    parser.add_argument("--strangers", type=Path, help="folder of photos of something else, to be told apart")
+    parser.add_argument("--ood", type=Path, help="folder of photos of something else, to be told apart")
     parser.add_argument("--record", action="store_true", help="write the figures into the model folder, too")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     parser.add_argument("--report", type=Path, default=Path("report"), help="where to write (%(default)s)")
@@ -92,8 +92,8 @@ def gather(classifier: Classifier, dataset: Dataset, ladder_photos: int, megabyt
     test = dataset.members("test")
     targets = dataset.targets[test]
     [trial] = run([classifier], dataset.pixels[dataset.rows[test]])
-    some = evenly(len(test), ladder_photos)
-    climbed = climb(classifier, dataset.pixels[dataset.rows[test[some]]], targets[some])
+    some = evenly_spaced(len(test), ladder_photos)
+    climbed = corruption_accuracy(classifier, dataset.pixels[dataset.rows[test[some]]], targets[some])
     clean = accuracy(targets[some], trial.probabilities[some]) if climbed else 0.0
     return Evidence(classifier.artifact, targets, trial, climbed, len(some), clean, megabytes)
 

@@ -52,7 +52,7 @@ def decide(place: str, champion_place: str | None, params: Path) -> tuple[bool, 
         champion = None
     if champion:
         check_same_photos(figures, champion, place, champion_place)
-    verdicts = judge(figures, asdict(limits.at_least), asdict(limits.at_most), champion)
+    verdicts = judge(figures, asdict(limits.min), asdict(limits.max), champion)
     odd = [verdict for verdict in verdicts if not isinstance(verdict.value, int | float | None)]
     if odd:
         raise ValueError(f"{place}: {odd[0].figure} must be a number, not {odd[0].value!r}")

@@ -127,7 +127,7 @@ def table(rows: Sequence[Row]) -> str:
         label, probability = row.prediction.ranked()[0]
         possible = " or ".join(row.prediction.prediction_set)
         doubt = "" if row.prediction.is_certain else f"  not sure: {possible}"
-        if not row.prediction.is_familiar:
+        if not row.prediction.is_in_distribution:
             doubt += "  probably none of the labels"
         lines.append(f"{row.path!s:<{width}}  {label:<16}{probability:>6.1%}{doubt}")
     classified = sum(row.prediction is not None for row in rows)
@@ -147,8 +147,15 @@ def submit(rows: Sequence[Row], artifact: Artifact, arguments: argparse.Namespac
 
 
 def write_csv(rows: Sequence[Row], artifact: Artifact, path: Path) -> None:
-    """Columns: file, label, probability, is_certain, prediction_set (joined by |), is_familiar, labels, error."""
-    answer_names = ("label", "probability", "is_certain", "prediction_set", "is_familiar", *artifact.labels)
+    """Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution, labels, error."""
+    answer_names = (
+        "label",
+        "probability",
+        "is_certain",
+        "prediction_set",
+        "is_in_distribution",
+        *artifact.labels,
+    )
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", *answer_names, "error"])
@@ -163,7 +170,7 @@ def write_csv(rows: Sequence[Row], artifact: Artifact, path: Path) -> None:
                 f"{probability:.6f}",
                 row.prediction.is_certain,
                 possible,
-                row.prediction.is_familiar,
+                row.prediction.is_in_distribution,
             ]
             answer += [f"{each:.6f}" for each in row.prediction.probabilities]
             writer.writerow([row.path, *answer, ""])

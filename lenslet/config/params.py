@@ -60,9 +60,9 @@ class FineTuneParams:
     weight_decay: float
     label_smoothing: Fraction
     epochs: int
-    steps_at_least: int
+    min_steps_per_epoch: int
     patience: int
-    judges_at_least: int
+    min_validation_photos: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class AugmentationParams:
     zoom: Fraction
     contrast: Share
     mixup: float
-    mixup_from: int
+    mixup_min_photos: int
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ class TrainParams:
 class ConvertParams:
     precisions: tuple[Literal["float32", "float16", "dynamic_range", "int8"], ...]
     calibration_photos: Count
-    accuracy_loss_allowed: Share
-    agreement_required: Share
-    slower_allowed: float
+    max_accuracy_loss: Share
+    min_agreement: Share
+    max_slowdown: float
     conformal_alpha: Annotated[float, Range(0.001, 0.5)]
-    familiar_share: Annotated[float, Range(0.5, 1)]
+    ood_true_positive_rate: Annotated[float, Range(0.5, 1)]
 
 
 @dataclass(frozen=True)
@@ -129,17 +129,17 @@ class TuneParams:
 
 
 @dataclass(frozen=True)
-class LowerLimits:
+class MinLimits:
     accuracy: float
     roc_auc: float
-    worst_recall: float
+    min_recall: float
     robustness_mean: float
     robustness_worst: float
     agreement_with_keras: float
 
 
 @dataclass(frozen=True)
-class UpperLimits:
+class MaxLimits:
     calibration_error: float
     megabytes: float
     time_ms: float
@@ -147,12 +147,12 @@ class UpperLimits:
 
 @dataclass(frozen=True)
 class GateParams:
-    at_least: LowerLimits
-    at_most: UpperLimits
+    min: MinLimits
+    max: MaxLimits
 
 
 @dataclass(frozen=True)
-class EndpointLowerLimits:
+class EndpointMinLimits:
     accuracy: float
     robustness_mean: float
     robustness_worst: float
@@ -160,7 +160,7 @@ class EndpointLowerLimits:
 
 
 @dataclass(frozen=True)
-class EndpointUpperLimits:
+class EndpointMaxLimits:
     errors: float
     p95_ms: float
 
@@ -171,8 +171,8 @@ class EndpointParams:
     ladder_photos: int
     clients: int
     probability_tolerance: float
-    at_least: EndpointLowerLimits
-    at_most: EndpointUpperLimits
+    min: EndpointMinLimits
+    max: EndpointMaxLimits
 
     def __post_init__(self) -> None:
         for key in ("photos", "ladder_photos", "clients"):

@@ -110,11 +110,9 @@ def objection(candidate: Candidate, keras_accuracy: float, params: ConvertParams
         return (
             f"a probability differs from Keras by {candidate.difference:.4f}, more than {FLOAT32_TOLERANCE:g}"
         )
-    if candidate.agreement < params.agreement_required:
-        return (
-            f"same top label as Keras on {candidate.agreement:.1%}, less than {params.agreement_required:.1%}"
-        )
-    if keras_accuracy - candidate.accuracy > params.accuracy_loss_allowed:
+    if candidate.agreement < params.min_agreement:
+        return f"same top label as Keras on {candidate.agreement:.1%}, less than {params.min_agreement:.1%}"
+    if keras_accuracy - candidate.accuracy > params.max_accuracy_loss:
         return f"loses {keras_accuracy - candidate.accuracy:.2%} of accuracy"
     return ""
 
@@ -127,7 +125,7 @@ def choose(candidates: Sequence[Candidate], keras_accuracy: float, params: Conve
     served = [each for each in candidates if not objection(each, keras_accuracy, params)]
     if not served:
         raise ConversionRefused("no precision answers as the Keras network does; the table above says why")
-    limit_ms = min(each.time_ms for each in served) * (1 + params.slower_allowed)
+    limit_ms = min(each.time_ms for each in served) * (1 + params.max_slowdown)
     return min((each for each in served if each.time_ms <= limit_ms), key=lambda each: len(each.model))
 
 

@@ -41,7 +41,9 @@ def near_duplicates(
     recipe = " ".join((versions, limits, str(pixels.shape[1:]), *hashes))
     path = cache / f"duplicates-{sha256_of(recipe.encode())[:16]}.npy"
     if not path.exists():
-        found = np.unique(np.concatenate([copies(hashes), similar_pairs(*looks(pixels, rows))]), axis=0)
+        found = np.unique(
+            np.concatenate([copies(hashes), similar_pairs(*perceptual_hashes(pixels, rows))]), axis=0
+        )
         with new_array(path, found.shape, np.int64) as array:
             array[:] = found
     cached: NDArray[np.int64] = np.load(path)
@@ -55,7 +57,9 @@ def copies(hashes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 3)
 
 
-def looks(pixels: ArrayFile, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+def perceptual_hashes(
+    pixels: ArrayFile, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Perceptual hash, shape (photos, BITS), and mean colour, shape (photos, 3), of each photo.
 
     The hash says which of the lowest frequencies of the grey picture are above their median (Zauner 2010).

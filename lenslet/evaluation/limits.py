@@ -23,8 +23,8 @@ class Verdict:
 
 def judge(
     figures: Mapping[str, float],
-    at_least: Mapping[str, float],
-    at_most: Mapping[str, float],
+    min: Mapping[str, float],
+    max: Mapping[str, float],
     champion: Mapping[str, float] | None = None,
 ) -> list[Verdict]:
     """Every limit held against `figures` (metrics.json).
@@ -32,8 +32,8 @@ def judge(
     With the figures of a `champion`, accuracy must also reach the lower end of its 95 % interval: a model that
     falls below is worse by more than the choice of test photos explains.
     """
-    verdicts = [Verdict(name, "at least", limit, figures.get(name)) for name, limit in at_least.items()]
-    verdicts += [Verdict(name, "at most", limit, figures.get(name)) for name, limit in at_most.items()]
+    verdicts = [Verdict(name, "at least", limit, figures.get(name)) for name, limit in min.items()]
+    verdicts += [Verdict(name, "at most", limit, figures.get(name)) for name, limit in max.items()]
     if champion is not None:
         low = champion["accuracy_low"]
         verdicts.append(Verdict("accuracy (champion's)", "at least", low, figures.get("accuracy")))

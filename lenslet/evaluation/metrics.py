@@ -69,7 +69,7 @@ def accuracy(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]
     return float(np.mean(probabilities.argmax(axis=1) == targets))
 
 
-def worst_recall(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
+def min_recall(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
     """Share of its photos that the class which is found least often is found in; absent classes do not count."""
     photos = np.bincount(targets)
     found = np.bincount(targets[probabilities.argmax(axis=1) == targets], minlength=len(photos))

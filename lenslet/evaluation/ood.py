@@ -36,24 +36,24 @@ WORDS = (
 DRAWN = 200  # pictures of each kind
 
 
-class NoStrangers(Exception):
+class NoOodPhotos(Exception):
     """The folder that should hold photos of something else has none."""
 
 
-def familiarity_threshold(familiarity: NDArray[np.float64], share: float) -> float:
+def ood_threshold(ood_score: NDArray[np.float64], share: float) -> float:
     """The familiarity that a `share` of photos like these reach; theirs has the shape (photos,)."""
-    return float(np.quantile(familiarity, 1 - share, method="lower"))
+    return float(np.quantile(ood_score, 1 - share, method="lower"))
 
 
-def strangers(size: int, folder: Path | None = None) -> dict[str, NDArray[np.uint8]]:
+def ood_sets(size: int, folder: Path | None = None) -> dict[str, NDArray[np.uint8]]:
     """Kind → pictures, uint8 RGB, shape (pictures, size, size, 3), the same each time.
 
-    The kinds are those of `STRANGERS`, and `photos`: the readable ones in and below `folder`.
-    Raises: NoStrangers if the folder has none.
+    The kinds are those of `OOD_SETS`, and `photos`: the readable ones in and below `folder`.
+    Raises: NoOodPhotos if the folder has none.
     """
     kinds = {
         kind: np.stack([draw(size, np.random.default_rng(number)) for number in range(DRAWN)])
-        for kind, draw in STRANGERS.items()
+        for kind, draw in OOD_SETS.items()
     }
     return kinds if folder is None else {**kinds, "photos": _photos(folder, size)}
 
@@ -64,12 +64,12 @@ def _photos(folder: Path, size: int) -> NDArray[np.uint8]:
         with suppress(LensletError):
             photos.append(decode(path.read_bytes(), size))
     if not photos:
-        raise NoStrangers(f"{folder} holds no photo that can be read")
+        raise NoOodPhotos(f"{folder} holds no photo that can be read")
     return np.stack(photos)
 
 
-def told_apart(
-    classifier: Classifier, familiarity: NDArray[np.float64], others: Mapping[str, NDArray[np.uint8]]
+def ood_auroc(
+    classifier: Classifier, ood_score: NDArray[np.float64], others: Mapping[str, NDArray[np.uint8]]
 ) -> dict[str, float]:
     """Area under the ROC curve of telling known photos from strangers, by the strangers' kind; 0.5 is guessing.
 
@@ -77,9 +77,9 @@ def told_apart(
     """
     areas = {}
     for kind, pictures in others.items():
-        theirs = np.array([classifier.classify(picture).familiarity for picture in pictures])
-        is_known = np.repeat([1, 0], [len(familiarity), len(theirs)])
-        areas[kind] = float(roc_auc_score(is_known, np.concatenate([familiarity, theirs])))
+        theirs = np.array([classifier.classify(picture).ood_score for picture in pictures])
+        is_known = np.repeat([1, 0], [len(ood_score), len(theirs)])
+        areas[kind] = float(roc_auc_score(is_known, np.concatenate([ood_score, theirs])))
     return areas
 
 
@@ -125,7 +125,7 @@ def _text(size: int, random: Random) -> Picture:
 
 
 # A new kind of stranger is a row and a function.
-STRANGERS: dict[str, Callable[[int, Random], Picture]] = {
+OOD_SETS: dict[str, Callable[[int, Random], Picture]] = {
     "noise": _noise,
     "plain": _plain,
     "drawings": _drawing,

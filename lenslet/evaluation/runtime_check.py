@@ -21,22 +21,22 @@ from lenslet.inference.errors import ArtifactError
 
 
 @dataclass(frozen=True)
-class Trial:
+class RuntimeCheck:
     probabilities: NDArray[np.float32]  # shape (photos, classes)
-    familiarity: NDArray[np.float64]  # shape (photos,)
+    ood_score: NDArray[np.float64]  # shape (photos,)
     time_ms: float  # median of one photo on one thread
 
 
 def figures_of(
-    labels: Sequence[str], targets: NDArray[np.int64], trial: Trial, threshold: float
+    labels: Sequence[str], targets: NDArray[np.int64], check: RuntimeCheck, threshold: float
 ) -> dict[str, float]:
     """`metrics.score` with the coverage and size of the prediction sets and the time, as in model.json."""
-    covered, set_size = coverage(trial.probabilities, targets, threshold)
-    sets_and_time = {"coverage": covered, "mean_set_size": set_size, "time_ms": trial.time_ms}
-    return score(labels, targets, trial.probabilities) | sets_and_time
+    covered, set_size = coverage(check.probabilities, targets, threshold)
+    sets_and_time = {"coverage": covered, "mean_set_size": set_size, "time_ms": check.time_ms}
+    return score(labels, targets, check.probabilities) | sets_and_time
 
 
-def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Trial]:
+def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[RuntimeCheck]:
     """Classify pictures one by one, as they will be served: uint8 RGB, shape (photos, size, size, 3).
 
     The classifiers take turns at each picture, so that a machine that slows down slows all of them alike.
@@ -50,21 +50,21 @@ def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Tr
             seconds[row, number] = time.perf_counter() - started
     times = 1000 * np.median(seconds, axis=1)
     return [
-        Trial(
+        RuntimeCheck(
             np.stack([answer.probabilities for answer in given]),
-            np.array([answer.familiarity for answer in given]),
+            np.array([answer.ood_score for answer in given]),
             float(time_ms),
         )
         for given, time_ms in zip(answers, times, strict=True)
     ]
 
 
-def evenly(photos: int, wanted: int) -> NDArray[np.int64]:
+def evenly_spaced(photos: int, wanted: int) -> NDArray[np.int64]:
     """Positions of so many photos, evenly spread, because the classes lie one after the other; always the same."""
     return np.unique(np.linspace(0, photos - 1, min(wanted, photos)).astype(np.int64))
 
 
-def climb(
+def corruption_accuracy(
     classifier: Classifier, pixels: NDArray[np.uint8], targets: NDArray[np.int64]
 ) -> dict[str, list[float]]:
     """`corruptions.ladder` of what the classifier answers; empty without photos."""
@@ -75,7 +75,9 @@ def climb(
     return ladder(answer, pixels, targets) if len(pixels) else {}
 
 
-def run_apart(folders: Sequence[Path], pixels: NDArray[np.uint8]) -> list[Trial | ArtifactError]:
+def run_in_subprocess(
+    folders: Sequence[Path], pixels: NDArray[np.uint8]
+) -> list[RuntimeCheck | ArtifactError]:
     """`run` of several model folders in a new process; an error for each that the runtime cannot load.
 
     TensorFlow and the TFLite runtime define the same symbols: in a process that has loaded TensorFlow, the
@@ -94,36 +96,36 @@ def run_apart(folders: Sequence[Path], pixels: NDArray[np.uint8]) -> list[Trial 
         ]
         subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
         failures: dict[str, str] = json.loads((exchange / "failures.json").read_text(encoding="utf-8"))
-        with np.load(exchange / "trials.npz") as found:
-            trials = iter(
+        with np.load(exchange / "checks.npz") as found:
+            checks = iter(
                 [
-                    Trial(*each)
+                    RuntimeCheck(*each)
                     for each in zip(
-                        found["probabilities"], found["familiarity"], found["times_ms"], strict=True
+                        found["probabilities"], found["ood_score"], found["times_ms"], strict=True
                     )
                 ]
             )
         return [
-            ArtifactError(failures[str(row)]) if str(row) in failures else next(trials)
+            ArtifactError(failures[str(row)]) if str(row) in failures else next(checks)
             for row in range(len(folders))
         ]
 
 
 def _main(exchange: Path, folders: Sequence[str]) -> None:
-    """The new process: reads pixels.npy from `exchange`, writes failures.json and trials.npz into it."""
+    """The new process: reads pixels.npy from `exchange`, writes failures.json and checks.npz into it."""
     classifiers, failures = [], {}
     for row, folder in enumerate(folders):
         try:
             classifiers.append(Classifier.load(Path(folder)))
         except ArtifactError as error:
             failures[row] = str(error).splitlines()[0]
-    trials = run(classifiers, np.load(exchange / "pixels.npy", mmap_mode="r"))
+    checks = run(classifiers, np.load(exchange / "pixels.npy", mmap_mode="r"))
     (exchange / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
     np.savez(
-        exchange / "trials.npz",
-        probabilities=[trial.probabilities for trial in trials],
-        familiarity=[trial.familiarity for trial in trials],
-        times_ms=[trial.time_ms for trial in trials],
+        exchange / "checks.npz",
+        probabilities=[check.probabilities for check in checks],
+        ood_score=[check.ood_score for check in checks],
+        times_ms=[check.time_ms for check in checks],
     )
 
 

@@ -20,7 +20,7 @@ RANGES = {
     "temperature": (0, math.inf),
     "conformal_alpha": (0, 1),
     "conformal_threshold": (0, 1),
-    "familiarity_threshold": (-math.inf, math.inf),
+    "ood_threshold": (-math.inf, math.inf),
 }
 
 
@@ -39,7 +39,7 @@ class Artifact:
     conformal_alpha: float  # prediction sets may miss the true label in this share of cases
     conformal_threshold: float  # labels of at least this probability belong to the prediction set
     # Pictures of at least this familiarity look like those that trained the model.
-    familiarity_threshold: float
+    ood_threshold: float
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → figures and the data fingerprint
     format_version: int = FORMAT_VERSION
 

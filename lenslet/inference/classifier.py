@@ -27,7 +27,7 @@ class Prediction:
     activation_map: NDArray[np.float32] | None  # shape (height, width, classes); None if the head has none
     conformal_threshold: float
     logits: NDArray[np.float32]  # shape (classes,), before any temperature
-    familiarity_threshold: float
+    ood_threshold: float
 
     def ranked(self) -> list[tuple[str, float]]:
         """(label, probability) pairs, the most probable first."""
@@ -50,14 +50,14 @@ class Prediction:
         return len(self.prediction_set) == 1
 
     @property
-    def familiarity(self) -> float:
+    def ood_score(self) -> float:
         """How much speaks for any label at all: the negative free energy of the logits (Liu et al. 2020)."""
         return float(np.logaddexp.reduce(self.logits.astype(np.float64)))
 
     @property
-    def is_familiar(self) -> bool:
+    def is_in_distribution(self) -> bool:
         """Whether the picture resembles those that trained the model; if not, it is probably none of the labels."""
-        return self.familiarity >= self.familiarity_threshold
+        return self.ood_score >= self.ood_threshold
 
     def explanation(self) -> tuple[str, NDArray[np.float32]] | None:
         """The most probable label and where the picture speaks for it: shape (height, width), range 0…1.
@@ -104,7 +104,7 @@ class Classifier:
             activation_map=None if maps is None else maps[0],
             conformal_threshold=self.artifact.conformal_threshold,
             logits=outputs["logits"][0],
-            familiarity_threshold=self.artifact.familiarity_threshold,
+            ood_threshold=self.artifact.ood_threshold,
         )
 
     def _run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

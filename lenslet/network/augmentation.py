@@ -46,9 +46,9 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no 
         return tf.cast(tf.clip_by_value(tf.round(changed), *VALUE_RANGE), tf.uint8), targets
 
 
-def suited(params: AugmentationParams, photos: int) -> AugmentationParams:
-    """`params` for so many training photos: without mixup, if they are fewer than `mixup_from`."""
-    return params if photos >= params.mixup_from else replace(params, mixup=0.0)
+def for_dataset_size(params: AugmentationParams, photos: int) -> AugmentationParams:
+    """`params` for so many training photos: without mixup, if they are fewer than `mixup_min_photos`."""
+    return params if photos >= params.mixup_min_photos else replace(params, mixup=0.0)
 
 
 def reseed(augmentation: Augmentation, seed: int, draw: int | tf.Tensor) -> None:

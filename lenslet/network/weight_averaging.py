@@ -11,7 +11,7 @@ from tqdm import tqdm
 from lenslet.network.assembly import logits_of
 
 
-class SoupRefused(Exception):
+class AveragingRefused(Exception):
     """The networks cannot be mixed."""
 
 
@@ -28,7 +28,7 @@ def mixes(
 
     Two fine-tunings that began with the same weights mostly end in one valley of the loss, whose floor is lower
     between them (Wortsman et al. 2022); of two that did not, every mix is bad.
-    Raises: SoupRefused if they are not of the same build.
+    Raises: AveragingRefused if they are not of the same build.
     """
     taken = keras.models.clone_model(second)
     tried = []
@@ -39,8 +39,10 @@ def mixes(
 
 
 def mix_into(target: keras.Model, first: keras.Model, second: keras.Model, share: float) -> None:
-    """Give `target` the weights at `share` of the way from `first` to `second`. Raises SoupRefused."""
+    """Give `target` the weights at `share` of the way from `first` to `second`. Raises AveragingRefused."""
     ours, theirs = first.get_weights(), second.get_weights()
     if [weight.shape for weight in ours] != [weight.shape for weight in theirs]:
-        raise SoupRefused("the two networks are of different builds: backbone, head and classes must agree")
+        raise AveragingRefused(
+            "the two networks are of different builds: backbone, head and classes must agree"
+        )
     target.set_weights([(1 - share) * one + share * other for one, other in zip(ours, theirs, strict=True)])

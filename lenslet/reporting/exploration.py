@@ -80,10 +80,10 @@ def file_sizes(paths: Iterable[Path]) -> dict[str, NDArray[np.float64]]:
     return dict(zip(("width", "height", "kilobytes"), np.array(rows, np.float64).T, strict=True))
 
 
-def some_of_each_class(targets: NDArray[np.int64], at_most: int) -> NDArray[np.int64]:
-    """Positions in `targets`, evenly spread over each class, about `at_most` in all; ten of a class always stay."""
+def some_of_each_class(targets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Positions in `targets`, evenly spread over each class, about `most` in all; ten of a class always stay."""
     classes, counts = np.unique(targets, return_counts=True)
-    share = max(10, at_most // len(classes))
+    share = max(10, most // len(classes))
     chosen = [
         np.flatnonzero(targets == number)[np.linspace(0, count - 1, min(share, count)).astype(int)]
         for number, count in zip(classes, counts, strict=True)

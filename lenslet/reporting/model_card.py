@@ -20,11 +20,11 @@ SHOWN = {
     "log_loss": ("log loss", "{:.4f}"),
     "calibration_error": ("expected calibration error", "{:.4f}"),
     "robustness_mean": ("accuracy under damage, of that without", "{:.1%}"),
-    "familiar_share": ("photos that count as familiar", "{:.1%}"),
-    "familiarity_auroc_noise": ("told from noise (AUROC)", "{:.3f}"),
-    "familiarity_auroc_drawings": ("told from charts and doodles (AUROC)", "{:.3f}"),
-    "familiarity_auroc_text": ("told from pages of text (AUROC)", "{:.3f}"),
-    "familiarity_auroc_photos": ("told from photos of something else (AUROC)", "{:.3f}"),
+    "ood_true_positive_rate": ("photos that count as familiar", "{:.1%}"),
+    "ood_auroc_noise": ("told from noise (AUROC)", "{:.3f}"),
+    "ood_auroc_drawings": ("told from charts and doodles (AUROC)", "{:.3f}"),
+    "ood_auroc_text": ("told from pages of text (AUROC)", "{:.3f}"),
+    "ood_auroc_photos": ("told from photos of something else (AUROC)", "{:.3f}"),
     "coverage": ("prediction sets that hold the truth", "{:.1%}"),
     "mean_set_size": ("labels per prediction set", "{:.2f}"),
     "time_ms": ("time per photo, one thread (ms)", "{:.1f}"),
@@ -75,7 +75,7 @@ def facts(artifact: Artifact) -> str:
         "temperature": f"{artifact.temperature:.3f}",
         "prediction sets": f"labels of at least {artifact.conformal_threshold:.3f}, "
         f"to hold the truth in {promised:.0%} of cases",
-        "familiar": f"pictures of a familiarity of at least {artifact.familiarity_threshold:.2f}",
+        "familiar": f"pictures of a familiarity of at least {artifact.ood_threshold:.2f}",
     }
     about = ["| fact | value |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())]
     splits = list(artifact.metrics)

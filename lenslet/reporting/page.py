@@ -61,11 +61,11 @@ STRANGERS_ARE = {
     "plain": "one colour",
     "drawings": "charts and doodles",
     "text": "pages of words",
-    "photos": "those of the folder given with --strangers",
+    "photos": "those of the folder given with --ood",
 }
 HEADLINES = (
     Row("accuracy", "get the right label", PERCENT),
-    Row("worst_recall", "of the worst class are found", PERCENT),
+    Row("min_recall", "of the worst class are found", PERCENT),
     Row("roc_auc", "area under the ROC curve", NUMBER),
     Row("calibration_error", "calibration error", NUMBER),
     Row("robustness_mean", "of its accuracy kept under damage", PERCENT),
@@ -78,7 +78,7 @@ SECTIONS = (
         "The intervals hold the figure of all such photos in 95 of 100 evaluations: the fewer photos, the wider.",
         (
             Row("accuracy", "accuracy", NUMBER, "share of photos with the right label on top"),
-            Row("worst_recall", "worst recall", NUMBER, "of the class that is found least often"),
+            Row("min_recall", "worst recall", NUMBER, "of the class that is found least often"),
             Row("macro_f1", "macro F1", NUMBER, "precision and recall together, every class counting alike"),
             Row("roc_auc", "ROC AUC", NUMBER, "0.5 is guessing; mean of each class against the rest"),
             Row("agreement_with_keras", "agreement with Keras", NUMBER, "same top label; of the validation photos"),
@@ -109,12 +109,12 @@ SECTIONS = (
     Section(
         "strangers",
         "Pictures of something else",
-        "Answers say is_familiar: whether the picture resembles the training photos. How well that tells them from "
+        "Answers say is_in_distribution: whether the picture resembles the training photos. How well that tells them from "
         "pictures of none of the classes, as the area under the ROC curve: 1 is perfect, 0.5 is guessing. It is a "
         "hint: what looks like a class, a drawing of it for instance, passes for it.",
         (
-            Row("familiar_share", "test photos", PERCENT, "share that counts as familiar, as it should"),
-            *(Row(f"familiarity_auroc_{kind}", f"from {kind}", "{:.3f}", what) for kind, what in STRANGERS_ARE.items()),
+            Row("ood_true_positive_rate", "test photos", PERCENT, "share that counts as familiar, as it should"),
+            *(Row(f"ood_auroc_{kind}", f"from {kind}", "{:.3f}", what) for kind, what in STRANGERS_ARE.items()),
         ),
     ),
     Section(

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenslet.evaluation.calibration import error_by_chance, reliability, without_temperature
-from lenslet.evaluation.metrics import accuracy, bootstrap_interval, confusion, roc_auc, worst_recall
-from lenslet.evaluation.runtime_check import Trial, figures_of
+from lenslet.evaluation.metrics import accuracy, bootstrap_interval, confusion, min_recall, roc_auc
+from lenslet.evaluation.runtime_check import RuntimeCheck, figures_of
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.reporting.page import Background, page
@@ -25,7 +25,7 @@ from lenslet.reporting.plots import (
 )
 
 # Figure → its metric. Each has a 95 % interval beside it: `accuracy_low` and `accuracy_high`.
-WITH_INTERVAL = {"accuracy": accuracy, "roc_auc": roc_auc, "worst_recall": worst_recall}
+WITH_INTERVAL = {"accuracy": accuracy, "roc_auc": roc_auc, "min_recall": min_recall}
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Evidence:
 
     artifact: Artifact
     targets: NDArray[np.int64]  # class indices, shape (photos,)
-    trial: Trial
+    trial: RuntimeCheck
     ladder: Mapping[
         str, Sequence[float]
     ]  # kind of damage → accuracy at severity 1 to 5; empty if not climbed
     ladder_photos: int  # how many of the photos were damaged
     ladder_clean: float  # accuracy on these without damage
     megabytes: float  # of the served file
-    told_apart: Mapping[str, float] = field(
+    ood_auroc: Mapping[str, float] = field(
         default_factory=dict
     )  # kind of stranger → area under the ROC curve
 
@@ -52,10 +52,10 @@ def figures(evidence: Evidence) -> dict[str, float]:
     before = without_temperature(trial.probabilities, artifact.temperature)
     found = figures_of(artifact.labels, targets, trial, artifact.conformal_threshold)
     found |= {
-        "worst_recall": worst_recall(targets, trial.probabilities),
+        "min_recall": min_recall(targets, trial.probabilities),
         "agreement_with_keras": artifact.metrics["validation"]["agreement_with_keras"],
         "megabytes": evidence.megabytes,
-        "familiar_share": float(np.mean(trial.familiarity >= artifact.familiarity_threshold)),
+        "ood_true_positive_rate": float(np.mean(trial.ood_score >= artifact.ood_threshold)),
         "calibration_error": reliability(trial.probabilities, targets).expected_error,
         "calibration_error_before": reliability(before, targets).expected_error,
         "calibration_error_chance": error_by_chance(trial.probabilities),
@@ -63,7 +63,7 @@ def figures(evidence: Evidence) -> dict[str, float]:
     for name, metric in WITH_INTERVAL.items():
         low, high = bootstrap_interval(metric, targets, trial.probabilities)
         found |= {f"{name}_low": low, f"{name}_high": high}
-    found |= {f"familiarity_auroc_{kind}": area for kind, area in evidence.told_apart.items()}
+    found |= {f"ood_auroc_{kind}": area for kind, area in evidence.ood_auroc.items()}
     return found | (_robustness(evidence) if evidence.ladder else {})
 
 

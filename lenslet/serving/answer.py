@@ -10,7 +10,7 @@ from lenslet.inference.artifact import Artifact
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import FORMATS, decode
 from lenslet.inference.errors import ImageTooLarge, LensletError
-from lenslet.serving.request import MAX_IMAGES, Question
+from lenslet.serving.request import MAX_IMAGES, PredictRequest
 
 PROBABILITY_DECIMALS = 6
 GRID_DECIMALS = 3
@@ -19,7 +19,7 @@ GRID_DECIMALS = 3
 BATCH_LIMIT_S = 3.0
 
 
-def answer(question: Question, classifier: Classifier) -> dict[str, Any]:
+def answer(question: PredictRequest, classifier: Classifier) -> dict[str, Any]:
     """The prediction asked for; for a batch {"results": […]}, in order, each a prediction or an error.
 
     Raises: LensletError if the one image of a question that is no batch cannot be classified.
@@ -64,7 +64,7 @@ def description(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _prediction(image: bytes, question: Question, classifier: Classifier) -> dict[str, Any]:
+def _prediction(image: bytes, question: PredictRequest, classifier: Classifier) -> dict[str, Any]:
     artifact = classifier.artifact
     prediction = classifier.classify(decode(image, artifact.image_size))
     ranked = prediction.ranked()[: question.top]
@@ -75,7 +75,7 @@ def _prediction(image: bytes, question: Question, classifier: Classifier) -> dic
         ],
         "is_certain": prediction.is_certain,
         "prediction_set": prediction.prediction_set,
-        "is_familiar": prediction.is_familiar,
+        "is_in_distribution": prediction.is_in_distribution,
         "model": {"name": artifact.name, "version": artifact.version},
     }
     if not question.explain:

@@ -25,7 +25,7 @@ OPTIONS = ("top", "explain")
 
 
 @dataclass(frozen=True)
-class Call:
+class HttpRequest:
     """One HTTP request, the same for payload 1.0 and 2.0."""
 
     method: str
@@ -49,7 +49,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Question:
+class PredictRequest:
     """A checked request for predictions."""
 
     photos: tuple[Callable[[], bytes], ...]  # each gives one image's bytes, or raises a LensletError
@@ -58,7 +58,7 @@ class Question:
     explain: bool
 
 
-def read_call(event: object) -> Call | None:
+def read_http_request(event: object) -> HttpRequest | None:
     """The HTTP request in an event, or None if the function was invoked directly.
 
     Event shapes: "Lambda proxy integrations", payload format versions 1.0 and 2.0, of the AWS documentation.
@@ -77,7 +77,7 @@ def read_call(event: object) -> Call | None:
         raise BadRequest("the event is not one that API Gateway or a Function URL sends") from error
 
 
-def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> Call:
+def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> HttpRequest:
     path = event["rawPath" if "rawPath" in event else "path"] or "/"
     if path == stage or path.startswith(f"{stage}/"):  # an HTTP API puts the name of its stage in front
         path = path.removeprefix(stage)
@@ -90,7 +90,7 @@ def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> Call:
     body, is_base64 = event.get("body") or "", event.get("isBase64Encoded") or False
     if not isinstance(body, str | bytes) or not isinstance(is_base64, bool):
         raise TypeError("body or isBase64Encoded")
-    return Call(
+    return HttpRequest(
         method=http["method"].upper(),
         path=path.rstrip("/") or "/",
         content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
@@ -101,7 +101,7 @@ def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> Call:
     )
 
 
-def read_question(call: Call) -> Question:
+def read_predict_request(call: HttpRequest) -> PredictRequest:
     """The question in the body of POST /predict: JSON, or an image with options in the query.
 
     Raises: BadRequest, naming the field; RequestTooLarge.
@@ -112,10 +112,10 @@ def read_question(call: Call) -> Question:
         return _question([lambda: _not_empty(content)], _options_of_query(call.query))
     if call.query:
         raise BadRequest("options go into the JSON body; query parameters are for bodies of type image/*")
-    return question_of(read_json(content))
+    return predict_request_of(read_json(content))
 
 
-def question_of(fields: object) -> Question:
+def predict_request_of(fields: object) -> PredictRequest:
     """The question in the JSON of POST /predict, which is also the event of a direct invoke.
 
     Raises: BadRequest, naming the field. What is wrong with one image's bytes shows only when they are read.
@@ -179,14 +179,14 @@ def read_base64(text: str, place: str = "image") -> bytes:
 
 def _question(
     photos: list[Callable[[], bytes]], options: Mapping[str, Any], is_batch: bool = False
-) -> Question:
+) -> PredictRequest:
     top: Any = options.get("top")
     explain = options.get("explain", False)
     if "top" in options and not (_is_whole(top) and 1 <= top <= MAX_TOP):
         raise BadRequest(f"top must be a whole number from 1 to {MAX_TOP:,}, not {reprlib.repr(top)}")
     if type(explain) is not bool:
         raise BadRequest(f"explain must be true or false, not {reprlib.repr(explain)}")
-    return Question(tuple(photos), is_batch, None if top is None else int(top), explain)
+    return PredictRequest(tuple(photos), is_batch, None if top is None else int(top), explain)
 
 
 def _is_whole(number: Any) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import LensletError, LinkFailed, LinkTimeout
 from lenslet.serving.answer import answer, refusal
-from lenslet.serving.request import question_of
+from lenslet.serving.request import predict_request_of
 
 ANSWER_SUFFIX = ".json"
 CREATED = "ObjectCreated:"  # what S3 calls an upload of any kind, a copy too
@@ -49,7 +49,7 @@ def answer_upload(upload: Upload, classifier: Classifier) -> tuple[int, dict[str
     Raises: LinkFailed, LinkTimeout, botocore's errors: S3 failed, and may not the next time.
     """
     try:
-        status, content = 200, answer(question_of({"url": upload.link}), classifier)
+        status, content = 200, answer(predict_request_of({"url": upload.link}), classifier)
     except (LinkFailed, LinkTimeout) as error:
         if _is_gone(error):
             return None

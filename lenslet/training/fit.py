@@ -15,7 +15,7 @@ from tqdm import tqdm
 from lenslet.config.params import FineTuneParams, HeadParams, TrainParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.network.assembly import build_feature_extractor, build_network, logits_of, set_head, unfreeze
-from lenslet.network.augmentation import Augmentation, reseed, suited
+from lenslet.network.augmentation import Augmentation, for_dataset_size, reseed
 from lenslet.network.backbones import build_backbone
 from lenslet.network.devices import Acceleration, computing_in
 from lenslet.network.head import build_head
@@ -121,7 +121,7 @@ def fine_tune(
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
     The best epoch is that of the lowest validation loss; if no epoch is better than the network was on entry,
-    that one stays. With fewer than `judges_at_least` validation photos the last epoch is taken for the best.
+    that one stays. With fewer than `min_validation_photos` validation photos the last epoch is taken for the best.
     `run` is the folder for logs and checkpoint; if it holds a checkpoint, training goes on from there. `precision`
     is what the backbone computes in meanwhile, a Keras dtype policy. `callbacks` hear of an epoch once its checkpoint
     is written.
@@ -129,7 +129,7 @@ def fine_tune(
     """
     tuned, members = params.fine_tune, dataset.members("train")
     steps = steps_per_epoch(len(members), tuned)
-    is_judged = len(dataset.members("validation")) >= tuned.judges_at_least
+    is_judged = len(dataset.members("validation")) >= tuned.min_validation_photos
     patience = tuned.patience if is_judged else tuned.epochs
     validation = _batches(dataset, "validation", tuned.batch_size)
     unfreeze(network, params.backbone)
@@ -211,8 +211,8 @@ def optimizer_for(
 
 
 def steps_per_epoch(photos: int, params: FineTuneParams) -> int:
-    """Batches of one epoch: every photo once, or, where that is fewer than `steps_at_least`, several times."""
-    return max(math.ceil(photos / params.batch_size), params.steps_at_least)
+    """Batches of one epoch: every photo once, or, where that is fewer than `min_steps_per_epoch`, several times."""
+    return max(math.ceil(photos / params.batch_size), params.min_steps_per_epoch)
 
 
 def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1)) -> tf.data.Dataset:
@@ -225,7 +225,7 @@ def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1
     steps = steps_per_epoch(len(members), params.fine_tune)
     is_once = steps == math.ceil(len(members) / batch_size)  # then the last batch may be a smaller one
     passes = 1 if is_once else math.ceil(steps * batch_size / len(members))
-    augment = Augmentation(suited(params.augmentation, len(members)), params.seed)
+    augment = Augmentation(for_dataset_size(params.augmentation, len(members)), params.seed)
 
     def positions(epoch: tf.Tensor) -> tf.data.Dataset:
         orders = [

@@ -19,7 +19,7 @@ from lenslet.checks import acceptance as staging_check
 from lenslet.checks import endpoint as service
 from lenslet.inference.classifier import Classifier
 from lenslet.serving.answer import answer, description
-from lenslet.serving.request import question_of
+from lenslet.serving.request import predict_request_of
 from tests.support.endpoint import ROOT, running
 
 SAMPLE = ROOT / "data" / "sample" / "test"
@@ -36,8 +36,8 @@ def params(tmp_path: Path) -> Path:
     """The shipped limits with few photos, and a processor that others may use, too."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["endpoint"] |= {"photos": 6, "ladder_photos": 1}
-    content["endpoint"]["at_least"] |= {"robustness_mean": 0.5, "robustness_worst": 0}
-    content["endpoint"]["at_most"] |= {"p95_ms": 5000, "errors": 0.05}
+    content["endpoint"]["min"] |= {"robustness_mean": 0.5, "robustness_worst": 0}
+    content["endpoint"]["max"] |= {"p95_ms": 5000, "errors": 0.05}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -59,7 +59,7 @@ def serving(
             if self.command == "GET":
                 status, content = described.get("status", 200), description(classifier.artifact) | described
             else:
-                question = question_of(json.loads(body))
+                question = predict_request_of(json.loads(body))
                 status, content = change(asked.count("POST"), answer(question, classifier))
             data = json.dumps(content).encode()
             self.send_response(status)

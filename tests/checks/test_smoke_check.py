@@ -1,10 +1,8 @@
 """test.py against the real server, and against servers that lie."""
 
 import hashlib
-import importlib.util
 import json
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,25 +13,14 @@ from typing import Any
 import pytest
 
 from lenslet.checks import endpoint as service
-from tests.support.endpoint import ROOT, running
-
-
-def load_smoke_check():
-    # Not `import test`: the standard library has a package of that name.
-    spec = importlib.util.spec_from_file_location("smoke_check", ROOT / "test.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["smoke_check"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-smoke_check = load_smoke_check()
+from lenslet.commands import test as smoke_check
+from tests.support.endpoint import running
 
 PREDICTION = {
     "predictions": [{"label": "cat", "probability": 0.75}, {"label": "dog", "probability": 0.25}],
     "is_certain": True,
     "prediction_set": ["cat"],
-    "is_familiar": True,
+    "is_in_distribution": True,
     "model": {"name": "fake", "version": "0123456789ab"},
 }
 NOT_AN_IMAGE = {"error": {"code": "not_an_image", "message": "not an image"}}

@@ -10,11 +10,11 @@ pytestmark = pytest.mark.slow
 PARAMS = ConvertParams(
     precisions=("float32", "float16", "int8"),
     calibration_photos=10,
-    accuracy_loss_allowed=0.005,
-    agreement_required=0.995,
-    slower_allowed=0.1,
+    max_accuracy_loss=0.005,
+    min_agreement=0.995,
+    max_slowdown=0.1,
     conformal_alpha=0.1,
-    familiar_share=0.95,
+    ood_true_positive_rate=0.95,
 )
 
 

@@ -316,7 +316,7 @@ def test_training_and_tuning_refuse_leaks(folder: Path, params: TrainParams, tmp
     content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     content["train"]["image_size"] = 64
     content["train"]["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": "all"}
-    content["train"]["fine_tune"] |= {"epochs": 1, "steps_at_least": 1}
+    content["train"]["fine_tune"] |= {"epochs": 1, "min_steps_per_epoch": 1}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     shutil.copy(folder / "train" / "hill" / "07.jpg", folder / "test" / "hill" / "leaked.jpg")
     places = ["--data", folder, "--params", tmp_path / "params.yaml", "--cache", tmp_path / "cache"]

@@ -180,7 +180,7 @@ def test_memory_of_training_does_not_grow_with_the_photos(tmp_path: Path) -> Non
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     params["train"]["image_size"] = 224
     params["train"]["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": 0}
-    params["train"]["fine_tune"] |= {"epochs": 1, "steps_at_least": 1}
+    params["train"]["fine_tune"] |= {"epochs": 1, "min_steps_per_epoch": 1}
     params["train"]["augmentation"] |= {"flip": "none", "shift": 0, "zoom": 0, "contrast": 0}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     peaks = []

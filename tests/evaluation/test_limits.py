@@ -16,7 +16,7 @@ FIGURES = {
     "accuracy": 0.94,
     "accuracy_low": 0.93,
     "roc_auc": 0.99,
-    "worst_recall": 0.88,
+    "min_recall": 0.88,
     "robustness_mean": 0.82,
     "robustness_worst": 0.29,
     "agreement_with_keras": 0.999,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lenslet.evaluation.metrics import accuracy, bootstrap_interval, confusion, roc_auc, score, worst_recall
+from lenslet.evaluation.metrics import accuracy, bootstrap_interval, confusion, min_recall, roc_auc, score
 
 TARGETS = np.array([0, 0, 1, 1])
 PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
@@ -64,7 +64,7 @@ def test_area_is_that_of_scikit_learn() -> None:
 def test_classes_that_were_not_drawn_do_not_count() -> None:
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
     targets = np.array([0, 1, 1])
-    assert worst_recall(targets, probabilities) == 0.5
+    assert min_recall(targets, probabilities) == 0.5
     assert roc_auc(targets, probabilities) == 1.0
     assert np.isnan(roc_auc(np.array([1, 1, 1]), probabilities))
 

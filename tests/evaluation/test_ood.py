@@ -1,4 +1,4 @@
-"""Familiarity: its threshold, the drawn strangers, and how well they are told apart from known photos."""
+"""Familiarity: its threshold, the drawn ood_sets, and how well they are told apart from known photos."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from lenslet.evaluation import ood as module
-from lenslet.evaluation.ood import STRANGERS, NoStrangers, familiarity_threshold, strangers, told_apart
+from lenslet.evaluation.ood import OOD_SETS, NoOodPhotos, ood_auroc, ood_sets, ood_threshold
 from tests.support.photos import RED, write_class
 
 
 @pytest.mark.parametrize(("share", "threshold"), [(1.0, 0.0), (0.95, 5.0), (0.5, 50.0)])
 def test_share_of_the_known_photos_reaches_the_threshold(share: float, threshold: float) -> None:
-    familiarity = np.random.default_rng(1).permutation(101).astype(float)
-    assert familiarity_threshold(familiarity, share) == threshold
+    ood_score = np.random.default_rng(1).permutation(101).astype(float)
+    assert ood_threshold(ood_score, share) == threshold
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_strangers_are_the_same_each_time_and_differ_from_each_other() -> None:
-    first, again = strangers(32), strangers(32)
+    first, again = ood_sets(32), ood_sets(32)
     assert list(first) == ["noise", "plain", "drawings", "text"]
     for kind, pictures in first.items():
         assert (pictures.shape, pictures.dtype) == ((5, 32, 32, 3), np.uint8)
@@ -32,35 +32,35 @@ def test_strangers_are_the_same_each_time_and_differ_from_each_other() -> None:
 
 
 def test_each_kind_is_what_it_says() -> None:
-    drawn = strangers(160)
+    drawn = ood_sets(160)
     assert all(len(np.unique(picture.reshape(-1, 3), axis=0)) == 1 for picture in drawn["plain"])
     assert all(len(np.unique(picture.reshape(-1, 3), axis=0)) > 10_000 for picture in drawn["noise"])
     dark = [(picture < 128).all(axis=-1).mean() for picture in drawn["text"]]
     assert all(0.02 < share < 0.4 for share in dark)  # ink on paper
-    assert set(STRANGERS) == set(drawn)
+    assert set(OOD_SETS) == set(drawn)
 
 
 def classifier_by_brightness() -> SimpleNamespace:
     """Any picture is as familiar as it is bright."""
-    return SimpleNamespace(classify=lambda picture: SimpleNamespace(familiarity=float(picture.mean())))
+    return SimpleNamespace(classify=lambda picture: SimpleNamespace(ood_score=float(picture.mean())))
 
 
 @pytest.mark.parametrize(("brightness", "area"), [(0, 1.0), (255, 0.0), (100, 0.5)])
 def test_area_under_the_curve(brightness: int, area: float) -> None:
     others = {"grey": np.full((4, 8, 8, 3), brightness, np.uint8)}
     known = np.array([100.0, 100.0, 100.0])
-    assert told_apart(classifier_by_brightness(), known, others) == {"grey": area}  # type: ignore[arg-type]
+    assert ood_auroc(classifier_by_brightness(), known, others) == {"grey": area}  # type: ignore[arg-type]
 
 
 def test_photos_of_a_folder_are_strangers_too(tmp_path: Path) -> None:
     write_class(tmp_path / "below", 3, RED)
     (tmp_path / "notes.txt").write_text("no photo")
-    photos = strangers(16, tmp_path)["photos"]
+    photos = ood_sets(16, tmp_path)["photos"]
     assert photos.shape == (3, 16, 16, 3)
     assert photos[..., 0].mean() > photos[..., 2].mean()
 
 
 def test_folder_without_photos(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no photo")
-    with pytest.raises(NoStrangers, match="holds no photo that can be read"):
-        strangers(16, tmp_path)
+    with pytest.raises(NoOodPhotos, match="holds no photo that can be read"):
+        ood_sets(16, tmp_path)

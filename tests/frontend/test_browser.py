@@ -148,7 +148,7 @@ def test_several_photos_are_sorted_tabled_and_written_as_predict_py_writes_them(
         "probability",
         "is_certain",
         "prediction_set",
-        "is_familiar",
+        "is_in_distribution",
         *ALL_SCENES,
         "error",
     ]

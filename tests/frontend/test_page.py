@@ -136,7 +136,7 @@ def test_sure_and_none_of_these(monkeypatch):
     with answering(sure) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
         assert "Sure: no other label is likely enough to count." in shown and "over 99.9 %" in shown
-    with answering(prediction(is_familiar=False)) as endpoint:
+    with answering(prediction(is_in_distribution=False)) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
         assert "None of these, probably" in shown and "Not sure" not in shown
 
@@ -284,7 +284,7 @@ def test_csv_is_that_of_predict(tmp_path):
             ranked=lambda: [("forest", 0.55)],
             probabilities=[0.55, 0.4, 0.05],
             is_certain=False,
-            is_familiar=True,
+            is_in_distribution=True,
             prediction_set=["forest", "mountain"],
         ),
     )

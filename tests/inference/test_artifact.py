@@ -25,7 +25,7 @@ ARTIFACT = Artifact(
     temperature=1.25,
     conformal_alpha=0.1,
     conformal_threshold=0.375,
-    familiarity_threshold=-1.5,
+    ood_threshold=-1.5,
     metrics={"validation": {"accuracy": 0.9375, "photos": 64}},
 )
 
@@ -60,7 +60,7 @@ def test_the_file_is_plain_json(folder: Path) -> None:
         "temperature": 1.25,
         "conformal_alpha": 0.1,
         "conformal_threshold": 0.375,
-        "familiarity_threshold": -1.5,
+        "ood_threshold": -1.5,
         "metrics": {"validation": {"accuracy": 0.9375, "photos": 64}},
         "format_version": 2,
     }
@@ -118,7 +118,7 @@ def test_damaged_file(folder: Path, text: str | bytes, message: str) -> None:
         ({"temperature": "1"}, "temperature must be a number from 0 to inf, not '1'"),
         ({"temperature": -1}, "temperature must be a number from 0 to inf, not -1"),
         ({"temperature": float("nan")}, "temperature must be a number from 0 to inf, not nan"),
-        ({"familiarity_threshold": float("nan")}, "familiarity_threshold must be a number from -inf to inf"),
+        ({"ood_threshold": float("nan")}, "ood_threshold must be a number from -inf to inf"),
         ({"conformal_alpha": 1.5}, "conformal_alpha must be a number from 0 to 1, not 1.5"),
         ({"conformal_threshold": None}, "conformal_threshold must be a number from 0 to 1, not None"),
         ({"conformal_threshold": float("nan")}, "conformal_threshold must be a number from 0 to 1, not nan"),

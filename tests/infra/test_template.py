@@ -391,7 +391,7 @@ def test_alarms_and_dashboard_look_at_what_the_function_writes() -> None:
         for dimensions in about["Dimensions"]
     }
     service = ("service", "lenslet-staging")
-    assert exist == {(name, service) for name in ("Latency", "Uncertain", "Unfamiliar", "Predictions")}
+    assert exist == {(name, service) for name in ("Latency", "Uncertain", "OutOfDistribution", "Predictions")}
     for filtered in there.of_type("AWS::Logs::MetricFilter").values():
         exist.add((filtered["MetricTransformations"][0]["MetricName"], service))
     looked_at = set()

@@ -192,23 +192,23 @@ def test_augmentation_keeps_shape_and_range_and_changes_every_picture(params: Tr
 def test_augmentation_of_nothing_changes_nothing(params: TrainParams) -> None:
     from lenslet.network.augmentation import Augmentation
 
-    none = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0, mixup_from=0)
+    none = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0, mixup_min_photos=0)
     unchanged, _ = Augmentation(none, seed=3)(pictures(), np.eye(len(pictures()), dtype=np.float32))
     np.testing.assert_array_equal(unchanged, pictures())
 
 
 @pytest.mark.parametrize(("photos", "is_mixed"), [(1999, False), (2000, True)])
 def test_few_photos_are_not_blended(photos: int, is_mixed: bool, params: TrainParams) -> None:
-    from lenslet.network.augmentation import suited
+    from lenslet.network.augmentation import for_dataset_size
 
-    given = replace(params.augmentation, mixup=0.3, mixup_from=2000)
-    assert suited(given, photos) == replace(given, mixup=0.3 if is_mixed else 0.0)
+    given = replace(params.augmentation, mixup=0.3, mixup_min_photos=2000)
+    assert for_dataset_size(given, photos) == replace(given, mixup=0.3 if is_mixed else 0.0)
 
 
 def test_mixup_blends_labels_as_it_blends_photos() -> None:
     from lenslet.network.augmentation import Augmentation
 
-    mixup = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=1.0, mixup_from=0)
+    mixup = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=1.0, mixup_min_photos=0)
     black_and_white = np.repeat([[0], [200]], 20, axis=0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 3))
     targets = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
     blended, shares = Augmentation(mixup, seed=3)(black_and_white.astype(np.uint8), targets)

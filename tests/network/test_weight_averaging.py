@@ -57,9 +57,9 @@ def test_ends_of_the_way_answer_as_the_networks_do(params: TrainParams) -> None:
 
 
 def test_networks_of_different_builds_do_not_mix(params: TrainParams) -> None:
-    from lenslet.network.weight_averaging import SoupRefused, mix_into
+    from lenslet.network.weight_averaging import AveragingRefused, mix_into
 
-    with pytest.raises(SoupRefused, match="different builds"):
+    with pytest.raises(AveragingRefused, match="different builds"):
         mix_into(build(params, 1), build(params, 1), build(params, 2, classes=4), 0.5)
 
 

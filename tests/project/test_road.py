@@ -141,7 +141,7 @@ def test_prediction_table_and_csv(converted: str, folder: Path) -> None:
         "probability",
         "is_certain",
         "prediction_set",
-        "is_familiar",
+        "is_in_distribution",
     ]
     assert sum(float(rows[0][label]) for label in read_artifact(folder / "model").labels) == pytest.approx(
         1, abs=1e-4

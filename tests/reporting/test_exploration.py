@@ -72,13 +72,13 @@ def test_sizes_are_those_of_the_file(tmp_path: Path) -> None:
 
 def test_sample_is_spread_over_each_class_and_keeps_rare_ones() -> None:
     targets = np.array([0] * 100 + [1] * 30 + [2] * 5)
-    chosen = some_of_each_class(targets, at_most=60)
+    chosen = some_of_each_class(targets, most=60)
     assert np.bincount(targets[chosen]).tolist() == [20, 20, 5]
     assert {0, 99, 100, 129} <= set(chosen.tolist())
     assert chosen.tolist() == sorted(set(chosen.tolist()))
     # Too small a number for so many classes: ten of each stay.
-    assert np.bincount(targets[some_of_each_class(targets, at_most=3)]).tolist() == [10, 10, 5]
-    assert some_of_each_class(targets, at_most=1000).tolist() == list(range(135))
+    assert np.bincount(targets[some_of_each_class(targets, most=3)]).tolist() == [10, 10, 5]
+    assert some_of_each_class(targets, most=1000).tolist() == list(range(135))
 
 
 def test_average() -> None:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from lenslet.commands import evaluate
-from lenslet.evaluation.runtime_check import Trial
+from lenslet.evaluation.runtime_check import RuntimeCheck
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.decode import decode
 from lenslet.reporting.gallery import Exhibit, confident_mistakes, least_certain, overlay
@@ -36,14 +36,14 @@ ARTIFACT = Artifact(
     temperature=1.0,
     conformal_alpha=0.1,
     conformal_threshold=0.4,
-    familiarity_threshold=0.0,
+    ood_threshold=0.0,
     metrics={"validation": {"photos": 4.0, "agreement_with_keras": 0.999}},
 )
 PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
 EVIDENCE = Evidence(
     artifact=ARTIFACT,
     targets=np.array([0, 0, 1, 1]),
-    trial=Trial(PROBABILITIES, familiarity=np.array([5.0, 2.0, 4.0, 3.0]), time_ms=3.5),
+    trial=RuntimeCheck(PROBABILITIES, ood_score=np.array([5.0, 2.0, 4.0, 3.0]), time_ms=3.5),
     ladder={"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5},
     ladder_photos=3,
     ladder_clean=0.75,
@@ -53,7 +53,7 @@ EVIDENCE = Evidence(
 
 def test_figures(found: dict[str, float]) -> None:
     assert found["accuracy"] == 0.75
-    assert found["worst_recall"] == 0.5
+    assert found["min_recall"] == 0.5
     assert 0 <= found["accuracy_low"] < 0.75 < found["accuracy_high"] <= 1
     # Sets at 0.4: {no}, {no, yes}, {yes}, {yes}.
     assert (found["coverage"], found["mean_set_size"]) == (1.0, 1.25)
@@ -149,7 +149,7 @@ def parsed(folder: Path) -> Page:
 
 
 def test_intervals_stand_beside_the_headlines(found: dict[str, float]) -> None:
-    for name, value in (("accuracy", 0.75), ("worst_recall", 0.5), ("roc_auc", 1.0)):
+    for name, value in (("accuracy", 0.75), ("min_recall", 0.5), ("roc_auc", 1.0)):
         assert found[name] == value
         assert 0 <= found[f"{name}_low"] <= value <= found[f"{name}_high"] <= 1
 
@@ -192,7 +192,7 @@ def test_numbers_of_the_page_are_those_of_metrics_json(parsed: Page, folder: Pat
     shown = {each["data-figure"]: float(each["value"]) for each in parsed.all("data")}
     assert shown == {name: found[name] for name in shown}
     assert set(shown) == {row.figure for section in SECTIONS for row in section.rows} & set(found)
-    assert {"accuracy", "worst_recall", "roc_auc", "calibration_error", "coverage", "time_ms"} <= set(shown)
+    assert {"accuracy", "min_recall", "roc_auc", "calibration_error", "coverage", "time_ms"} <= set(shown)
     assert "75.0%" in parsed.text
     assert f"{found['accuracy_low']:.4f} to {found['accuracy_high']:.4f}" in parsed.text
     assert "0.9990" in parsed.text

@@ -28,7 +28,7 @@ def answer(*probabilities: float) -> Prediction:
         logits=np.log(exact + 1e-6),
         activation_map=None,
         conformal_threshold=0.5,
-        familiarity_threshold=0.0,
+        ood_threshold=0.0,
     )
 
 

@@ -114,7 +114,7 @@ class FakeClassifier:
         self.classify = classify
 
 
-def fixed(probabilities, activation_map=None, threshold=0.15, is_familiar=False):
+def fixed(probabilities, activation_map=None, threshold=0.15, is_in_distribution=False):
     logits = np.zeros(3, np.float32)  # of familiarity log 3, about 1.1
     prediction = Prediction(
         ("cat", "dog", "eel"),
@@ -122,7 +122,7 @@ def fixed(probabilities, activation_map=None, threshold=0.15, is_familiar=False)
         activation_map,
         threshold,
         logits,
-        1.0 if is_familiar else 1.2,
+        1.0 if is_in_distribution else 1.2,
     )
     return FakeClassifier(lambda pixels: prediction)
 
@@ -202,7 +202,7 @@ def test_prediction_of_the_shipped_model():
     assert sorted(each["label"] for each in answer["predictions"]) == sorted(model["labels"])
     assert sum(each["probability"] for each in answer["predictions"]) == pytest.approx(1, abs=1e-5)
     assert answer["model"] == {"name": model["name"], "version": model["version"]}
-    assert answer.keys() == {"predictions", "is_certain", "prediction_set", "is_familiar", "model"}
+    assert answer.keys() == {"predictions", "is_certain", "prediction_set", "is_in_distribution", "model"}
 
 
 def test_answer_is_ranked_rounded_and_explained(monkeypatch):
@@ -217,7 +217,7 @@ def test_answer_is_ranked_rounded_and_explained(monkeypatch):
         ],
         "is_certain": False,
         "prediction_set": ["dog", "cat"],
-        "is_familiar": False,
+        "is_in_distribution": False,
         "model": {"name": "fake", "version": "0123456789ab"},
         "explanation": {"label": "dog", "grid": [[0.0, 0.333], [0.444, 1.0]]},
     }
@@ -581,13 +581,13 @@ def metrics(lines):
 
 
 def test_metrics_of_a_batch(monkeypatch, output):
-    unsure, sure = fixed([0.2, 0.7, 0.1]), fixed([0.98, 0.01, 0.01], is_familiar=True)
+    unsure, sure = fixed([0.2, 0.7, 0.1]), fixed([0.98, 0.01, 0.01], is_in_distribution=True)
     classify = [unsure.classify, sure.classify, unsure.classify].__iter__()
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: next(classify)(pixels)))
     ask({"images": [{"image": PICTURE}, {"image": "%"}, {"image": PICTURE}, {"image": PICTURE}]})
     (_, whole), *by_label = metrics(output())
-    assert whole.keys() == {"Latency", "Uncertain", "Unfamiliar"}
-    assert (whole["Uncertain"], whole["Unfamiliar"]) == ([1, 0, 1], [1, 0, 1])
+    assert whole.keys() == {"Latency", "Uncertain", "OutOfDistribution"}
+    assert (whole["Uncertain"], whole["OutOfDistribution"]) == ([1, 0, 1], [1, 0, 1])
     assert 0 < whole["Latency"][0] < 10_000
     assert by_label == [("dog", {"Predictions": [2]}), ("cat", {"Predictions": [1]})]
 

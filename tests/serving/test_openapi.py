@@ -16,7 +16,7 @@ import yaml
 import lambda_func
 from lenslet.inference import errors
 from lenslet.serving.access import CORS, Access
-from lenslet.serving.request import MAX_BRACKETS, MAX_IMAGES, MAX_TOP, question_of
+from lenslet.serving.request import MAX_BRACKETS, MAX_IMAGES, MAX_TOP, predict_request_of
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text())
@@ -216,7 +216,7 @@ def test_examples_of_requests_are_accepted():
     examples = CONTRACT["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     for example in examples.values():
         validate(example["value"], {"$ref": "#/components/schemas/PredictRequest"})
-        question = question_of(example["value"])
+        question = predict_request_of(example["value"])
         assert len(question.photos) == len(example["value"].get("images", [None]))
     assert "predictions" in lambda_func.handler(examples["image"]["value"], None)
     assert "explanation" in lambda_func.handler(examples["dataUrl"]["value"], None)

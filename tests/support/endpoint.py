@@ -31,6 +31,7 @@ def running(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout
     try:
         line = process.stdout.readline()
         address = re.search(r"http://[^ ]+", line)

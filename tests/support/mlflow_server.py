@@ -58,6 +58,7 @@ def running(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
         )
+    assert process.stdout
     try:
         line = process.stdout.readline()
         assert line.startswith("open http://127.0.0.1:"), line

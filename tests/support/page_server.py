@@ -21,7 +21,7 @@ PREDICTION = {
     ],
     "is_certain": False,
     "prediction_set": ["forest", "mountain"],
-    "is_familiar": True,
+    "is_in_distribution": True,
     "model": {"name": "recorded", "version": "0123456789ab"},
     "explanation": {"label": "forest", "grid": GRID},
 }

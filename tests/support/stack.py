@@ -74,7 +74,7 @@ class Stack:
             return NO_VALUE
         known = {**PSEUDO_PARAMETERS, **self.parameters}
         assert name in known or name in self.template["Resources"] or "." in name, f"nothing is named {name}"
-        return known.get(name, f"<{name}>")
+        return str(known.get(name, f"<{name}>"))
 
     def _attribute(self, given: Any) -> str:
         return self.reference(".".join(given) if isinstance(given, list) else given)

@@ -44,7 +44,8 @@ def as_list(value: Any) -> list[Any]:
 
 def api(stack: Stack) -> dict[str, Any]:
     [found] = stack.of_type("AWS::ApiGateway::RestApi").values()
-    return found["Body"]
+    body: dict[str, Any] = found["Body"]
+    return body
 
 
 def methods(stack: Stack) -> Iterator[tuple[str, str, dict[str, Any]]]:

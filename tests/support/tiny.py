@@ -1,10 +1,12 @@
 """A data set of sixteen-pixel photos in memory, for tests of training that need no files."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from lenslet.dataset.dataset import Dataset, Photo
+from lenslet.dataset.pixel_cache import ArrayFile
 
 SPLITS = ("train",) * 16 + ("validation",) * 8 + ("test",) * 8
 
@@ -16,4 +18,4 @@ def tiny_dataset(kind: type[Dataset] = Dataset) -> Dataset:
     noise = np.random.default_rng(5).integers(0, 100, (len(photos), 16, 16, 3))
     pixels = (noise + np.arange(len(photos)).reshape(-1, 1, 1, 1) % 2 * 100).astype(np.uint8)
     hashes = tuple(f"{row:02}" for row in range(len(photos)))
-    return kind(photos, labels, {}, pixels, np.arange(len(photos)), hashes)
+    return kind(photos, labels, {}, cast(ArrayFile, pixels), np.arange(len(photos)), hashes)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def params() -> TrainParams:
     shipped = read_params(Path("params.yaml")).train
-    small = replace(shipped.fine_tune, epochs=2, batch_size=4, steps_at_least=1, learning_rate=0.01)
+    small = replace(shipped.fine_tune, epochs=2, batch_size=4, min_steps_per_epoch=1, learning_rate=0.01)
     return replace(
         shipped,
         image_size=8,
@@ -67,7 +67,7 @@ def test_few_photos_are_shown_several_times_in_one_epoch(dataset: Dataset, param
     from lenslet.training.fit import train_batches
 
     plain = replace(params.augmentation, flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0)
-    often = replace(params, augmentation=plain, fine_tune=replace(params.fine_tune, steps_at_least=9))
+    often = replace(params, augmentation=plain, fine_tune=replace(params.fine_tune, min_steps_per_epoch=9))
     epochs = [images.numpy() for images, _ in train_batches(dataset, often, range(2))]
     assert [len(each) for each in epochs] == [4] * 18
     shown = [picture.tobytes() for picture in np.concatenate(epochs)]

@@ -32,8 +32,8 @@ def write_params(path: Path, **fine_tune: object) -> None:
     settings = {
         "epochs": EPOCHS,
         "batch_size": 8,
-        "steps_at_least": 1,
-        "judges_at_least": 1,
+        "min_steps_per_epoch": 1,
+        "min_validation_photos": 1,
         "learning_rate": 0.002,
         "patience": 3,
     }
@@ -110,7 +110,7 @@ def command(folder: Path, out: str, *options: object) -> list[str]:
     return [str(each) for each in (*places, *settings, *options)]
 
 
-def run_apart(script: str, arguments: list[str], code: int) -> str:
+def run_in_subprocess(script: str, arguments: list[str], code: int) -> str:
     """What the script prints; fails if it does not end with `code`."""
     finished = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
@@ -147,10 +147,10 @@ def resumed(folder: Path) -> list[list[float]]:
     """The log of a run that is killed in its third epoch, and again while its fourth one is being written."""
     from lenslet.commands import train
 
-    printed = run_apart(KILLED_IN_AN_EPOCH, command(folder, "killed", "--resume"), -signal.SIGKILL)
+    printed = run_in_subprocess(KILLED_IN_AN_EPOCH, command(folder, "killed", "--resume"), -signal.SIGKILL)
     assert "nothing to resume for" in printed
     assert len(log_of(folder, "killed")) == 2
-    printed = run_apart(KILLED_WHILE_WRITING, command(folder, "killed", "--resume"), -signal.SIGKILL)
+    printed = run_in_subprocess(KILLED_WHILE_WRITING, command(folder, "killed", "--resume"), -signal.SIGKILL)
     assert "after 2 finished epochs" in printed
     assert len(log_of(folder, "killed")) == 3
     assert train.main(command(folder, "killed", "--resume")) == 0
@@ -214,7 +214,7 @@ def test_changed_parameters_and_other_weights_end_with_exit_code_2(
 def test_two_devices_and_half_precision_leave_a_float32_network(unbroken, folder: Path) -> None:
     write_params(folder / "short.yaml", epochs=2)
     options = ("--weights", folder / "unbroken" / "model.keras", "--params", folder / "short.yaml")
-    printed = run_apart(TWO_DEVICES, command(folder, "mirrored", *options), 0)
+    printed = run_in_subprocess(TWO_DEVICES, command(folder, "mirrored", *options), 0)
     assert (
         "network: validation accuracy 0.75" in printed
     )  # as the majority has it: nothing more can be learnt

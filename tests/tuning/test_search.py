@@ -25,7 +25,7 @@ def params() -> Params:
     """Four trials of a few epochs."""
     read = read_params(SHIPPED)
     head = replace(read.train.head, batch_size=8, epochs=4)
-    fine_tune = replace(read.train.fine_tune, epochs=1, batch_size=8, steps_at_least=1)
+    fine_tune = replace(read.train.fine_tune, epochs=1, batch_size=8, min_steps_per_epoch=1)
     backbone = replace(read.train.backbone, name="small_cnn", weights="imagenet")
     train = replace(read.train, image_size=16, backbone=backbone, head=head, fine_tune=fine_tune)
     return replace(read, train=train, tune=replace(read.tune, trials=4, backbones=("small_cnn",)))
