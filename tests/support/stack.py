@@ -74,10 +74,10 @@ class Stack:
             return NO_VALUE
         known = {**PSEUDO_PARAMETERS, **self.parameters}
         assert name in known or name in self.template["Resources"] or "." in name, f"nothing is named {name}"
-        return str(known.get(name, f"<{name}>"))
+        return known.get(name, f"<{name}>")
 
     def _attribute(self, given: Any) -> str:
-        return self.reference(".".join(given) if isinstance(given, list) else given)
+        return str(self.reference(".".join(given) if isinstance(given, list) else given))
 
     def _substituted(self, given: Any) -> str:
         text, own = (given, {}) if isinstance(given, str) else given
