@@ -2,9 +2,10 @@
 
     python -m bench.load --json report/load.json
 
-lenslet serve runs in processes of its own on a free port of the loopback. Twenty requests of the diet are twelve photos of
-150 px (half of them in JSON), two of 12 megapixels, three links (to a server of this program, through a switch that
-production does not have: bench/loopback.py) and three broken requests. Every answer is compared with the known one.
+lenslet serve runs in processes of its own on a free port of the loopback. Twenty requests of the diet are twelve
+photos of 150 px (half of them in JSON), two of 12 megapixels, three links (to a server of this program, through a
+switch that production does not have: bench/loopback.py) and three broken requests. Every answer is compared with
+the known one.
 
 1. Photos only, two clients for each processor, in turns with decoding and inference alone, one process for each
    processor: what HTTP, JSON, log and the clients themselves cost.

@@ -102,7 +102,7 @@ def find_commit() -> str:
 
 
 def check_model() -> Artifact:
-    """The model that goes into the image. Raises: ReleaseError if it isn't whole, or lenslet gate would not let it pass."""
+    """The model that goes into the image. Raises: ReleaseError if it isn't whole, or lenslet gate refuses it."""
     try:
         artifact = read_artifact(MODEL)
         read_model(MODEL, artifact)

@@ -3,11 +3,12 @@
     lenslet accept https://….amazonaws.com/staging --json report/endpoint.json
 
 Sends the photos of --data as they are, and some of them once more under nine kinds of damage in five severities
-(lenslet/evaluation/corruptions.py: the same pixels each time, as PNG, which loses none), one photo a request; how many, it says
-before. The model of --model answers each of them here, too: an endpoint that serves the same file must say the same,
-whichever its processor. Prints accuracies, latencies, what went wrong, and a verdict on each limit of params.yaml
-(`endpoint:`). Exit code 0 if all are kept, 1 if one is not or another model is served, 2 if the endpoint cannot be
-asked. The key is best left in the environment variable LENSLET_API_KEY: a command line is seen by others.
+(lenslet/evaluation/corruptions.py: the same pixels each time, as PNG, which loses none), one photo a request; how
+many, it says before. The model of --model answers each of them here, too: an endpoint that serves the same file
+must say the same, whichever its processor. Prints accuracies, latencies, what went wrong, and a verdict on each
+limit of params.yaml (`endpoint:`). Exit code 0 if all are kept, 1 if one is not or another model is served, 2 if
+the endpoint cannot be asked. The key is best left in the environment variable LENSLET_API_KEY: a command line is
+seen by others.
 """
 
 import argparse

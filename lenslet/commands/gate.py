@@ -3,11 +3,11 @@
     lenslet evaluate --data my_photos --model out/mine
     lenslet gate
 
-Prints whose figures they are, and each limit with the figure that was measured and a verdict. Exit code 0 if all are
-kept, 1 if one is not, 2 if the figures cannot be read. --champion takes the figures of the model in use: the new one
-must not be worse than their 95 % interval. Figures are a metrics.json, a model folder that `lenslet evaluate --record` has
-put them into, or a registered one, as `registry:production`; those on other test photos than the new model's are
-refused. A model is not held against itself, so that its figures can be brought up to date.
+Prints whose figures they are, and each limit with the figure that was measured and a verdict. Exit code 0 if all
+are kept, 1 if one is not, 2 if the figures cannot be read. --champion takes the figures of the model in use: the
+new one must not be worse than their 95 % interval. Figures are a metrics.json, a model folder that `lenslet
+evaluate --record` has put them into, or a registered one, as `registry:production`; those on other test photos than
+the new model's are refused. A model is not held against itself, so that its figures can be brought up to date.
 """
 
 import argparse
@@ -133,7 +133,8 @@ def check_same_photos(
     if expected != found and expected:
         raise ValueError(
             f"{champion_place} was measured on other photos than {place}: evaluate both on the same; a registered "
-            "one with `lenslet evaluate --record` after `lenslet register fetch`, and register it again: it keeps its number"
+            "one with `lenslet evaluate --record` after `lenslet register fetch`, and register it again: it keeps "
+            "its number"
         )
 
 

@@ -147,7 +147,10 @@ def submit(rows: Sequence[Row], artifact: Artifact, arguments: argparse.Namespac
 
 
 def write_csv(rows: Sequence[Row], artifact: Artifact, path: Path) -> None:
-    """Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution, labels, error."""
+    """Write a row for each file.
+
+    Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution, labels, error.
+    """
     answer_names = (
         "label",
         "probability",

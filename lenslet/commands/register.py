@@ -6,13 +6,13 @@
     lenslet register list
     lenslet register fetch production --out out/champion          the whole model folder, checked
 
-What lenslet gate refuses is not registered: it is held against the limits of params.yaml and against the model that is in
-production, by the figures in its model.json. A version carries the model folder, report.html, checksums, the
+What lenslet gate refuses is not registered: it is held against the limits of params.yaml and against the model that
+is in production, by the figures in its model.json. A version carries the model folder, report.html, checksums, the
 fingerprint of the photos and the git commit of its training, if that was tracked. The same weights are one version,
-however often they are registered; figures, card and report are brought up to date. Where models of several names are
-registered, write name@production. `registry:production` is what train.py and lenslet tune take as --weights, and lenslet gate as
---champion.
-The registry is MLflow's: in .mlflow/, which `make mlflow` shows, or on the server that MLFLOW_TRACKING_URI names.
+however often they are registered; figures, card and report are brought up to date. Where models of several names
+are registered, write name@production. `registry:production` is what train.py and lenslet tune take as --weights,
+and lenslet gate as --champion. The registry is MLflow's: in .mlflow/, which `make mlflow` shows, or on the server
+that MLFLOW_TRACKING_URI names.
 """
 
 import argparse

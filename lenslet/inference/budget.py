@@ -1,7 +1,8 @@
 """What reading a picture may cost: one that would take too much memory or time is refused before it is decoded.
 
-With the limits of links (`lenslet.serving.links.fetcher`) and of batches (`lenslet.serving.answer`) it keeps a process that starts with
-110 MB and answers one request at a time below 512 MB, and each request below 5 seconds of processor time.
+With the limits of links (`lenslet.serving.links.fetcher`) and of batches (`lenslet.serving.answer`) it keeps a
+process that starts with 110 MB and answers one request at a time below 512 MB, and each request below 5 seconds of
+processor time.
 """
 
 import ctypes

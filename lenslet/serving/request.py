@@ -38,8 +38,8 @@ class HttpRequest:
 
     def content(self) -> bytes:
         """The body's bytes. Raises RequestTooLarge, or BadRequest if the event's base64 is broken."""
-        # Lambda's events are JSON and hold text only. lenslet serve hands bytes over as they came, instead of base64 that
-        # would be undone here; they have the limit of the base64 that they would be.
+        # Lambda's events are JSON and hold text only. lenslet serve hands bytes over as they came, instead of
+        # base64 that would be undone here; they have the limit of the base64 that they would be.
         size = len(self.body) if isinstance(self.body, str) else ceil(len(self.body) / 3) * 4
         if size > MAX_BODY_BYTES:
             raise RequestTooLarge(f"the body is larger than {MAX_BODY_BYTES:,} bytes (in base64), the limit")

@@ -221,7 +221,10 @@ def test_request_may_take_longer_than_a_head_may():
     with (
         link_server.serving_links(PHOTO) as links,
         running(
-            "--workers", "1", numbers=["lenslet.serving.http.connection.HEAD_LIMIT_S=0.5"], LENSLET_LINK_HOSTS=links.host
+            "--workers",
+            "1",
+            numbers=["lenslet.serving.http.connection.HEAD_LIMIT_S=0.5"],
+            LENSLET_LINK_HOSTS=links.host,
         ) as (address, _),
         ThreadPoolExecutor(1) as pool,
     ):  # fmt: skip

@@ -1,9 +1,9 @@
 """A copy of the project under git, before an AWS of its own: for tests of the release commands.
 
-Real are boto3, git, lenslet gate, test.py against lenslet serve, and infra/account.yaml. A stub stands in for docker, because a
-build needs an engine: it records what it was told and puts an image into moto's repository, as a push would. Another
-stands in for SAM, which takes six seconds a deployment and whose real template moto cannot make: it makes the stack of
-a small template with the same parameters and outputs.
+Real are boto3, git, lenslet gate, test.py against lenslet serve, and infra/account.yaml. A stub stands in for
+docker, because a build needs an engine: it records what it was told and puts an image into moto's repository, as a
+push would. Another stands in for SAM, which takes six seconds a deployment and whose real template moto cannot
+make: it makes the stack of a small template with the same parameters and outputs.
 """
 
 import hashlib
