@@ -23,14 +23,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
+from lenslet.commands.options import add_options
 from lenslet.config.params import ParamsError, TrainParams, read_params
 from lenslet.dataset.dataset import Dataset, DatasetError, describe, read_dataset
-from lenslet.dataset.lint import add_arguments, check
+from lenslet.dataset.lint import lint, mislabelled, report_findings
 from lenslet.dataset.pixel_cache import CacheFull
 from lenslet.network.assembly import build_network, set_head
 from lenslet.network.backbones import WeightsUnavailable, build_backbone, pinned
 from lenslet.network.devices import Acceleration, acceleration_here
 from lenslet.registry.tracking import Tracker
+from lenslet.training.features import features_by_split
 from lenslet.training.fit import History, fine_tune, fit_head, head_folds, validate
 from lenslet.training.record import KERAS_NAME, record_of, save
 from lenslet.training.run import CheckpointError, Run, finish_run, start_run, unfinished_run
@@ -72,7 +74,7 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
     with accelerated.strategy.scope():
         backbone = build_backbone(params.backbone)
         network = build_network(backbone, len(dataset.labels), params)
-    check(dataset, params, arguments, backbone if params.backbone.weights != "none" else None)
+    check_photos(dataset, params, arguments, backbone)
     history = dict(run.history)
     if params.backbone.weights != "none" and not killed:
         history["head"] = train_head(network, backbone, dataset, params, arguments.cache)
@@ -92,6 +94,21 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(f"  python convert.py --data {arguments.data} --model {arguments.out}")
     tracker.log_training(record, arguments.out)
+
+
+def check_photos(
+    dataset: Dataset, params: TrainParams, arguments: argparse.Namespace, backbone: keras.Model
+) -> None:
+    """Lint the photos. Raises: DatasetError if splits share photos, unless that is allowed; CacheFull."""
+    findings = lint(dataset, arguments.cache)
+    is_refused = any(finding.kind == "leak" for finding in findings) and not arguments.allow_leaks
+    if params.backbone.weights == "none":
+        print("labels are not judged: a training that starts from weights does that")
+    elif not is_refused:  # else the refusal comes first, before the backbone has run for a minute
+        # Training does not look at the test photos, not even at their labels.
+        features = features_by_split(backbone, dataset, params, ("train", "validation"), arguments.cache)
+        findings += mislabelled(dataset, features, arguments.cache)
+    report_findings(findings, arguments.lint_csv, arguments.allow_leaks)
 
 
 def find_killed(arguments: argparse.Namespace, wanted: Run) -> tuple[Path, Run] | None:
@@ -121,7 +138,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on with the run for --out that was killed")
     add("--no-acceleration", action="store_true", help="float32 on one device, as without GPUs")
     add("--runs", type=Path, default=Path("runs"), help="logs and checkpoints (%(default)s)")
-    add_arguments(parser)
+    add_options(parser, "--allow-leaks", "--lint-csv")
     return parser.parse_args(argv)
 
 

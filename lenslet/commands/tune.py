@@ -25,9 +25,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: i
 
 import optuna
 
+from lenslet.commands.options import add_options
 from lenslet.config.params import Params, ParamsError, read_params, write_params
 from lenslet.dataset.dataset import Dataset, DatasetError, read_dataset
-from lenslet.dataset.lint import add_arguments, check
+from lenslet.dataset.lint import lint, report_findings
 from lenslet.dataset.pixel_cache import CacheFull
 from lenslet.inference.atomic import replacing
 from lenslet.network.backbones import WeightsUnavailable, pinned
@@ -76,7 +77,9 @@ def main(argv: list[str] | None = None) -> int:
         with Tracker() as tracker:
             params = chosen_params(arguments)
             dataset = read_dataset(arguments.data, params.train, arguments.cache)
-            check(dataset, params.train, arguments)
+            findings = lint(dataset, arguments.cache)
+            print("labels are not judged: a training that starts from weights does that")
+            report_findings(findings, arguments.lint_csv, arguments.allow_leaks)
             if arguments.lr_finder:
                 find_learning_rate(dataset, params, arguments)
             else:
@@ -108,7 +111,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
     add("--runs", type=Path, default=Path("runs"), help="where fine-tuned networks go (%(default)s)")
     add("--no-acceleration", action="store_true", help="float32 on one device, as without GPUs")
-    add_arguments(parser)
+    add_options(parser, "--allow-leaks", "--lint-csv")
     arguments = parser.parse_args(argv)
     if arguments.fine_tune and not arguments.lr_finder:
         parser.error("--fine-tune goes with --lr-finder; a search is followed by --fine-tune-top N")

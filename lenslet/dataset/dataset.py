@@ -1,6 +1,5 @@
 """Folders of labelled photos become a table of (path, label, split) with decoded pixels and a fingerprint."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -232,9 +231,3 @@ def _check_splits(folder: Path, photos: list[Photo]) -> None:
             raise DatasetError(
                 f"{folder}: class {missing[0]!r} has no readable photo in the {split} split; add some"
             )
-
-
-if __name__ == "__main__":
-    from lenslet.dataset.lint import main  # here, because it builds on this module
-
-    sys.exit(main())

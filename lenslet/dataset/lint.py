@@ -1,14 +1,10 @@
 """What is wrong with a folder of labelled photos: files, copies, leaks between splits, classes, and labels."""
 
-import argparse
 import csv
-import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +12,9 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from lenslet.config.params import BackboneParams, ParamsError, TrainParams, read_params
-from lenslet.dataset.dataset import SPLITS, Dataset, DatasetError, describe, read_dataset
+from lenslet.dataset.dataset import SPLITS, Dataset, DatasetError
 from lenslet.dataset.duplicates import BITS
-from lenslet.dataset.pixel_cache import CacheFull, new_array
+from lenslet.dataset.pixel_cache import new_array
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.atomic import replacing
 
@@ -40,8 +35,6 @@ ASPECT_AT_MOST = 3
 RARE_PHOTOS = 10
 RARE_SHARE = 0.1  # of the photos of the largest class
 FOLDS = 5
-SHOWN = 3  # of each kind, on the screen
-LINT_CSV = Path("report/lint.csv")
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ def lint(
         *_copies(dataset),
         *_odd_sizes(dataset),
         *_rare_classes(dataset),
-        *(_mislabelled(dataset, features, cache) if features else ()),
+        *(mislabelled(dataset, features, cache) if features else ()),
     ]
 
 
@@ -90,97 +83,20 @@ def summary(findings: Sequence[Finding], shown: int = 0) -> str:
     return "\n".join(lines) or "nothing was found"
 
 
-def check(dataset: Dataset, params: TrainParams, arguments: argparse.Namespace, backbone: Any = None) -> None:
-    """Lint the photos before a training; labels are judged if there is a `backbone` with weights.
+def report_findings(findings: Sequence[Finding], csv_path: Path, allow_leaks: bool, shown: int = 0) -> None:
+    """Write all findings to `csv_path`, print their counts by kind and the first `shown` of each kind.
 
-    `arguments` has what `add_arguments` adds, and `cache`.
-    Raises: DatasetError if splits share photos, unless `arguments.allow_leaks`; CacheFull.
+    Raises: DatasetError if splits share photos, unless `allow_leaks`.
     """
-    findings = lint(dataset, arguments.cache)
-    is_refused = any(finding.kind == "leak" for finding in findings) and not arguments.allow_leaks
-    if backbone is None:
-        print("labels are not judged: a training that starts from weights does that")
-    elif not is_refused:  # else the refusal comes first, before the backbone has run for a minute
-        # Training does not look at the test photos, not even at their labels.
-        features = _features(backbone, dataset, params, ("train", "validation"), arguments.cache)
-        findings += _mislabelled(dataset, features, arguments.cache)
-    _report(findings, arguments, shown=0)
-
-
-def _report(findings: Sequence[Finding], arguments: argparse.Namespace, shown: int) -> None:
-    write_findings(findings, arguments.lint_csv)
-    print(f"{summary(findings, shown)}\nall findings are in {arguments.lint_csv}")
+    write_findings(findings, csv_path)
+    print(f"{summary(findings, shown)}\nall findings are in {csv_path}")
     leaks = [finding for finding in findings if finding.kind == "leak"]
-    if leaks and not arguments.allow_leaks:
+    if leaks and not allow_leaks:
         raise DatasetError(
             f"photos that are in two splits: {len(leaks):,}, the first: {leaks[0].path} and {leaks[0].other} "
-            f"({leaks[0].detail}); remove those of kind leak in {arguments.lint_csv}, column path, "
+            f"({leaks[0].detail}); remove those of kind leak in {csv_path}, column path, "
             "or say --allow-leaks"
         )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--allow-leaks", action="store_true", help="go on although splits share photos")
-    parser.add_argument("--lint-csv", type=Path, default=LINT_CSV, help="findings about photos (%(default)s)")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command `lenslet lint FOLDER`."""
-    parser = argparse.ArgumentParser(prog="lenslet lint", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of labelled photos")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
-    parser.add_argument(
-        "--weights",
-        help="instead of train.backbone.weights: imagenet, none, a .keras file, or registry:production",
-    )
-    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded photos (%(default)s)")
-    add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
-    try:
-        params = read_params(arguments.params).train
-        dataset = read_dataset(arguments.folder, params, arguments.cache)
-        print(describe(dataset, arguments.folder))
-        backbone = _backbone(params.backbone, arguments.weights)
-        features = _features(backbone, dataset, params, tuple(SPLITS), arguments.cache)
-        _report(lint(dataset, arguments.cache, features), arguments, SHOWN)
-    except (CacheFull, DatasetError, ParamsError) as error:
-        print(f"lenslet.dataset.dataset: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _backbone(params: BackboneParams, wanted: str | None) -> Any:
-    """A backbone with weights, those of `params` unless others are `wanted`; or None, said in a sentence.
-
-    Raises: DatasetError if there are none that are `wanted`.
-    """
-    params = replace(params, weights=wanted or params.weights)
-    if params.weights == "none":
-        print("labels are not judged: that takes a backbone with weights")
-        return None
-    # Here, and below: they load TensorFlow, which nothing else in this module needs.
-    from lenslet.network.backbones import WeightsUnavailable, build_backbone
-
-    try:
-        return build_backbone(params)
-    except WeightsUnavailable as error:
-        if wanted:
-            raise DatasetError(f"--weights {wanted} cannot be had: {error}") from error
-        print(f"labels are not judged: {error}")
-        return None
-
-
-def _features(
-    backbone: Any, dataset: Dataset, params: TrainParams, splits: Sequence[str], cache: Path
-) -> dict[str, NDArray[np.float32]]:
-    if backbone is None:
-        return {}
-    from lenslet.network.assembly import build_feature_extractor
-    from lenslet.training.features import cached_features
-
-    extractor = build_feature_extractor(backbone, params)
-    return {split: cached_features(extractor, dataset, dataset.members(split), cache) for split in splits}
 
 
 def _copies(dataset: Dataset) -> list[Finding]:
@@ -238,7 +154,8 @@ def _rare_classes(dataset: Dataset) -> list[Finding]:
     ]
 
 
-def _mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], cache: Path) -> list[Finding]:
+def mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], cache: Path) -> list[Finding]:
+    """Photos of the splits in `features` whose label is likely wrong, the most likely first. Raises: CacheFull."""
     members = np.concatenate([dataset.members(split) for split in features])
     targets = dataset.targets[members]
     probabilities = out_of_fold(np.concatenate(list(features.values())), targets, cache)

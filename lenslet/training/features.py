@@ -1,5 +1,6 @@
 """The frozen backbone run once over the photos, its pooled features cached by content."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -7,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lenslet.config.params import TrainParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.pixel_cache import ArrayFile, new_array
 from lenslet.inference.artifact import sha256_of
+from lenslet.network.assembly import build_feature_extractor
 
 BATCH_SIZE = 64
 
@@ -31,6 +34,14 @@ def cached_features(
             _extract_into(features, extractor, dataset, members)
     cached: NDArray[np.float32] = np.load(path)
     return cached
+
+
+def features_by_split(
+    backbone: keras.Model, dataset: Dataset, params: TrainParams, splits: Iterable[str], cache: Path
+) -> dict[str, NDArray[np.float32]]:
+    """Pooled features of the photos of each split, shape (photos, channels). Raises: CacheFull."""
+    extractor = build_feature_extractor(backbone, params)
+    return {split: cached_features(extractor, dataset, dataset.members(split), cache) for split in splits}
 
 
 def _extract_into(

@@ -15,11 +15,12 @@ import pytest
 import yaml
 from PIL import Image, ImageEnhance
 
+from lenslet.commands.lint import main
 from lenslet.config.params import TrainParams, read_params
 from lenslet.dataset import duplicates
 from lenslet.dataset.dataset import read_dataset
 from lenslet.dataset.duplicates import cluster_names, similar_pairs
-from lenslet.dataset.lint import Finding, confident_disagreement, lint, main, summary, write_findings
+from lenslet.dataset.lint import Finding, confident_disagreement, lint, summary, write_findings
 from tests.support.photos import BLUE, GREEN, RED, plain
 
 GREY = (128, 128, 128)
@@ -281,7 +282,7 @@ def test_weights_that_are_asked_for_must_be_there(
 ) -> None:
     places = ["--cache", str(tmp_path / "cache"), "--lint-csv", str(tmp_path / "lint.csv")]
     assert main([str(folder), "--weights", "typo.keras", *places]) == 2
-    assert "lenslet.dataset.dataset: --weights typo.keras cannot be had: " in capsys.readouterr().err
+    assert "lenslet lint: --weights typo.keras cannot be had: " in capsys.readouterr().err
     assert not (tmp_path / "lint.csv").exists()
 
 
@@ -300,7 +301,7 @@ def mixed_up_drawings(folder: Path) -> set[str]:
 def test_wrong_labels_head_the_list(tmp_path: Path) -> None:
     names = mixed_up_drawings(tmp_path / "photos")
     table = tmp_path / "lint.csv"
-    command = [sys.executable, "-m", "lenslet.dataset.dataset", tmp_path / "photos", "--lint-csv", table]
+    command = [sys.executable, "-m", "lenslet", "lint", tmp_path / "photos", "--lint-csv", table]
     command += ["--weights", "model/model.keras", "--cache", tmp_path / "cache"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "mislabelled" in printed
