@@ -68,8 +68,8 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
 
     Returns: uint8 RGB, shape (size, size, 3), range 0…255; read-only.
     Raises: NotAnImage (unknown format), ImageTooLarge (takes more than `lenslet.inference.budget` allows,
-        refused before decoding), BrokenImage (truncated, damaged, a kind of TIFF that is not read, or samples that are signed,
-        wider than 16 bits, or floating-point).
+        refused before decoding), BrokenImage (truncated, damaged, a kind of TIFF that is not
+        read, or samples that are signed, wider than 16 bits, or floating-point).
     """
     image = _open(data, size)
     try:

@@ -110,8 +110,8 @@ SECTIONS = (
         "strangers",
         "Pictures of something else",
         "Answers say is_in_distribution: whether the picture resembles the training photos. How well that tells "
-        "them from pictures of none of the classes, as the area under the ROC curve: 1 is perfect, 0.5 is guessing. It is a "
-        "hint: what looks like a class, a drawing of it for instance, passes for it.",
+        "them from pictures of none of the classes, as the area under the ROC curve: 1 is perfect, 0.5 is guessing. It "
+        "is a hint: what looks like a class, a drawing of it for instance, passes for it.",
         (
             Row("ood_true_positive_rate", "test photos", PERCENT, "share that counts as familiar, as it should"),
             *(Row(f"ood_auroc_{kind}", f"from {kind}", "{:.3f}", what) for kind, what in STRANGERS_ARE.items()),
