@@ -41,8 +41,8 @@ class NoOodPhotos(Exception):
 
 
 def ood_threshold(ood_score: NDArray[np.float64], share: float) -> float:
-    """The familiarity that a `share` of photos like these reach; theirs has the shape (photos,)."""
-    return float(np.quantile(ood_score, 1 - share, method="lower"))
+    """The smallest OOD score that at least a `share` of these in-distribution photos, shape (photos,), stay within."""
+    return float(np.quantile(ood_score, share, method="higher"))
 
 
 def ood_sets(size: int, folder: Path | None = None) -> dict[str, NDArray[np.uint8]]:
@@ -71,15 +71,15 @@ def _photos(folder: Path, size: int) -> NDArray[np.uint8]:
 def ood_auroc(
     classifier: Classifier, ood_score: NDArray[np.float64], others: Mapping[str, NDArray[np.uint8]]
 ) -> dict[str, float]:
-    """Area under the ROC curve of telling known photos from strangers, by the strangers' kind; 0.5 is guessing.
+    """Area under the ROC curve of OOD detection, by the kind of OOD pictures; 0.5 is guessing.
 
-    Args: the familiarity of known photos, shape (photos,); strangers as `strangers` gives them.
+    Args: the OOD score of in-distribution photos, shape (photos,); OOD pictures as `ood_sets` gives them.
     """
     areas = {}
     for kind, pictures in others.items():
         theirs = np.array([classifier.classify(picture).ood_score for picture in pictures])
-        is_known = np.repeat([1, 0], [len(ood_score), len(theirs)])
-        areas[kind] = float(roc_auc_score(is_known, np.concatenate([ood_score, theirs])))
+        is_ood = np.repeat([0, 1], [len(ood_score), len(theirs)])
+        areas[kind] = float(roc_auc_score(is_ood, np.concatenate([ood_score, theirs])))
     return areas
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import ArtifactError
+from lenslet.inference.format_2 import upgraded_from_format_2
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 JSON_NAME = "model.json"
 TFLITE_NAME = "model.tflite"
 
@@ -38,8 +40,7 @@ class Artifact:
     temperature: float  # divides the logits, inside the graph already; Guo et al. 2017
     conformal_alpha: float  # prediction sets may miss the true label in this share of cases
     conformal_threshold: float  # labels of at least this probability belong to the prediction set
-    # Pictures of at least this familiarity look like those that trained the model.
-    ood_threshold: float
+    ood_threshold: float  # pictures with a higher OOD score are out of distribution
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → figures and the data fingerprint
     format_version: int = FORMAT_VERSION
 
@@ -63,9 +64,14 @@ def read_artifact(folder: Path) -> Artifact:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+    found = content.get("format_version") if isinstance(content, dict) else None
+    if found == 2:
+        content = upgraded_from_format_2(content)
+        sentence = f"{path} has format 2 and was read as format {FORMAT_VERSION}"
+        print(f"{sentence}; `lenslet convert` or `lenslet evaluate` writes it anew", file=sys.stderr)
+    elif found != FORMAT_VERSION:
         raise ArtifactError(
-            f"{path} is not of format version {FORMAT_VERSION}, the only one this program reads"
+            f"{path} has the format version {found!r}; this version of Lenslet reads 2 and {FORMAT_VERSION}"
         )
     _check(content, path)
     return Artifact(**{**content, "labels": tuple(content["labels"])})

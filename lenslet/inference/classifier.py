@@ -51,13 +51,13 @@ class Prediction:
 
     @property
     def ood_score(self) -> float:
-        """How much speaks for any label at all: the negative free energy of the logits (Liu et al. 2020)."""
-        return float(np.logaddexp.reduce(self.logits.astype(np.float64)))
+        """Free energy of the logits, −log Σ exp: the higher, the further out of distribution (Liu et al. 2020)."""
+        return -float(np.logaddexp.reduce(self.logits.astype(np.float64)))
 
     @property
     def is_in_distribution(self) -> bool:
         """Whether the picture resembles those that trained the model; if not, it is probably none of the labels."""
-        return self.ood_score >= self.ood_threshold
+        return self.ood_score <= self.ood_threshold
 
     def explanation(self) -> tuple[str, NDArray[np.float32]] | None:
         """The most probable label and where the picture speaks for it: shape (height, width), range 0…1.

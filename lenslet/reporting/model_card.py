@@ -75,7 +75,7 @@ def facts(artifact: Artifact) -> str:
         "temperature": f"{artifact.temperature:.3f}",
         "prediction sets": f"labels of at least {artifact.conformal_threshold:.3f}, "
         f"to hold the truth in {promised:.0%} of cases",
-        "familiar": f"pictures of a familiarity of at least {artifact.ood_threshold:.2f}",
+        "in distribution": f"pictures with an OOD score (free energy) of at most {artifact.ood_threshold:.2f}",
     }
     about = ["| fact | value |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())]
     splits = list(artifact.metrics)

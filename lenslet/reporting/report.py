@@ -55,7 +55,7 @@ def figures(evidence: Evidence) -> dict[str, float]:
         "min_recall": min_recall(targets, trial.probabilities),
         "agreement_with_keras": artifact.metrics["validation"]["agreement_with_keras"],
         "megabytes": evidence.megabytes,
-        "ood_true_positive_rate": float(np.mean(trial.ood_score >= artifact.ood_threshold)),
+        "ood_true_positive_rate": float(np.mean(trial.ood_score <= artifact.ood_threshold)),
         "calibration_error": reliability(trial.probabilities, targets).expected_error,
         "calibration_error_before": reliability(before, targets).expected_error,
         "calibration_error_chance": error_by_chance(trial.probabilities),

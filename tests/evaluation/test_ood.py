@@ -1,4 +1,4 @@
-"""Familiarity: its threshold, the drawn ood_sets, and how well they are told apart from known photos."""
+"""OOD score: its threshold, the drawn ood_sets, and how well they are told apart from known photos."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +11,10 @@ from lenslet.evaluation.ood import OOD_SETS, NoOodPhotos, ood_auroc, ood_sets, o
 from tests.support.photos import RED, write_class
 
 
-@pytest.mark.parametrize(("share", "threshold"), [(1.0, 0.0), (0.95, 5.0), (0.5, 50.0)])
-def test_share_of_the_known_photos_reaches_the_threshold(share: float, threshold: float) -> None:
+@pytest.mark.parametrize(("share", "threshold"), [(1.0, 100.0), (0.95, 95.0), (0.5, 50.0)])
+def test_share_of_the_in_distribution_photos_stays_within_the_threshold(
+    share: float, threshold: float
+) -> None:
     ood_score = np.random.default_rng(1).permutation(101).astype(float)
     assert ood_threshold(ood_score, share) == threshold
 
@@ -41,11 +43,11 @@ def test_each_kind_is_what_it_says() -> None:
 
 
 def classifier_by_brightness() -> SimpleNamespace:
-    """Any picture is as familiar as it is bright."""
+    """The brighter a picture, the further out of distribution."""
     return SimpleNamespace(classify=lambda picture: SimpleNamespace(ood_score=float(picture.mean())))
 
 
-@pytest.mark.parametrize(("brightness", "area"), [(0, 1.0), (255, 0.0), (100, 0.5)])
+@pytest.mark.parametrize(("brightness", "area"), [(0, 0.0), (255, 1.0), (100, 0.5)])
 def test_area_under_the_curve(brightness: int, area: float) -> None:
     others = {"grey": np.full((4, 8, 8, 3), brightness, np.uint8)}
     known = np.array([100.0, 100.0, 100.0])

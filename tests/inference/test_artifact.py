@@ -62,8 +62,71 @@ def test_the_file_is_plain_json(folder: Path) -> None:
         "conformal_threshold": 0.375,
         "ood_threshold": -1.5,
         "metrics": {"validation": {"accuracy": 0.9375, "photos": 64}},
-        "format_version": 2,
+        "format_version": 3,
     }
+
+
+FORMAT_2 = {
+    "name": "scenes",
+    "labels": ["forest", "sea", "Straße"],
+    "image_size": 160,
+    "resize": "squash-bilinear-antialias",
+    "sha256": "68d18a506016639d3a8274be1d740a81afb482ffbfad7e4c3e10a5a32fd04840",
+    "precision": "float16",
+    "runtime": "tflite-runtime 2.14.0",
+    "temperature": 1.25,
+    "conformal_alpha": 0.1,
+    "conformal_threshold": 0.375,
+    "familiarity_threshold": 1.5,
+    "metrics": {
+        "validation": {"accuracy": 0.9375, "photos": 64},
+        "test": {
+            "worst_recall": 0.75,
+            "worst_recall_low": 0.625,
+            "worst_recall_high": 0.875,
+            "familiar_share": 0.96875,
+            "familiarity_auroc_noise": 0.99,
+            "recall.familiar_share": 0.5,
+        },
+    },
+    "format_version": 2,
+}
+
+
+def test_format_2_is_upgraded(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "model.json").write_text(json.dumps(FORMAT_2), encoding="utf-8")
+    artifact = read_artifact(folder)
+    figures = {
+        "min_recall": 0.75,
+        "min_recall_low": 0.625,
+        "min_recall_high": 0.875,
+        "ood_true_positive_rate": 0.96875,
+        "ood_auroc_noise": 0.99,
+        "recall.familiar_share": 0.5,  # of a class with this name
+    }
+    assert artifact == replace(ARTIFACT, metrics={**ARTIFACT.metrics, "test": figures})
+    said = capsys.readouterr().err
+    assert said.endswith(
+        "model.json has format 2 and was read as format 3; "
+        "`lenslet convert` or `lenslet evaluate` writes it anew\n"
+    )
+    write_artifact(artifact, folder)
+    assert read_artifact(folder) == artifact
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"familiarity_threshold": "1.5"}, "ood_threshold must be a number from -inf to inf, not '1.5'"),
+        ({"metrics": [0.9]}, "metrics must be a table"),
+        ({"ood_threshold": -1.5, "colour": 1}, "lacks, or has unknown, keys: colour"),
+    ],
+)
+def test_format_2_with_wrong_values(folder: Path, change: dict[str, Any], message: str) -> None:
+    (folder / "model.json").write_text(json.dumps(FORMAT_2 | change), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=re.escape(message)):
+        read_artifact(folder)
 
 
 def test_version_follows_the_weights() -> None:
@@ -84,15 +147,15 @@ def change(folder: Path, **values: Any) -> None:
     ("text", "message"),
     [
         ("", "model.json cannot be read"),
-        ('{"format_version": 2,', "model.json cannot be read"),
+        ('{"format_version": 3,', "model.json cannot be read"),
         ("[" * 100_000, "model.json cannot be read"),
         (b"\xff\xfe", "model.json cannot be read"),
-        ("[]", "not of format version 2"),
-        ("null", "not of format version 2"),
-        ("{}", "not of format version 2"),
-        ('{"format_version": 1}', "not of format version 2"),
-        ('{"format_version": "2"}', "not of format version 2"),
-        ('{"format_version": 2, "labels": ["a", "b"]}', "lacks, or has unknown, keys: conformal_alpha"),
+        ("[]", "has the format version None; this version"),
+        ("null", "has the format version None; this version"),
+        ("{}", "has the format version None; this version"),
+        ('{"format_version": 1}', "has the format version 1; this version"),
+        ('{"format_version": "3"}', "has the format version '3'; this version"),
+        ('{"format_version": 3, "labels": ["a", "b"]}', "lacks, or has unknown, keys: conformal_alpha"),
     ],
 )
 def test_damaged_file(folder: Path, text: str | bytes, message: str) -> None:

@@ -73,14 +73,12 @@ def test_prediction_set(threshold: float, labels: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("logits", "ood_score"),
-    [((0, 0, 0), 1.0986), ((2, 2, 2), 3.0986), ((9, 0, 0), 9.0002), ((-500, -500, -500), -498.9014)],
+    [((0, 0, 0), -1.0986), ((2, 2, 2), -3.0986), ((9, 0, 0), -9.0002), ((-500, -500, -500), 498.9014)],
 )
-def test_familiarity_is_the_logarithm_of_summed_exponentials(
-    logits: tuple[float, ...], ood_score: float
-) -> None:
+def test_ood_score_is_the_free_energy(logits: tuple[float, ...], ood_score: float) -> None:
     assert prediction([1, 0, 0], logits=logits).ood_score == pytest.approx(ood_score, abs=1e-3)
-    assert prediction([1, 0, 0], logits=logits, ood_threshold=ood_score - 0.01).is_in_distribution
-    assert not prediction([1, 0, 0], logits=logits, ood_threshold=ood_score + 0.01).is_in_distribution
+    assert prediction([1, 0, 0], logits=logits, ood_threshold=ood_score + 0.01).is_in_distribution
+    assert not prediction([1, 0, 0], logits=logits, ood_threshold=ood_score - 0.01).is_in_distribution
 
 
 def test_explanation_belongs_to_the_first_label_and_fills_the_range() -> None:
@@ -282,7 +280,7 @@ def artifact_of(model: bytes, size: int) -> Artifact:
         temperature=1.0,
         conformal_alpha=0.1,
         conformal_threshold=0.5,
-        ood_threshold=1.5,
+        ood_threshold=-1.5,
     )
 
 
@@ -307,7 +305,7 @@ def test_models_with_and_without_a_map(tiny_models: Path, name: str) -> None:
     # softmax of 0, 1, 0: 1, e and 1 in 2 + e
     assert answer.probabilities.tolist() == pytest.approx([0.2119, 0.5761, 0.2119], abs=1e-4)
     assert answer.prediction_set == ["green"]
-    assert answer.ood_score == pytest.approx(1.5514, abs=1e-3)  # log of 2 + e
+    assert answer.ood_score == pytest.approx(-1.5514, abs=1e-3)  # −log of 2 + e
     assert answer.is_in_distribution
     explained = answer.explanation()
     if name == "without_map":

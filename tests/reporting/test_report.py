@@ -43,7 +43,7 @@ PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.fl
 EVIDENCE = Evidence(
     artifact=ARTIFACT,
     targets=np.array([0, 0, 1, 1]),
-    trial=RuntimeCheck(PROBABILITIES, ood_score=np.array([5.0, 2.0, 4.0, 3.0]), time_ms=3.5),
+    trial=RuntimeCheck(PROBABILITIES, ood_score=np.array([-5.0, -2.0, -4.0, -3.0]), time_ms=3.5),
     ladder={"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5},
     ladder_photos=3,
     ladder_clean=0.75,

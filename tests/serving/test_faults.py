@@ -183,7 +183,7 @@ BROKEN = {
     "model.json empty": (lambda f: os.truncate(f / "model.json", 0), "model.json cannot be read: "),
     "model.json binary": (lambda f: (f / "model.json").write_bytes(b"\xff\xfe"), "model.json cannot be read: "),
     "model.json a folder": (lambda f: replace_by_folder(f / "model.json"), "model.json cannot be read: "),
-    "of another time": (lambda f: change(f, format_version=99), "is not of format version"),
+    "of another time": (lambda f: change(f, format_version=99), "has the format version 99"),
     "unknown field": (lambda f: change(f, colour="red"), "lacks, or has unknown, keys: colour"),
     "NaN": (lambda f: change(f, temperature=float("nan")), "temperature must be a number from 0 to inf, not nan"),
     "no weights": (lambda f: (f / "model.tflite").unlink(), "model.tflite cannot be read: No such file"),

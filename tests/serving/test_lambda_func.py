@@ -115,14 +115,14 @@ class FakeClassifier:
 
 
 def fixed(probabilities, activation_map=None, threshold=0.15, is_in_distribution=False):
-    logits = np.zeros(3, np.float32)  # of familiarity log 3, about 1.1
+    logits = np.zeros(3, np.float32)  # OOD score: −log 3, about -1.1
     prediction = Prediction(
         ("cat", "dog", "eel"),
         np.array(probabilities, np.float32),
         activation_map,
         threshold,
         logits,
-        1.0 if is_in_distribution else 1.2,
+        -1.0 if is_in_distribution else -1.2,
     )
     return FakeClassifier(lambda pixels: prediction)
 
