@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 # The limits of openapi.yaml, `info.description`: 6 MiB for a body in base64, what the gateway wraps around it included.
 MAX_BYTES = 4_400_000
 # Pixels of a format with which a photo goes as it is, and with which this page still scales it down. The endpoint
-# takes 50 million, "fewer in formats that take more memory": README.md, "Limits". Here, JPEG is decoded at a fraction
+# takes 50 million, "fewer in formats that take more memory": docs/api.md, "Limits". Here, JPEG is decoded at a fraction
 # of its size; WEBP and some TIFF take up to 17 bytes a pixel, the others 4. Measured: at most 490 MB for a photo.
 MAX_PIXELS = {
     "JPEG": (50_000_000, 110_000_000),

@@ -17,6 +17,7 @@ from infra.transform import EXAMPLE, TEMPLATE, read_template, summary, transform
 from lenslet.serving import request
 from lenslet.serving.links.fetcher import MAX_LINK_LENGTH
 from tests.support import template_rules as rules
+from tests.support.documents import settings
 from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -213,12 +214,10 @@ def test_a_new_image_or_setting_is_a_new_version(parameter: str, value: str, is_
 
 
 def test_every_setting_of_the_service_can_be_set() -> None:
-    table = (ROOT / "SECURITY.md").read_text()
-    # Those "for" something are for the page and the checks.
-    settings = set(re.findall(r"^\| `(LENSLET_\w+)` \| (?!for )", table, re.MULTILINE))
-    settings -= {"LENSLET_MODEL"}  # in the image
+    listed = {name for name in settings("The service") if name.startswith("LENSLET_")}
+    listed -= {"LENSLET_MODEL"}  # in the image
     given = variant("as it comes").resources["Function"]["Properties"]["Environment"]["Variables"]
-    assert set(given) == settings | {"POWERTOOLS_SERVICE_NAME"}
+    assert set(given) == listed | {"POWERTOOLS_SERVICE_NAME"}
     values = {"LinkBuckets": "b-1", "LinkHosts": "h", "Contact": "c", "CorsOrigins": "o", "ApiKeyHashes": "a"}
     given = stage(**values).resources["Function"]["Properties"]["Environment"]["Variables"]
     assert given == {

@@ -37,7 +37,16 @@ def test_file_map_names_every_module(package: str) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md", "docs/deploy.md", "Makefile"],
+    [
+        "README.md",
+        ".github/CONTRIBUTING.md",
+        ".github/SECURITY.md",
+        "docs/security.md",
+        "docs/settings.md",
+        "data/README.md",
+        "docs/deploy.md",
+        "Makefile",
+    ],
 )
 def test_named_files_and_targets_exist(document: str) -> None:
     text = Path(document).read_text(encoding="utf-8")

@@ -291,7 +291,7 @@ def test_malformed_setting_stops_the_start(monkeypatch, setting, value):
 
 @pytest.mark.slow
 def test_key_made_as_the_page_says_opens_the_server(monkeypatch):
-    code = re.search(r"python -c '(.+?)'\n", (ROOT / "SECURITY.md").read_text()).group(1)
+    code = re.search(r"python -c '(.+?)'\n", (ROOT / "docs/security.md").read_text()).group(1)
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     key, hashed = re.fullmatch(r"key +(\S{43})\nhash +([0-9a-f]{64})\n", made).groups()
     assert hashlib.sha256(key.encode()).hexdigest() == hashed

@@ -25,6 +25,7 @@ from tests.support.containers import (
     megabytes,
     stages,
 )
+from tests.support.documents import settings
 from tests.support.mlflow_server import free_port
 
 pytest_plugins = ["tests.support.images"]
@@ -86,13 +87,17 @@ def test_page_waits_for_the_function_and_asks_it() -> None:
 
 
 def test_every_setting_of_the_function_can_be_made() -> None:
-    """Those of SECURITY.md, but for the model's folder, which is the image's."""
-    listed = set(re.findall(r"^\| `(LENSLET_\w+)`", (ROOT / "SECURITY.md").read_text(), re.MULTILINE))
+    """Those of docs/settings.md, except the model folder, which is part of the image."""
+    listed = {name for name in settings("The service") if name.startswith("LENSLET_")}
     assert "LENSLET_S3_BUCKETS" in listed
-    assert (
-        listed - {"LENSLET_MODEL"}
-        == SERVICES["function"]["environment"].keys() | environment_of("page").keys()
-    )
+    assert listed - {"LENSLET_MODEL"} == SERVICES["function"]["environment"].keys()
+    assert settings("The page") == environment_of("page").keys()
+
+
+def test_variables_of_the_file_are_those_of_the_document() -> None:
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    named = set(re.findall(r"\$\{(\w+):?-", text))
+    assert named - settings("The service", "The page") == settings("Docker Compose")
 
 
 def test_stages_and_files_of_the_builds_exist() -> None:

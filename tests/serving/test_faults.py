@@ -1,4 +1,4 @@
-"""What happens when something around the service breaks, as the table in SECURITY.md says."""
+"""What happens when something around the service breaks, as the table in docs/security.md says."""
 
 import base64
 import hashlib
@@ -337,7 +337,7 @@ def test_no_request_needs_room_on_disk(tmp_path):
 def test_faults_of_links_are_in_the_contract_and_in_the_table():
     contract = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
     table = (
-        (ROOT / "SECURITY.md")
+        (ROOT / "docs/security.md")
         .read_text(encoding="utf-8")
         .split("## When something breaks")[1]
         .split("\n## ")[0]
