@@ -25,7 +25,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bench import tutorial
 from bench.training import MEMORY, PREPARE, TRIALS, Job
-from lenslet.config.params import AugmentationParams, BackboneParams, ParamsError, TrainParams, read_params
+from lenslet.config import AugmentationParams, BackboneParams, ParamsError, TrainParams, read_params
 from lenslet.dataset.dataset import Dataset, read_dataset
 from lenslet.inference.atomic import write_text
 from lenslet.inference.decode import decode

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from bench.console import at_least_none, at_least_one, progress, tail
 from bench.photos import lay_out
 from bench.serving import PeerError
-from lenslet.config.params import ParamsError, read_params
+from lenslet.config import ParamsError, read_params
 from lenslet.dataset.dataset import DatasetError, find_photos
 from lenslet.inference.atomic import write_text
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from lenslet.config.params import AugmentationParams, TrainParams
+from lenslet.config import AugmentationParams, TrainParams
 
 BATCH_SIZE = 32
 

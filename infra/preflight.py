@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lenslet.config.params import ParamsError, read_params
+from lenslet.config import ParamsError, read_params
 from lenslet.evaluation.limits import judge, table
 from lenslet.inference.artifact import Artifact, read_artifact, read_model
 from lenslet.inference.errors import ArtifactError

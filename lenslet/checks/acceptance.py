@@ -25,7 +25,7 @@ import numpy as np
 
 from lenslet.checks.endpoint import KEY_VARIABLE, CheckError, Endpoint, connect, look_up, send
 from lenslet.checks.labelled_photos import CLEAN, Outcome, fire, prepare, spread
-from lenslet.config.params import EndpointParams, ParamsError, read_params
+from lenslet.config import EndpointParams, ParamsError, read_params
 from lenslet.dataset.dataset import DatasetError, Photo, find_photos
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from lenslet.evaluation.limits import judge, table

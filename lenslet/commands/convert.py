@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lenslet.config.params import ConvertParams, ParamsError, read_params
+from lenslet.config import ConvertParams, ParamsError, read_params
 from lenslet.conversion.candidates import (
     Candidate,
     ConversionRefused,

@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lenslet.config.params import ParamsError, read_params
+from lenslet.config import ParamsError, read_params
 from lenslet.dataset.dataset import Dataset, DatasetError, read_dataset
 from lenslet.dataset.lint import KINDS, lint
 from lenslet.evaluation.metrics import accuracy

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lenslet.config.params import ParamsError, read_params
+from lenslet.config import ParamsError, read_params
 from lenslet.evaluation.limits import judge, table
 from lenslet.inference.artifact import JSON_NAME, read_artifact
 from lenslet.inference.errors import ArtifactError

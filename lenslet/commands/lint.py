@@ -16,7 +16,7 @@ from typing import Any
 
 from lenslet.cli import parser_for
 from lenslet.commands.options import add_options
-from lenslet.config.params import BackboneParams, ParamsError, read_params
+from lenslet.config import BackboneParams, ParamsError, read_params
 from lenslet.dataset.dataset import SPLITS, DatasetError, describe, read_dataset
 from lenslet.dataset.lint import lint, report_findings
 from lenslet.dataset.pixel_cache import CacheFull

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from lenslet.commands.options import add_options
-from lenslet.config.params import ParamsError, TrainParams, read_params
+from lenslet.config import ParamsError, TrainParams, read_params
 from lenslet.dataset.dataset import Dataset, DatasetError, describe, read_dataset
 from lenslet.dataset.lint import lint, mislabelled, report_findings
 from lenslet.dataset.pixel_cache import CacheFull

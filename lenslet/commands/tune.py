@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: i
 import optuna
 
 from lenslet.commands.options import add_options
-from lenslet.config.params import Params, ParamsError, read_params, write_params
+from lenslet.config import Params, ParamsError, read_params, write_params
 from lenslet.dataset.dataset import Dataset, DatasetError, read_dataset
 from lenslet.dataset.lint import lint, report_findings
 from lenslet.dataset.pixel_cache import CacheFull

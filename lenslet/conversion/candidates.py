@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lenslet.config.params import ConvertParams
+from lenslet.config import ConvertParams
 from lenslet.dataset.dataset import Dataset
 
 FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that rounding may explain

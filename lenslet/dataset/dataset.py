@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenslet.config.params import TrainParams
+from lenslet.config import TrainParams
 from lenslet.dataset.duplicates import cluster_names, near_duplicates
 from lenslet.dataset.pixel_cache import ArrayFile, CacheFull, cached_pixels, read_all
 from lenslet.inference.artifact import sha256_of

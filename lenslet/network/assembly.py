@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lenslet.config.params import BackboneParams, TrainParams
+from lenslet.config import BackboneParams, TrainParams
 from lenslet.network.backbones import BACKBONES
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lenslet.config.params import AugmentationParams
+from lenslet.config import AugmentationParams
 
 VALUE_RANGE = (0, 255)
 DRAWS_APART = 64  # more than a layer draws for one batch, so that no two batches share a draw

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from lenslet.config.params import BackboneParams
+from lenslet.config import BackboneParams
 from lenslet.registry.mlflow_registry import RegistryError
 from lenslet.registry.versions import PREFIX, fetched, find, open_store
 from lenslet.training.record import KERAS_NAME

@@ -6,7 +6,7 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from lenslet.config.params import HeadParams
+from lenslet.config import HeadParams
 
 # Each takes learning_rate and weight_decay; the decay is decoupled from the gradient in every one of them
 # (Loshchilov and Hutter 2019), so that adamw is adam with a decay above zero.

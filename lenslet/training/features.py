@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lenslet.config.params import TrainParams
+from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.pixel_cache import ArrayFile, new_array
 from lenslet.inference.artifact import sha256_of

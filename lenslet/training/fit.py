@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lenslet.config.params import FineTuneParams, HeadParams, TrainParams
+from lenslet.config import FineTuneParams, HeadParams, TrainParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.network.assembly import build_feature_extractor, build_network, logits_of, set_head, unfreeze
 from lenslet.network.augmentation import Augmentation, for_dataset_size, reseed

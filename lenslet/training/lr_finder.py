@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lenslet.config.params import HeadParams, TrainParams
+from lenslet.config import HeadParams, TrainParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.network.assembly import logits_of, unfreeze
 from lenslet.network.head import build_head, update

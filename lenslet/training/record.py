@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lenslet.config.params import ParamsError, TrainParams, parse_params
+from lenslet.config import ParamsError, TrainParams, parse_params
 from lenslet.dataset.dataset import Dataset, read_dataset
 from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from lenslet.config.params import BackboneParams, HeadParams, Params, ParamsError, TrainParams, TuneParams
+from lenslet.config import BackboneParams, HeadParams, Params, ParamsError, TrainParams, TuneParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.network.assembly import build_network, set_head
 from lenslet.network.backbones import BACKBONES, build_backbone

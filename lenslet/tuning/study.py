@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from lenslet.config.params import HeadParams, Params, TrainParams
+from lenslet.config import HeadParams, Params, TrainParams
 from lenslet.dataset.dataset import Dataset
 
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {

@@ -9,7 +9,7 @@ import requests
 from lenslet.checks import acceptance as staging_check
 from lenslet.checks.endpoint import CheckError
 from lenslet.checks.labelled_photos import CLEAN, Outcome, Shot, png, prepare, probabilities_of, spread
-from lenslet.config.params import read_params
+from lenslet.config import read_params
 from lenslet.dataset.dataset import Photo
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenslet.inference.classifier import Classifier

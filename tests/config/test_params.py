@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lenslet.config.params import ParamsError, read_params, write_params
+from lenslet.config import ParamsError, find_params, read_params, write_params
 
 SHIPPED = Path("params.yaml")
 
@@ -20,7 +20,37 @@ def test_shipped_file_is_read() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("seed: 20", "sed: 20", r"train\.sed is not a known key; known here: seed, split_seed, image_size"),
+        ("seed: 20", "sed: 20", r"train\.sed is not a known key; did you mean seed\?"),
+        ("seed: 20", "x: 20", r"train\.x is not a known key; known here: seed, split_seed, image_size"),
+        (
+            "min_steps_per_epoch:",
+            "steps_at_least:",
+            r"fine_tune\.steps_at_least is called min_steps_per_epoch since",
+        ),
+        (
+            "min_validation_photos:",
+            "judges_at_least:",
+            r"judges_at_least is called min_validation_photos since",
+        ),
+        (
+            "mixup_min_photos:",
+            "mixup_from:",
+            r"augmentation\.mixup_from is called mixup_min_photos since version 0",
+        ),
+        ("max_slowdown:", "slower_allowed:", r"convert\.slower_allowed is called max_slowdown since"),
+        (
+            "max_accuracy_loss:",
+            "accuracy_loss_allowed:",
+            r"accuracy_loss_allowed is called max_accuracy_loss since",
+        ),
+        ("min_agreement:", "agreement_required:", r"agreement_required is called min_agreement since"),
+        (
+            "ood_true_positive_rate:",
+            "familiar_share:",
+            r"familiar_share is called ood_true_positive_rate since",
+        ),
+        ("min_recall:", "worst_recall:", r"gate\.min\.worst_recall is called min_recall since"),
+        ("  min:", "  at_least:", r"gate\.at_least is called min since version 0\.2\.0"),
         ("  seed: 20", "", r"train\.seed is missing"),
         ("image_size: 160", "image_size: big", r"train\.image_size must be a whole number, not 'big'"),
         ("image_size: 160", "image_size: 160.5", r"train\.image_size must be a whole number, not 160\.5"),
@@ -71,6 +101,23 @@ def test_other_encoding_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes("# größer\n".encode("latin-1"))
     with pytest.raises(ParamsError, match=r"mine\.yaml is not text in UTF-8"):
         read_params(path)
+
+
+def test_file_is_found_beside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = read_params(SHIPPED)
+    monkeypatch.chdir(tmp_path)
+    assert read_params() == shipped
+    text = find_params().read_text(encoding="utf-8").replace("seed: 20", "seed: 21", 1)
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    assert read_params().train.seed == 21  # the current folder comes first
+
+
+def test_no_file_anywhere_is_one_sentence_with_the_places(tmp_path: Path) -> None:
+    places = [tmp_path / "here" / "params.yaml", tmp_path / "there" / "params.yaml"]
+    with pytest.raises(
+        ParamsError, match=r"there is no params\.yaml: looked for \S+/here/params\.yaml, \S+/there/"
+    ):
+        find_params(places)
 
 
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lenslet.config.params import ConvertParams
+from lenslet.config import ConvertParams
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.config.params import TrainParams, read_params
+from lenslet.config import TrainParams, read_params
 from lenslet.dataset.dataset import DatasetError, Photo, assign_splits, describe, find_photos, read_dataset
 from lenslet.inference.decode import decode
 from tests.support.photos import BLUE, GREEN, RED, noisy, plain, write_class

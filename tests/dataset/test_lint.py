@@ -16,7 +16,7 @@ import yaml
 from PIL import Image, ImageEnhance
 
 from lenslet.commands.lint import main
-from lenslet.config.params import TrainParams, read_params
+from lenslet.config import TrainParams, read_params
 from lenslet.dataset import duplicates
 from lenslet.dataset.dataset import read_dataset
 from lenslet.dataset.duplicates import cluster_names, similar_pairs

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.config.params import BackboneParams, read_params
+from lenslet.config import BackboneParams, read_params
 from lenslet.inference.decode import decode
 
 pytestmark = pytest.mark.slow

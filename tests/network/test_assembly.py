@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.config.params import AugmentationParams, BackboneParams, TrainParams, read_params
+from lenslet.config import AugmentationParams, BackboneParams, TrainParams, read_params
 
 pytestmark = pytest.mark.slow
 

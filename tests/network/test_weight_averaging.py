@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.config.params import BackboneParams, TrainParams, read_params
+from lenslet.config import BackboneParams, TrainParams, read_params
 from tests.support.photos import BLUE, RED, write_class
 from tests.training.test_resume import write_params
 

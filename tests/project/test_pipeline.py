@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
-from lenslet.config.params import Params
+from lenslet.config import Params
 
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
 VARS = PIPELINE["vars"][0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lenslet.commands import gate, register
-from lenslet.config.params import read_params
+from lenslet.config import read_params
 from lenslet.inference.artifact import read_artifact, sha256_of, write_artifact, write_model_folder
 from lenslet.inference.errors import ArtifactError
 from lenslet.registry import mlflow_client

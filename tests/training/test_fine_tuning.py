@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.config.params import BackboneParams, TrainParams, read_params
+from lenslet.config import BackboneParams, TrainParams, read_params
 from lenslet.dataset.dataset import Dataset, read_dataset
 from tests.support.photos import BLUE, RED, write_class
 

@@ -78,7 +78,7 @@ def two_clouds(photos: int):
 def test_head_sweep_finds_a_rate_that_learns_and_ends_early() -> None:
     from dataclasses import replace
 
-    from lenslet.config.params import read_params
+    from lenslet.config import read_params
     from lenslet.training.lr_finder import MIN_STEPS, sweep_head
 
     params = replace(read_params(Path("params.yaml")).train.head, optimizer="sgd", batch_size=16)
@@ -92,7 +92,7 @@ def test_head_sweep_finds_a_rate_that_learns_and_ends_early() -> None:
 def test_network_sweep_puts_the_weights_back() -> None:
     from dataclasses import replace
 
-    from lenslet.config.params import BackboneParams, read_params
+    from lenslet.config import BackboneParams, read_params
     from lenslet.network.assembly import build_network
     from lenslet.network.backbones import build_backbone
     from lenslet.training.lr_finder import sweep_network

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.config.params import Params, ParamsError, Range, read_params, write_params
+from lenslet.config import Params, ParamsError, Range, read_params, write_params
 from lenslet.dataset.dataset import Dataset
 from tests.support.tiny import SPLITS, tiny_dataset
 
@@ -149,7 +149,7 @@ def test_drawn_numbers_are_in_their_ranges_and_have_three_digits(params: Params)
 def test_only_backbones_whose_weights_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lenslet.config.params import BackboneParams
+    from lenslet.config import BackboneParams
     from lenslet.tuning.search import backbones_at_hand
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -333,7 +333,7 @@ def test_guard_refuses_test_photos() -> None:
 
 @pytest.fixture(scope="module")
 def small_weights(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
-    from lenslet.config.params import BackboneParams
+    from lenslet.config import BackboneParams
     from lenslet.network.assembly import build_network
     from lenslet.network.backbones import build_backbone
 

@@ -1,0 +1,36 @@
+"""Section `endpoint`: the load and the limits of the acceptance test of a deployed endpoint."""
+
+from dataclasses import dataclass
+
+from lenslet.config.parsing import ParamsError
+
+
+@dataclass(frozen=True)
+class EndpointMinLimits:
+    accuracy: float
+    robustness_mean: float
+    robustness_worst: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class EndpointMaxLimits:
+    errors: float
+    p95_ms: float
+
+
+@dataclass(frozen=True)
+class EndpointParams:
+    photos: int
+    ladder_photos: int
+    clients: int
+    probability_tolerance: float
+    min: EndpointMinLimits
+    max: EndpointMaxLimits
+
+    def __post_init__(self) -> None:
+        for key in ("photos", "ladder_photos", "clients"):
+            if getattr(self, key) == 0:
+                raise ParamsError(f"endpoint.{key} must be at least 1")
+        if self.ladder_photos > self.photos:
+            raise ParamsError(f"endpoint.ladder_photos must not be above photos, but is {self.ladder_photos}")

@@ -1,0 +1,8 @@
+"""Section `evaluate`: the size of the robustness measurement."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EvaluateParams:
+    ladder_photos: int
