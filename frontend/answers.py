@@ -1,4 +1,4 @@
-"""An answer of the endpoint, as `openapi.yaml` has it, and what it says in words, in a table and in a CSV file."""
+"""A prediction of the endpoint (schema `Prediction` of `openapi.yaml`), in words, in a table and as CSV."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-# What stands between the file's name and the labels' own columns; as `lenslet predict --csv` has them.
+# Between the column `file` and the labels' columns; the same as in `lenslet predict --csv`.
 COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says about one photo; `grid` is its activation map in rows from top to bottom, 0…1."""
+    """The prediction for one photo; `grid` is its activation map, rows from top to bottom, values 0…1."""
 
     ranked: tuple[tuple[str, float], ...]  # labels and probabilities, the most probable first
     is_certain: bool
@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the CSV file: an answer, or why there is none."""
+    """One line of the CSV file: an answer, or the reason why there is none."""
 
     file: str
     answer: Answer | None
@@ -40,7 +40,7 @@ class Row:
 
 
 def read_answer(content: Any) -> Answer:
-    """Schema `Prediction` of openapi.yaml. Raises ValueError if it is something else."""
+    """Parse schema `Prediction` of openapi.yaml. Raises ValueError if `content` is something else."""
     try:
         ranked = tuple((str(each["label"]), float(each["probability"])) for each in content["predictions"])
         explanation = content.get("explanation")
@@ -58,19 +58,19 @@ def read_answer(content: Any) -> Answer:
             grid=grid,
         )
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError("this is no prediction") from error
+        raise ValueError("the answer is not a prediction") from error
     if not ranked or (grid is not None and (not grid or len({len(row) for row in grid}) != 1)):
-        raise ValueError("this is no whole prediction")
+        raise ValueError("the prediction is incomplete")
     return answer
 
 
 def in_words(label: str) -> str:
-    """A label as people write it: folders are often named with underscores."""
+    """The label with spaces for underscores, which names of folders often have."""
     return label.replace("_", " ")
 
 
 def percent(share: float) -> str:
-    """One decimal; never "100 %", since no probability of a model is one."""
+    """One decimal; never "100 %", since no predicted probability is exactly 1."""
     if share >= 0.9995:
         return "over 99.9 %"
     return "under 0.1 %" if share < 0.0005 else f"{share:.1%}".replace("%", " %")
@@ -87,24 +87,26 @@ def both(labels: Sequence[str]) -> str:
 
 
 def verdict(answer: Answer) -> str:
-    """Whether the answer can be relied on, in one sentence."""
+    """How far the answer can be relied on, in one sentence."""
     if not answer.is_in_distribution:
-        return "None of these, probably: it does not resemble the photos that the model learned from."
+        return (
+            "Probably none of these labels: the photo does not resemble those that the model was trained on."
+        )
     if not answer.is_certain:
-        return f"Not sure: {either(answer.possible)}."
-    return "Sure: no other label is likely enough to count."
+        return f"Uncertain: {either(answer.possible)}."
+    return "Certain: no other label is likely enough to count."
 
 
 def in_short(answer: Answer) -> str:
-    """The verdict in a word or two, for a table."""
+    """The verdict in one or two words, for a table."""
     if not answer.is_in_distribution:
         return "none of these?"
-    return "sure" if answer.is_certain else either(answer.possible)
+    return "certain" if answer.is_certain else either(answer.possible)
 
 
 def region(grid: Sequence[Sequence[float]]) -> str:
-    """Where a map's weight lies, in words: "upper left", "centre", "lower right"…"""
-    # Squared, so that what is faint all over the map does not draw it to the middle.
+    """Where the centre of mass of a map lies: "upper left", "centre", "lower right"…"""
+    # Squared, so that small values all over the map do not pull it to the middle.
     grid = [[value**2 for value in row] for row in grid]
     total = sum(map(sum, grid))
     if not total:
@@ -120,12 +122,12 @@ def _third(place: float, words: tuple[str, str, str]) -> str:
 
 
 def least_certain_first(answers: Iterable[tuple[Any, Answer]]) -> list[tuple[Any, Answer]]:
-    """Pairs of anything and its answer, in the order of their highest probability."""
+    """Pairs of anything and its answer, ordered by the answer's highest probability."""
     return sorted(answers, key=lambda pair: pair[1].probability)
 
 
 def to_csv(rows: Sequence[Row], labels: Sequence[str]) -> str:
-    """The columns of `lenslet predict --csv`: file, label, …, one for each of `labels` in the model's order, error."""
+    """CSV with the columns of `lenslet predict --csv`: file, COLUMNS, one for each of `labels`, error."""
     text = StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["file", *COLUMNS, *labels, "error"])

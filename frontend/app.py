@@ -1,8 +1,8 @@
-"""The page: give it a photo, and see what the model sees.
+"""The Streamlit page: classify photos, and show what the model found in them.
 
     streamlit run frontend/app.py
 
-It asks the endpoint that `settings` names, over HTTP like everybody who calls it, and holds no model.
+It calls the endpoint that `settings` names over HTTP, like any other client, and holds no model.
 """
 
 import os
@@ -22,14 +22,14 @@ import results
 import settings
 from answers import both
 from client import Failure, Gateway
-from sent_photos import Progress, Shot, send
+from sent_photos import Progress, SentPhoto, send
 
 FOLDER = Path(__file__).parent
-WAKING = "Waking up… the first answer may take some seconds."
-ASKING = "Asking the endpoint… If it is only just waking up, that takes some seconds."
+WAKING = "The endpoint is starting: the first answer may take some seconds."
+ASKING = "Asking the endpoint… If it is only just starting, that takes some seconds."
 WRONG_SECRETS = (
-    "The file secrets.toml cannot be read, so nothing of it is used: is all text in it in quotes? The page's log says "
-    "where it goes wrong."
+    "The file secrets.toml cannot be read and is ignored: is all text in it in quotes? The page's log says what is "
+    "wrong."
 )
 LABELS_IN_A_SENTENCE = 12
 Description = Mapping[str, Any]
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def choose_gateway() -> tuple[Gateway, str]:
-    """The endpoint and key in use, from where `settings` says, and the address that others know it by."""
+    """The endpoint and key in use, and the address for request examples; see `settings` for their sources."""
     given = settings.read_given(os.environ)
     is_open = settings.may_choose(given, st.get_option("server.address"))
     default = given.endpoint or settings.DEFAULT_ENDPOINT
@@ -66,13 +66,13 @@ def choose_gateway() -> tuple[Gateway, str]:
         typed = st.text_input("Address", default, disabled=not is_open, key="endpoint")
         if not is_open:
             st.caption(
-                "Set by whoever runs this page."
+                "Set by the operator of this page."
                 if given.endpoint
-                else "Fixed, since others can open this page: whoever runs it sets another one as LENSLET_ENDPOINT."
+                else "Fixed, because this page is public: its operator sets another one as LENSLET_ENDPOINT."
             )
         key = st.text_input("API key", type="password", autocomplete="off", key="key").strip()
         st.caption(
-            "A key is set; one typed here is preferred."
+            "A key is set; one typed here takes precedence."
             if given.key
             else "Only if the endpoint asks for one."
         )
@@ -82,21 +82,21 @@ def choose_gateway() -> tuple[Gateway, str]:
 
 
 def has_wrong_secrets() -> bool:
-    """Whether there is a secrets file that Streamlit could not read; it says so to nobody but its log."""
+    """Whether there is a secrets file that Streamlit could not read, which it reports in its log only."""
     return not st.secrets.load_if_toml_exists() and any(
         Path(name).exists() for name in st.get_option("secrets.files")
     )
 
 
 def ask_description(gateway: Gateway) -> tuple[Description | None, str]:
-    """What GET / says, or a sentence about why it does not."""
+    """The answer to GET /, or a sentence that says why there is none."""
     try:
         return describe(gateway.url, gateway.key), ""
     except Failure as failure:
         return None, str(failure)
 
 
-# Not asked at every move of a slider, but after a failure, which is not kept, at the next occasion.
+# Cached, because Streamlit reruns the script at every move of a slider; failures are not cached.
 @st.cache_data(ttl=15, max_entries=100, show_spinner=ASKING)
 def describe(url: str, key: str) -> Description:
     return Gateway(url, key, attempts=2).describe()
@@ -105,46 +105,46 @@ def describe(url: str, key: str) -> Description:
 def introduction(description: Description | None) -> str:
     labels = [str(label) for label in description["labels"]] if description else []
     known = f" It knows {markup.plain(both(labels))}." if 0 < len(labels) <= LABELS_IN_A_SENTENCE else ""
-    return f"Give it a photo, and see what the model sees.{known}"
+    return f"Give it a photo, and see the label, how certain the model is, and where it looked.{known}"
 
 
 def show_photos(gateway: Gateway, description: Description | None, trouble: str) -> None:
-    shots: dict[str, Shot] = st.session_state.setdefault("shots", {})
+    photos: dict[str, SentPhoto] = st.session_state.setdefault("sent_photos", {})
     given, removed = input_methods.take()
     for identity in removed:
-        shots.pop(identity, None)
-    for identity, shot in given.items():
-        if identity not in shots:
-            shot.name = distinct(shot, {other.name for other in shots.values()})
-            shots[identity] = shot
-    # Also those that a run before this one was stopped at.
-    pending = [shot for shot in shots.values() if not shot.outcome]
-    # Always there: what stands below would else be shown twice while its place changes.
+        photos.pop(identity, None)
+    for identity, photo in given.items():
+        if identity not in photos:
+            photo.name = distinct(photo, {other.name for other in photos.values()})
+            photos[identity] = photo
+    # Includes photos that an interrupted run of the script left unsent.
+    pending = [photo for photo in photos.values() if not photo.outcome]
+    # Always present: otherwise elements below it are shown twice while their position changes.
     place = st.empty()
-    # Emptied before anything is sent: what failed last time would else seem to have failed again.
+    # Emptied before sending: otherwise old failures look like new ones.
     failures = st.empty() if pending else None
     if pending:
         send_all(pending, gateway, place)
-        if trouble and any(shot.answer for shot in pending):
-            st.rerun()  # the endpoint came up meanwhile: what it says of itself belongs to the answers
+        if trouble and any(photo.answer for photo in pending):
+            st.rerun()  # the endpoint came up meanwhile: show its description beside the answers
     with failures.container() if failures else st.container():
-        results.show_failed(list(shots.values()), trouble, "retry")
-    if shots:
-        results.show(list(shots.values()), description["labels"] if description else None)
+        results.show_failed(list(photos.values()), trouble, "retry")
+    if photos:
+        results.show(list(photos.values()), description["labels"] if description else None)
     else:
         st.html(markup.EMPTY)
 
 
-def distinct(shot: Shot, taken: set[str]) -> str:
-    """The photo's name, numbered if another has it: each camera picture is called the same. Links stay as they are."""
-    if shot.is_link or shot.name not in taken:
-        return shot.name
-    path = PurePath(shot.name)
+def distinct(photo: SentPhoto, taken: set[str]) -> str:
+    """The photo's name, numbered if it is taken: all camera pictures have the same. Links stay as they are."""
+    if photo.is_link or photo.name not in taken:
+        return photo.name
+    path = PurePath(photo.name)
     names = (f"{path.stem} ({number}){path.suffix}" for number in count(2))
     return next(name for name in names if name not in taken)
 
 
-def send_all(pending: list[Shot], gateway: Gateway, place: DeltaGenerator) -> None:
+def send_all(pending: list[SentPhoto], gateway: Gateway, place: DeltaGenerator) -> None:
     def tell(progress: Progress) -> None:
         place.progress(progress.done / progress.total, text=words_of(progress))
 
@@ -156,19 +156,17 @@ def send_all(pending: list[Shot], gateway: Gateway, place: DeltaGenerator) -> No
 def words_of(progress: Progress) -> str:
     if progress.is_waking:
         return WAKING
-    return f"Looking at photo {min(progress.done + 1, progress.total):,} of {progress.total:,}…"
+    return f"Classifying photo {min(progress.done + 1, progress.total):,} of {progress.total:,}…"
 
 
 def show_examples(address: str, has_key: bool) -> None:
     st.header("Ask the endpoint yourself", anchor=False)
-    st.markdown(
-        "Each of these sends the file `photo.jpg` of the folder it is started in, and prints what comes back."
-    )
+    st.markdown("Each of these sends the file `photo.jpg` of the working directory, and prints the answer.")
     if has_key:
         st.markdown("The key is read from the environment: `export LENSLET_API_KEY=…` first.")
     for name, write in examples.LANGUAGES.items():
         st.subheader(name, anchor=False)
-        # No language: Streamlit's colours for code are too faint to read, on light pages most of all.
+        # No language: the contrast of Streamlit's syntax colours is too low, above all on light pages.
         st.code(write(address, has_key), language=None, wrap_lines=True)
 
 

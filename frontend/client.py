@@ -1,4 +1,4 @@
-"""Requests to the endpoint as `openapi.yaml` has them: patience where it is starting, a sentence where it fails."""
+"""HTTP client of the endpoint (`openapi.yaml`): retries while it starts, and explains failures in one sentence."""
 
 import base64
 import random
@@ -18,24 +18,24 @@ CONNECT_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 35.0  # API Gateway gives up after 30
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5  # doubled each time
-LONGEST_PAUSE_S = 20.0  # an endpoint that asks for more is not waited for
-PATIENCE_S = 60.0  # no attempt begins later
-USER_AGENT = "lenslet-page/0.1"
+LONGEST_PAUSE_S = 20.0  # if the endpoint asks for a longer one, the client gives up
+PATIENCE_S = 60.0  # no attempt starts later
+USER_AGENT = "lenslet-page/0.2"
 
-# A gateway's own troubles, which pass; those of a link's server have the codes below and are not the gateway's.
+# Temporary failures of a gateway; with the codes below they are failures of a link's server instead.
 PASSING_STATUSES = (429, 502, 503, 504)
 LASTING_CODES = ("link_failed", "link_timeout")
 
-# Of schema `Description`, what this page cannot do without.
+# The fields of schema `Description` that the page requires.
 DESCRIPTION_TYPES = {"name": str, "version": str, "labels": list, "formats": list}
 
 CHECK_KEY = "enter the right one in the sidebar under “Endpoint”"
 # Code of schema `Error` → what to tell a person, and what to do.
 CODES = {
     "key_missing": f"This endpoint asks for an API key: {CHECK_KEY}.",
-    "key_refused": f"The endpoint does not let this API key in: {CHECK_KEY}.",
-    "not_an_image": "This is not a picture that the model reads: use JPEG, PNG, WEBP, GIF, BMP or TIFF.",
-    "broken_image": "The picture is damaged or cut off: save it anew, or try another one.",
+    "key_refused": f"The endpoint does not accept this API key: {CHECK_KEY}.",
+    "not_an_image": "This is not a picture in a supported format: use JPEG, PNG, WEBP, GIF, BMP or TIFF.",
+    "broken_image": "The picture is damaged or cut off: save it again, or try another one.",
     "image_too_large": "The picture is too large to be read: make it smaller and try again.",
     "request_too_large": "The file is too large for the endpoint: make it smaller and try again.",
     "link_refused": "The endpoint refuses this link: use a public http or https address, or upload the photo.",
@@ -46,7 +46,7 @@ CODES = {
     "request_timeout": "Sending took too long: try again, or with a smaller photo.",
     "internal_error": "The endpoint failed: try again; its log says why.",
 }
-# Gateways and proxies answer with JSON of their own, or none.
+# For answers of gateways and proxies, which lack the codes above.
 STATUSES = {
     401: CODES["key_missing"],
     403: f"The endpoint refuses the request; most likely the API key is missing or wrong: {CHECK_KEY}.",
@@ -60,7 +60,7 @@ STATUSES = {
     503: CODES["overloaded"],
     504: "The function did not answer in time: try again in a moment.",
 }
-# The photo or its link is to blame: the same request fails again.
+# Caused by the photo or its link: the same request would fail again.
 PHOTO_CODES = (
     "bad_request",
     "not_an_image",
@@ -69,30 +69,30 @@ PHOTO_CODES = (
     "request_too_large",
     "link_refused",
 )
-# Their own words say which of many reasons it was.
+# Errors with several causes: the endpoint's own message names the one.
 EXPLAINED_CODES = ("bad_request", "link_refused", "link_failed")
 DOWN = "Nothing answers at {url}: check the address, or try again later."
 DOWN_HERE = "Nothing answers at {url}: start the endpoint (make serve), or check its address."
 SLOW = "The endpoint at {url} takes too long to answer: try again in a moment."
 INSECURE = "The connection to {url} is not secure (its certificate is not accepted): check the address."
-NOT_LENSLET = "What answers at {url} is not Lenslet: check the address."
-REDIRECT = "{url} answers from elsewhere: enter the address that it leads to."
-NO_ADDRESS = "“{url}” is not an address of an endpoint: it begins with http:// or https://."
+NOT_LENSLET = "The server at {url} is not Lenslet: check the address."
+REDIRECT = "{url} redirects to another address: enter that one."
+NO_ADDRESS = "“{url}” is not an address of an endpoint: those begin with http:// or https://."
 
 
 class Failure(Exception):
-    """The endpoint gave no answer; the message is a sentence for people, with what to do."""
+    """The endpoint gave no answer; the message is one sentence with the remedy."""
 
     def __init__(self, sentence: str, code: str, is_passing: bool = False, pause_s: float = 0.0) -> None:
         super().__init__(sentence)
         self.code = code
         self.is_passing = is_passing  # a later attempt may succeed
-        self.pause_s = pause_s  # that the endpoint asks for
+        self.pause_s = pause_s  # requested by the endpoint
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, the time its own attempt took, and how many attempts there were."""
+    """An answer, the duration of the successful attempt, and the number of attempts."""
 
     content: Any
     seconds: float
@@ -101,7 +101,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Gateway:
-    """The endpoint at `url`; safe to be asked by several threads."""
+    """The endpoint at `url`. Thread-safe."""
 
     url: str
     key: str = field(default="", repr=False)
@@ -119,7 +119,7 @@ class Gateway:
     def classify(
         self, photo: bytes | str, on_wait: Callable[[Failure], None] = lambda failure: None
     ) -> tuple[Answer, Reply]:
-        """POST /predict with a photo's bytes, or a link to one; `on_wait` is called before a pause. Raises Failure."""
+        """POST /predict with a photo's bytes or a link; `on_wait` is called before each pause. Raises Failure."""
         source = {"url": photo} if isinstance(photo, str) else {"image": base64.b64encode(photo).decode()}
         reply = self.ask("POST", "/predict", {**source, "explain": True}, on_wait)
         try:
@@ -134,7 +134,7 @@ class Gateway:
         content: dict[str, Any] | None = None,
         on_wait: Callable[[Failure], None] = lambda failure: None,
     ) -> Reply:
-        """The JSON of an answer with status 200; tried again while that may help. Raises Failure."""
+        """The JSON of an answer with status 200; temporary failures are retried. Raises Failure."""
         if not self.url.startswith(("http://", "https://")):
             raise Failure(NO_ADDRESS.format(url=self.url), "no_address")
         last_start = monotonic() + PATIENCE_S
@@ -144,7 +144,7 @@ class Gateway:
                 found = self._attempt(method, path, content)
                 return Reply(found, monotonic() - started, attempt)
             except Failure as failure:
-                # Spread, so that many who were refused at once do not come back at once.
+                # Jitter, so that clients that were refused together do not retry together.
                 pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # nosec B311
                 pause_s = max(pause_s, failure.pause_s)
                 is_late = pause_s > LONGEST_PAUSE_S or monotonic() + pause_s > last_start
@@ -165,7 +165,7 @@ class Gateway:
                 json=content,
                 headers=headers,
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                allow_redirects=False,  # requests would take the key along, to whatever host
+                allow_redirects=False,  # requests would send the key along, to any host
             )
         except requests.exceptions.SSLError:
             raise Failure(INSECURE.format(url=self.url), "insecure") from None
@@ -196,7 +196,7 @@ class Gateway:
 
 
 def failure_of(response: requests.Response, content: Any, url: str) -> Failure:
-    """The sentence for an answer that is not the one hoped for: Lenslet's own error, or a gateway's."""
+    """The failure that an error response describes: an error of Lenslet, or of a gateway before it."""
     error = content.get("error") if isinstance(content, dict) else None
     code = str(error.get("code")) if isinstance(error, dict) else ""
     status = response.status_code
@@ -206,12 +206,12 @@ def failure_of(response: requests.Response, content: Any, url: str) -> Failure:
     is_passing = status in PASSING_STATUSES and code not in LASTING_CODES
     pause_s = read_pause(response.headers.get("Retry-After", "")) if is_passing else 0.0
     if pause_s > LONGEST_PAUSE_S:
-        sentence = f"The endpoint asks to be left alone for {pause_s:.0f} seconds: try again then."
+        sentence = f"The endpoint asks to wait {pause_s:.0f} seconds: try again then."
     return Failure(sentence, code or str(status), is_passing, pause_s)
 
 
 def read_pause(text: str) -> float:
-    """Seconds that a Retry-After header asks for, as a number or a date (RFC 9110, section 10.2.3); else 0."""
+    """Seconds of a Retry-After header, a number or a date (RFC 9110, section 10.2.3); 0 for anything else."""
     if text.strip().isdecimal():
         return float(text)
     try:

@@ -1,4 +1,4 @@
-"""Requests to the endpoint in use, to copy: curl, Python and JavaScript."""
+"""Request examples for the endpoint in use: curl, Python and JavaScript."""
 
 import json
 import shlex
@@ -39,7 +39,7 @@ console.log(best.label, best.probability);"""
 
 
 def curl(endpoint: str, has_key: bool) -> str:
-    # The shell puts the key in: so it is neither in the page nor in a shell's history.
+    # The shell inserts the key, so that it is neither on the page nor in a shell's history.
     key = '\n  --header "X-Api-Key: $LENSLET_API_KEY" \\' if has_key else ""
     return CURL.format(address=shlex.quote(f"{endpoint}/predict"), key=key)
 

@@ -1,4 +1,4 @@
-"""Pictures to try the page with: drawings of the project's own, one of each kind of scene."""
+"""Sample pictures: drawings made by a program, one of each class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parent.parent / "data" / "sample" / "test"
 
 @dataclass(frozen=True)
 class Sample:
-    """A drawing, and what it was drawn to show."""
+    """A drawing, and the class that it shows."""
 
     path: Path
     scene: str
@@ -19,6 +19,6 @@ class Sample:
 
 
 def samples(folder: Path = FOLDER) -> list[Sample]:
-    """The first drawing of each scene; none where the page was installed without them."""
+    """The first drawing of each class; none where the page was installed without them."""
     scenes = sorted(path for path in folder.glob("*") if path.is_dir())
     return [Sample(drawing, scene.name) for scene in scenes for drawing in sorted(scene.glob("*.jpg"))[:1]]

@@ -1,4 +1,4 @@
-"""The ways a photo comes in: upload, link, camera, sample drawings. Each gives photos by an identity of their own."""
+"""Input methods: upload, link, camera, sample drawings. Each returns photos by an identity that stays the same."""
 
 import re
 import uuid
@@ -9,46 +9,46 @@ import streamlit as st
 import gallery
 import markup
 from photos import data_url
-from sent_photos import Shot
+from sent_photos import SentPhoto
 
 FORMATS = "JPEG, PNG, WEBP, GIF, BMP or TIFF"
-# What the endpoint looks at more closely; this only catches slips of the pen.
+# Catches typing mistakes; the endpoint checks links thoroughly.
 LINK = re.compile(r"(https?|s3)://[^\s/]+\S*", re.IGNORECASE)
 LONGEST_LINK = 8192  # openapi.yaml, schema `Link`
 
 
-def take() -> tuple[dict[str, Shot], set[str]]:
-    """The photos of the way that is chosen, and the identities of those that were taken out of the uploader again.
+def take() -> tuple[dict[str, SentPhoto], set[str]]:
+    """Photos of the chosen input method, and the identities of those that were removed from the uploader.
 
-    A photo that was given before comes again with the same identity.
+    On every run of the script, a photo has the same identity.
     """
     chosen = st.segmented_control(
-        "Way to give a photo", list(WAYS), default="Upload", required=True, key="way"
+        "Input method", list(INPUT_METHODS), default="Upload", required=True, key="input-method"
     )
-    # Each way only when chosen: a camera on a page is asked for as soon as it is there.
-    given = WAYS[chosen or "Upload"]()
-    # The uploader comes back empty after another way, which takes no photo out.
+    # Only the chosen one: the browser asks for the camera as soon as its widget is on the page.
+    given = INPUT_METHODS[chosen or "Upload"]()
+    # After another method the uploader is empty again, which does not mean that photos were removed.
     before = st.session_state.get("in_uploader", set()) if chosen == "Upload" else set()
     st.session_state.in_uploader = set(given) if chosen == "Upload" else set()
     return given, before - set(given)
 
 
-def upload() -> dict[str, Shot]:
+def upload() -> dict[str, SentPhoto]:
     files = st.file_uploader(
         f"Drop photos here, or choose them: {FORMATS}. Large ones are scaled down.",
         accept_multiple_files=True,
-        key=f"upload-{turn()}",
+        key=f"upload-{reset_count()}",
     )
-    return {file.file_id: Shot(file.name, file.getvalue) for file in files}
+    return {file.file_id: SentPhoto(file.name, file.getvalue) for file in files}
 
 
-def link() -> dict[str, Shot]:
+def link() -> dict[str, SentPhoto]:
     with st.form("link", border=False):
         address = st.text_input(
-            "Link to a photo", placeholder="https://…", max_chars=LONGEST_LINK, key=f"link-{turn()}"
+            "Link to a photo", placeholder="https://…", max_chars=LONGEST_LINK, key=f"link-{reset_count()}"
         ).strip()
         is_sent = st.form_submit_button("Classify the link", icon=":material/link:")
-    st.caption("The endpoint fetches it, from public addresses only; this page does not.")
+    st.caption("The endpoint fetches the photo, from public addresses only; this page does not.")
     if not is_sent:
         return {}
     if not LINK.fullmatch(address):
@@ -56,24 +56,26 @@ def link() -> dict[str, Shot]:
             "A link begins with https://, http:// or s3:// and has no spaces.", icon=":material/link_off:"
         )
         return {}
-    return {uuid.uuid4().hex: Shot(address, is_link=True)}
+    return {uuid.uuid4().hex: SentPhoto(address, is_link=True)}
 
 
-def camera() -> dict[str, Shot]:
+def camera() -> dict[str, SentPhoto]:
     st.caption(
-        "Your browser asks first. If it does not, or if you refused, allow the camera in the browser's settings of "
-        "this page, or upload a photo instead. Browsers give cameras only to pages on https:// or on this computer."
+        "Your browser asks for permission first. If it does not, or if you refused, allow the camera in the browser's "
+        "settings of this page, or upload a photo instead. Browsers allow cameras only on https:// or on localhost."
     )
-    photo = st.camera_input("Take a photo", resolution="720p", key=f"camera-{turn()}")
-    return {photo.file_id: Shot("camera.jpg", photo.getvalue)} if photo else {}
+    photo = st.camera_input("Take a photo", resolution="720p", key=f"camera-{reset_count()}")
+    return {photo.file_id: SentPhoto("camera.jpg", photo.getvalue)} if photo else {}
 
 
-def drawings() -> dict[str, Shot]:
+def drawings() -> dict[str, SentPhoto]:
     samples = gallery.samples()
     if not samples:
         st.info("This page was installed without its sample pictures: upload a photo instead.")
         return {}
-    st.caption("Drawings made by a program of this project: no photos, and no measure of the model.")
+    st.caption(
+        "Drawings made by a program: not photos, so the answers say little about the model's accuracy."
+    )
     chosen = []
     with st.container(key="samples"):
         for sample in samples:
@@ -83,10 +85,10 @@ def drawings() -> dict[str, Shot]:
                     chosen.append(sample)
     if st.button("Try all of them", icon=":material/select_all:", key="try-all"):
         chosen = samples
-    return {uuid.uuid4().hex: Shot(f"{sample.scene}.jpg", sample.path.read_bytes) for sample in chosen}
+    return {uuid.uuid4().hex: SentPhoto(f"{sample.scene}.jpg", sample.path.read_bytes) for sample in chosen}
 
 
-WAYS = {"Upload": upload, "Link": link, "Camera": camera, "Samples": drawings}
+INPUT_METHODS = {"Upload": upload, "Link": link, "Camera": camera, "Samples": drawings}
 
 
 @st.cache_data
@@ -94,6 +96,6 @@ def thumbnail(path: Path) -> str:
     return data_url(path.read_bytes(), "jpeg")
 
 
-def turn() -> int:
-    """Part of the widgets' keys: it changes when everything starts over."""
-    return int(st.session_state.get("round", 0))
+def reset_count() -> int:
+    """Part of the widgets' keys: a new key empties a widget."""
+    return int(st.session_state.get("reset_count", 0))

@@ -1,4 +1,4 @@
-"""Pieces of HTML and Markdown; what others have written stands in them as text and does nothing."""
+"""HTML and Markdown of the page. Text from others is escaped, so that it is shown and has no effect."""
 
 import re
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from html import escape
 from answers import Answer, in_words, percent, region, verdict
 from photos import HEAT, data_url, heat_map
 
-# Where the weight of a map lies → how the page says so.
+# `region` of a map → words.
 PLACES = {"centre": "in the middle", "left": "on the left", "right": "on the right"}
 EMPTY = (
     '<div class="lens-empty"><h2>Nothing here yet</h2><p>Choose a photo above, or take one of the samples. '
-    "What the model sees in it, how sure it is and where it looked will appear here.</p></div>"
+    "Its label, how certain the model is and where it looked will appear here.</p></div>"
 )
 
 
 def plain(text: str) -> str:
-    """Text as Markdown that shows it letter by letter: no pictures, no colours, no link but an address to itself."""
+    """Text escaped for Markdown: no pictures, no colours, and no links but plain addresses."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
@@ -29,11 +29,11 @@ def stack(pictures: str) -> str:
 
 
 def photo(source: str, name: str, answer: Answer) -> str:
-    """A photo with the activation map, if there is one, as a second picture over it."""
+    """A photo with its activation map, if there is one, as a second picture over it."""
     label = in_words(answer.label)
     pictures = f'<img src="{escape(source)}" alt="{escape(f"{name}, which the model takes for {label}")}">'
     if answer.grid:
-        alt = f"Activation map: what speaks for {label} lies mostly {place(answer.grid)}"
+        alt = f"Activation map: the evidence for {label} lies mostly {place(answer.grid)}"
         map_source = data_url(heat_map(answer.grid), "png")
         pictures += f'<img class="lens-map" src="{map_source}" alt="{escape(alt)}">'
     return stack(pictures)
@@ -45,8 +45,8 @@ def place(grid: Sequence[Sequence[float]]) -> str:
 
 
 def words(name: str, answer: Answer, facts: Sequence[str]) -> str:
-    """The label with its probability as a heading, whether to believe it, then facts in small letters."""
-    kind = "stranger" if not answer.is_in_distribution else "sure" if answer.is_certain else "unsure"
+    """The label with its probability as a heading, the verdict, then facts in small print."""
+    kind = "ood" if not answer.is_in_distribution else "certain" if answer.is_certain else "uncertain"
     small = "".join(f'<p class="lens-small">{escape(fact)}</p>' for fact in [*facts, name])
     return (
         f'<div class="lens-answer"><h3>{escape(in_words(answer.label))} <span>{percent(answer.probability)}</span></h3>'
@@ -55,13 +55,13 @@ def words(name: str, answer: Answer, facts: Sequence[str]) -> str:
 
 
 def map_style(is_shown: bool, opacity: float) -> str:
-    """The pictures stay as they are while the slider moves: only this line is sent anew."""
+    """Style for the maps, apart from the pictures, so that moving the slider does not send these again."""
     hidden = "" if is_shown else " .lens-map { visibility: hidden; }"
     return f"<style>:root {{ --map-opacity: {opacity:.2f}; }}{hidden}</style>"
 
 
 def scale() -> str:
-    """What the map's colours mean."""
+    """Legend of the map's colours."""
     stops = ", ".join(f"rgb({red:.0f}, {green:.0f}, {blue:.0f})" for red, green, blue in HEAT)
     return (
         '<p class="lens-scale"><span>less</span><span class="lens-ramp" '

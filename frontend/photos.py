@@ -1,4 +1,4 @@
-"""A photo brought to what the endpoint takes, and what the page shows of it: a small copy, a map of colours."""
+"""Photos scaled down to what the endpoint accepts, their previews, and activation maps as colours."""
 
 import base64
 import struct
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-# The limits of openapi.yaml, `info.description`: 6 MiB for a body in base64, what the gateway wraps around it included.
+# Limit of openapi.yaml (`info.description`): 6 MiB for a base64 body with the event that the gateway wraps around it.
 MAX_BYTES = 4_400_000
-# Pixels of a format with which a photo goes as it is, and with which this page still scales it down. The endpoint
-# takes 50 million, "fewer in formats that take more memory": docs/api.md, "Limits". Here, JPEG is decoded at a fraction
-# of its size; WEBP and some TIFF take up to 17 bytes a pixel, the others 4. Measured: at most 490 MB for a photo.
+# By format: the most pixels that are sent unchanged, and the most that this page scales down. The endpoint accepts 50
+# million, and fewer in formats that take more memory. Pillow decodes JPEG at a fraction of its size; WEBP and some TIFF
+# take up to 17 bytes a pixel, other formats 4. Measured: at most 490 MB for a photo.
 MAX_PIXELS = {
     "JPEG": (50_000_000, 110_000_000),
     "MPO": (50_000_000, 110_000_000),
@@ -23,7 +23,7 @@ MAX_PIXELS = {
     "TIFF": (18_000_000, 30_000_000),
 }
 MAX_OTHER_PIXELS = (36_000_000, 60_000_000)
-# The model looks at a few hundred pixels a side; this leaves it many times as many.
+# Many times the model's input, which has a few hundred pixels a side.
 SCALED_SIDE = 2048
 QUALITY = 90
 BAND_PIXELS = 1_000_000
@@ -33,7 +33,7 @@ MAP_SIDE = 192
 
 ORIENTATION = 0x0112
 
-# From Pillow, where a file is damaged, cut off, endless or no picture at all.
+# What Pillow raises for files that are damaged, truncated, endless or not pictures.
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -47,8 +47,8 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 
-# Anchors of matplotlib's inferno (van der Walt and Smith, CC0), whose lightness rises evenly: it is read rightly in
-# grey and by the colour-blind. Its near-black lower end is left out: there the map is transparent.
+# Anchors of matplotlib's inferno (van der Walt and Smith, CC0): perceptually uniform, so that it also reads well
+# in grey and with colour blindness. Its near-black lower end is left out: there the map is transparent.
 HEAT = np.array(
     [
         (87, 16, 110),
@@ -64,14 +64,14 @@ HEAT = np.array(
 
 
 class PhotoError(Exception):
-    """The photo cannot be sent; the message is a sentence for people."""
+    """The photo cannot be sent; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A photo's bytes as they are sent, what the page did to it, in words, and a small upright JPEG to show.
+    """A photo's bytes as they are sent, a note about what was changed, and a small upright JPEG to show.
 
-    `note` is "" if it did nothing, `preview` None if this page cannot read the photo.
+    `note` is "" if nothing was changed, `preview` None if this page cannot read the photo.
     """
 
     data: bytes
@@ -79,15 +79,15 @@ class Prepared:
     preview: bytes | None = None
 
 
-# Of all visitors together: what decoding takes is much, and must be there only once.
+# Process-wide: decoding is memory-hungry, so one photo at a time.
 decoding = Lock()
 
 
 def prepare(data: bytes) -> Prepared:
-    """The photo as it is if the endpoint takes it, else scaled down, upright, as JPEG.
+    """The photo unchanged if the endpoint accepts it, else scaled down, upright, as JPEG.
 
-    What is no picture goes as it is too: to say so is the endpoint's part. Raises PhotoError if the file is empty, or
-    too large to send and no picture that can be made smaller.
+    Files that are not pictures are sent unchanged too: the endpoint reports them. Raises PhotoError if the file is
+    empty, or too large to send and not a picture that can be scaled down.
     """
     with decoding:
         return _prepare(data)
@@ -108,21 +108,21 @@ def _prepare(data: bytes) -> Prepared:
         if len(data) <= MAX_BYTES:
             return Prepared(data)
         raise PhotoError(
-            f"The file is larger than the {megabytes(MAX_BYTES)} that the endpoint takes, and this page cannot scale "
+            f"The file is larger than the {megabytes(MAX_BYTES)} that the endpoint accepts, and this page cannot scale "
             "it down: make it smaller, or save it as JPEG."
         ) from None
-    # Of grey PNG, for instance, it takes more: so "may".
-    limit = f"may not take more than {most // 1_000_000} megapixels of {image.format}"
+    # "may": of grey PNG, for instance, the endpoint accepts more.
+    limit = f"may not accept more than {most // 1_000_000} megapixels of {image.format}"
     if pixels <= most:
-        limit = f"takes at most {megabytes(MAX_BYTES)}"
+        limit = f"accepts at most {megabytes(MAX_BYTES)}"
     change = f"Scaled down from {_by(upright)} to {_by(small.size)} pixels"
     if small.size == upright:
-        change = "Saved anew as JPEG"
+        change = "Saved again as JPEG"
     return Prepared(scaled, f"{change} before sending: the endpoint {limit}.", _preview(small))
 
 
 def heat_map(grid: tuple[tuple[float, ...], ...]) -> bytes:
-    """An activation map as a PNG to lay over the photo: yellow where most speaks for the label, clear where least."""
+    """An activation map as a PNG over the photo: yellow where evidence is strongest, transparent where weakest."""
     values = Image.fromarray(np.array(grid, dtype=np.float32)).resize(
         (MAP_SIDE, MAP_SIDE), Image.Resampling.BICUBIC
     )
@@ -167,10 +167,10 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _small_enough(image: Image.Image) -> tuple[Image.Image, bytes]:
-    """The photo scaled down, and its JPEG, which the endpoint takes."""
+    """The photo scaled down, and its JPEG of at most MAX_BYTES."""
     small, side = _scaled(image, SCALED_SIDE), SCALED_SIDE
     encoded = saved(small, QUALITY)
-    while len(encoded) > MAX_BYTES:  # noise, of which JPEG makes several bytes a pixel
+    while len(encoded) > MAX_BYTES:  # noise takes several bytes a pixel as JPEG
         side = side * 3 // 4
         small.thumbnail((side, side))
         encoded = saved(small, QUALITY)
@@ -186,10 +186,12 @@ def _preview(image: Image.Image) -> bytes:
 def _scaled(image: Image.Image, side: int) -> Image.Image:
     """The first frame, upright, in RGB with alpha over white, no side longer than `side`.
 
-    Reduced in bands, so that only the decoded picture itself is large. Raises ValueError if it is too large for that.
+    Reduced in bands, to keep only one full-size copy in memory. Raises ValueError if the picture is too large for that.
     """
     _, most = MAX_PIXELS.get(image.format or "", MAX_OTHER_PIXELS)
-    if "progressive" in image.info:  # JPEG: up to 6 bytes a pixel of the whole, however small it is decoded
+    if (
+        "progressive" in image.info
+    ):  # JPEG: up to 6 bytes a pixel of the full size, whatever the decoding scale
         _, most = MAX_OTHER_PIXELS
     if image.width * image.height > most:
         raise ValueError("too many pixels to decode here")

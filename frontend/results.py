@@ -1,4 +1,4 @@
-"""What the page shows of photos that were sent: a card for each, the table, the CSV file, those that failed."""
+"""Results of the photos that were sent: a card for each, the table, the CSV file, and the failures."""
 
 from collections.abc import Sequence
 
@@ -8,55 +8,55 @@ import streamlit as st
 import markup
 from answers import Answer, in_short, in_words, least_certain_first, percent, to_csv
 from photos import data_url
-from sent_photos import Outcome, Shot
+from sent_photos import Outcome, SentPhoto
 
 CARDS_IN_A_ROW = 3
 CARDS_ON_A_PAGE = 12
 BAR_HEIGHT = 26  # pixels
 TALLEST_CHART = 420  # higher ones scroll
-POSSIBLE, EXCLUDED = "#2a9d94", "#87929b"  # both stand out by 3 : 1 from light and dark pages
+POSSIBLE, EXCLUDED = "#2a9d94", "#87929b"  # contrast of at least 3 : 1 on light and dark pages
 INK = {"light": "#1f2933", "dark": "#e9edf0"}  # textColor of .streamlit/config.toml
 
 
-def show(shots: Sequence[Shot], labels: Sequence[str] | None) -> None:
-    """Everything about `shots` but errors; `labels` in the model's order, None if GET / did not give them."""
-    answered = least_certain_first((shot, shot.answer) for shot in shots if shot.answer)
-    failed = [shot for shot in shots if shot.outcome and not shot.answer]
+def show(photos: Sequence[SentPhoto], labels: Sequence[str] | None) -> None:
+    """Everything about `photos` except errors; `labels` in the model's order, None if GET / did not answer."""
+    answered = least_certain_first((photo, photo.answer) for photo in photos if photo.answer)
+    failed = [photo for photo in photos if photo.outcome and not photo.answer]
     if answered:
-        st.header("What the model sees", anchor=False)
+        st.header("What the model found", anchor=False)
         show_controls(has_map=any(answer.grid for _, answer in answered))
-    if len(shots) > 1:
+    if len(photos) > 1:
         show_table(answered, failed, labels)
     show_cards(answered)
     st.button("Start over", icon=":material/restart_alt:", on_click=start_over, key="start-over")
 
 
 def start_over() -> None:
-    """Forget every photo; a new key empties the widgets."""
-    st.session_state.shots = {}
-    st.session_state.round = st.session_state.get("round", 0) + 1
+    """Forget every photo; new widget keys empty the widgets."""
+    st.session_state.sent_photos = {}
+    st.session_state.reset_count = st.session_state.get("reset_count", 0) + 1
 
 
-def show_failed(shots: Sequence[Shot], trouble: str, key: str) -> None:
-    """Every photo without an answer and why, `trouble` with the endpoint before them; a button if that may pass."""
+def show_failed(photos: Sequence[SentPhoto], trouble: str, key: str) -> None:
+    """`trouble` with the endpoint and each photo without an answer; a button if another attempt may succeed."""
     if trouble:
         st.error(markup.plain(trouble), icon=":material/cloud_off:")
-    failed = [(shot, shot.outcome) for shot in shots if shot.outcome and not shot.answer]
-    for shot, outcome in failed:
-        st.error(f"**{markup.plain(shot.name)}**\n\n{markup.plain(outcome.error)}", icon=":material/error:")
-    again = [shot for shot, outcome in failed if outcome.may_pass]
+    failed = [(photo, photo.outcome) for photo in photos if photo.outcome and not photo.answer]
+    for photo, outcome in failed:
+        st.error(f"**{markup.plain(photo.name)}**\n\n{markup.plain(outcome.error)}", icon=":material/error:")
+    again = [photo for photo, outcome in failed if outcome.may_pass]
     if trouble or again:
         st.button("Try again", icon=":material/refresh:", on_click=forget_outcomes, args=(again,), key=key)
 
 
-def forget_outcomes(failed: Sequence[Shot]) -> None:
-    for shot in failed:
-        shot.outcome = None
+def forget_outcomes(failed: Sequence[SentPhoto]) -> None:
+    for photo in failed:
+        photo.outcome = None
 
 
 def show_controls(has_map: bool) -> None:
     if not has_map:
-        st.caption("This model is of a kind that has no map of where it looked.")
+        st.caption("This model has no activation map, so the page cannot show where it looked.")
         return
     left, middle, right = st.columns([4, 3, 3], gap="medium", vertical_alignment="center")
     with left:
@@ -71,13 +71,13 @@ def show_controls(has_map: bool) -> None:
 
 
 def show_table(
-    answered: Sequence[tuple[Shot, Answer]], failed: Sequence[Shot], labels: Sequence[str] | None
+    answered: Sequence[tuple[SentPhoto, Answer]], failed: Sequence[SentPhoto], labels: Sequence[str] | None
 ) -> None:
     """The answered photos, least certain first, and all of them as a file."""
     if answered:
         st.dataframe(table(answered), hide_index=True, alt="Answers, least certain first")
     columns = labels or sorted({label for _, answer in answered for label, _ in answer.ranked})
-    rows = [shot.row for shot, _ in answered] + [shot.row for shot in failed]
+    rows = [photo.row for photo, _ in answered] + [photo.row for photo in failed]
     st.download_button(
         "Download CSV",
         to_csv(rows, columns),
@@ -88,64 +88,64 @@ def show_table(
     )
 
 
-def table(answered: Sequence[tuple[Shot, Answer]]) -> list[dict[str, str]]:
-    """Few and narrow columns: a phone has room for them."""
+def table(answered: Sequence[tuple[SentPhoto, Answer]]) -> list[dict[str, str]]:
+    """Few and narrow columns, which fit on a phone."""
     return [
         {
-            "photo": shot.name,
+            "photo": photo.name,
             "label": in_words(answer.label),
             "probability": percent(answer.probability),
             "verdict": in_short(answer),
         }
-        for shot, answer in answered
+        for photo, answer in answered
     ]
 
 
-def show_cards(answered: Sequence[tuple[Shot, Answer]]) -> None:
+def show_cards(answered: Sequence[tuple[SentPhoto, Answer]]) -> None:
     pages = -(-len(answered) // CARDS_ON_A_PAGE)
     page = st.pagination(pages, key=f"page-{pages}") if pages > 1 else 1
     shown = answered[(page - 1) * CARDS_ON_A_PAGE : page * CARDS_ON_A_PAGE]
     across = min(CARDS_IN_A_ROW, len(answered))
-    # Row by row: on a phone the columns stand one below another, and the order must hold there too.
+    # Row by row: on a phone columns are stacked, and the order must hold there too.
     for first in range(0, len(shown), max(across, 1)):
-        for column, (shot, answer) in zip(st.columns(across), shown[first : first + across], strict=False):
+        for column, (photo, answer) in zip(st.columns(across), shown[first : first + across], strict=False):
             with column, st.container(border=True, height="stretch"):
-                show_card(shot, answer, is_wide=len(answered) == 1)
+                show_card(photo, answer, is_wide=len(answered) == 1)
 
 
-def show_card(shot: Shot, answer: Answer, is_wide: bool) -> None:
-    """One photo: picture with map, words, chart; side by side if it is alone."""
-    outcome = shot.outcome or Outcome()
+def show_card(photo: SentPhoto, answer: Answer, is_wide: bool) -> None:
+    """One photo: picture with map, text, chart; side by side if there is only one."""
+    outcome = photo.outcome or Outcome()
     left, right = st.columns(2, gap="medium") if is_wide else (st.container(), st.container())
-    source = source_of(shot, outcome)
+    source = source_of(photo, outcome)
     with left:
         if source:
-            st.html(markup.photo(source, shot.name, answer))
+            st.html(markup.photo(source, photo.name, answer))
         else:
             st.caption("A browser cannot show this photo.")
     with right:
-        st.html(markup.words(shot.name, answer, facts(outcome, answer)))
+        st.html(markup.words(photo.name, answer, facts(outcome, answer)))
         show_chart(answer, is_wide)
 
 
-def source_of(shot: Shot, outcome: Outcome) -> str | None:
-    """What the browser shows. A link's photo it loads itself: this page's server fetches no link of strangers."""
-    if shot.is_link:
-        return shot.name if shot.name.lower().startswith(("http://", "https://")) else None
+def source_of(photo: SentPhoto, outcome: Outcome) -> str | None:
+    """Source of the picture. The browser loads a link itself: the page's server fetches no links of its visitors."""
+    if photo.is_link:
+        return photo.name if photo.name.lower().startswith(("http://", "https://")) else None
     return data_url(outcome.preview, "jpeg") if outcome.preview else None
 
 
 def facts(outcome: Outcome, answer: Answer) -> list[str]:
     found = []
     if answer.grid:
-        found.append(f"What speaks for {in_words(answer.label)} lies mostly {markup.place(answer.grid)}.")
+        found.append(f"The evidence for {in_words(answer.label)} lies mostly {markup.place(answer.grid)}.")
     tries = f", at attempt {outcome.attempts}" if outcome.attempts > 1 else ""
     found.append(f"Answered in {outcome.seconds * 1000:,.0f} ms{tries}.")
     return found + [outcome.note] * bool(outcome.note)
 
 
 def show_chart(answer: Answer, is_wide: bool) -> None:
-    """A bar for the probability of every label; those that the model does not exclude stand out."""
+    """A bar for the probability of every label; labels of the prediction set are highlighted."""
     rows = [
         {
             "label": in_words(label),
@@ -161,7 +161,7 @@ def show_chart(answer: Answer, is_wide: bool) -> None:
     )
     base = altair.Chart(altair.InlineData(values=rows)).encode(
         y=altair.Y("label:N", sort=None, title=None, axis=axis),
-        # The words beside the longest bar need some room.
+        # Leaves room for the text beside the longest bar.
         x=altair.X(
             "probability:Q", title=None, axis=None, scale=altair.Scale(domain=[0, 1.35 if is_wide else 1.75])
         ),

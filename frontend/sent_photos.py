@@ -1,4 +1,4 @@
-"""Photos that were given to the page, and how they are sent: a few at a time, none stopped by another's failure."""
+"""Photos given to the page, sent to the endpoint a few at a time; a failure of one does not stop the others."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ MISTAKE = "This page failed on the photo: its log says why. Try another one."
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: an answer, or a sentence that says why there is none."""
+    """Result of sending one photo: an answer, or a sentence that says why there is none."""
 
     answer: Answer | None = None
     error: str = ""
@@ -32,8 +32,8 @@ class Outcome:
 
 
 @dataclass
-class Shot:
-    """One photo: its name or link, how to read its bytes (no link is read here), and what became of it."""
+class SentPhoto:
+    """One photo: its name or link, how to read its bytes (the page fetches no links), and the result of sending it."""
 
     name: str
     read: Callable[[], bytes] | None = None
@@ -51,56 +51,56 @@ class Shot:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far sending has come; `is_waking`: the endpoint is there, but takes long or asks to wait."""
+    """Progress of sending; `is_waking`: the endpoint is reachable, but slow or asks to wait."""
 
     done: int
     total: int
     is_waking: bool
 
 
-def send(shots: Sequence[Shot], gateway: Gateway, tell: Callable[[Progress], None]) -> None:
-    """Give every shot its outcome. `tell` is called from this thread, several times a second."""
-    asked: list[float] = []  # when, of each photo; preparing it may take longer than asking
+def send(photos: Sequence[SentPhoto], gateway: Gateway, tell: Callable[[Progress], None]) -> None:
+    """Set the outcome of every photo. `tell` is called from this thread, several times a second."""
+    asked: list[float] = []  # start times of the requests; preparing a photo may take longer than its request
     waits: list[Failure] = []
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        futures: dict[Future[Outcome], Shot] = {
-            pool.submit(outcome_of, shot, gateway, asked.append, waits.append): shot for shot in shots
+        futures: dict[Future[Outcome], SentPhoto] = {
+            pool.submit(outcome_of, photo, gateway, asked.append, waits.append): photo for photo in photos
         }
         waiting = set(futures)
         while waiting:
             done, waiting = wait(waiting, TICK_S, FIRST_COMPLETED)
             for future in done:
-                shot = futures[future]
-                shot.outcome = future.result()
-                if shot.answer:
-                    shot.read = None  # its bytes may go; those of a failed one are for trying again
+                photo = futures[future]
+                photo.outcome = future.result()
+                if photo.answer:
+                    photo.read = None  # frees its bytes; those of a failed photo are kept for another attempt
             answered = len(futures) - len(waiting)
             is_slow = bool(waits) or (bool(asked) and time.monotonic() - asked[0] > WAKING_AFTER_S)
             is_down = bool(waits) and waits[-1].code == "down"
             tell(Progress(answered, len(futures), is_slow and not is_down and not answered))
     finally:
-        # Streamlit ends a script that is started anew with an exception out of `tell`.
+        # When Streamlit restarts the script, it raises an exception out of `tell`.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def outcome_of(
-    shot: Shot, gateway: Gateway, on_ask: Callable[[float], None], on_wait: Callable[[Failure], None]
+    photo: SentPhoto, gateway: Gateway, on_ask: Callable[[float], None], on_wait: Callable[[Failure], None]
 ) -> Outcome:
     small, note = None, ""
     try:
-        photo: bytes | str = shot.name
-        if shot.read:
-            prepared = prepare(shot.read())
-            photo, note, small = prepared.data, prepared.note, prepared.preview
+        content: bytes | str = photo.name
+        if photo.read:
+            prepared = prepare(photo.read())
+            content, note, small = prepared.data, prepared.note, prepared.preview
         on_ask(time.monotonic())
-        answer, reply = gateway.classify(photo, on_wait)
+        answer, reply = gateway.classify(content, on_wait)
         return Outcome(answer, seconds=reply.seconds, attempts=reply.attempts, note=note, preview=small)
     except PhotoError as failure:
         return Outcome(error=str(failure))
     except Failure as failure:
         may_pass = failure.code not in PHOTO_CODES
         return Outcome(error=str(failure), may_pass=may_pass, note=note, preview=small)
-    except Exception:  # a mistake of this page's own must not stop the other photos
+    except Exception:  # a bug of the page must not stop the other photos
         logger.exception("a photo could not be sent")
         return Outcome(error=MISTAKE, may_pass=True)

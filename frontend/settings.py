@@ -1,9 +1,9 @@
-"""Which endpoint the page asks, and with which key.
+"""The endpoint that the page calls, and the key it sends.
 
-In this order: Streamlit's secrets (LENSLET_ENDPOINT, LENSLET_API_KEY), which Streamlit itself puts into the environment
-over what is there; the environment (the same names); the sidebar; `http://127.0.0.1:8080`. A key typed in the sidebar
-is preferred to a given one. LENSLET_PUBLIC_ENDPOINT says how people reach the endpoint, where this page knows it by
-another name.
+In order of precedence: Streamlit's secrets (LENSLET_ENDPOINT, LENSLET_API_KEY), which Streamlit itself copies into the
+environment; the environment (the same names); the sidebar; `http://127.0.0.1:8080`. A key typed in the sidebar takes
+precedence over one that is set. LENSLET_PUBLIC_ENDPOINT is the endpoint's public address, where it differs from the one
+that this page uses.
 """
 
 import re
@@ -18,7 +18,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Given:
-    """What the environment says; "" where it says nothing."""
+    """Settings of the environment; "" where unset."""
 
     endpoint: str
     key: str = field(repr=False)
@@ -33,24 +33,24 @@ def read_given(environment: Mapping[str, str]) -> Given:
 def may_choose(given: Given, address: str | None) -> bool:
     """Whether the sidebar lets people change the endpoint.
 
-    Not where the operator has set one, and not on a page that listens for others (`address`, the option
-    server.address, is not this computer): its server would send requests wherever a stranger likes.
+    Not where the operator has set one, and not on a public page (`address`, the option server.address, is not this
+    computer): its server would send requests to any address that a visitor types (SSRF).
     """
     return not given.endpoint and address in LOOPBACK
 
 
 def key_for(endpoint: str, given: Given, typed: str) -> str:
-    """A given key goes to the given endpoint, or without one to the default, but never to one that somebody typed."""
+    """A configured key is sent to the configured or default endpoint only, never to an address that somebody typed."""
     return typed or (given.key if endpoint == (given.endpoint or DEFAULT_ENDPOINT) else "")
 
 
 def address_for_others(endpoint: str, given: Given) -> str:
-    """The endpoint in use, as request examples name it."""
+    """The endpoint's address for request examples."""
     return given.public if given.public and endpoint == given.endpoint else endpoint
 
 
 def clean(endpoint: str) -> str:
-    """With a scheme, without closing slashes, and without the path and the query that people copy along."""
+    """With a scheme; without trailing slashes, and without the path and query of a copied link."""
     scheme, separator, rest = re.split(r"[?#]", endpoint.strip())[0].rpartition("://")
     rest = re.sub(r"(/(predict|health))?/*$", "", rest)
     if rest and not separator:
@@ -59,8 +59,8 @@ def clean(endpoint: str) -> str:
 
 
 def is_here(url: str) -> bool:
-    """Whether an address is one of this computer."""
+    """Whether an address is a loopback address."""
     try:
         return urlsplit(url).hostname in LOOPBACK
-    except ValueError:  # it is no address at all
+    except ValueError:  # not an address at all
         return False

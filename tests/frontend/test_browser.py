@@ -1,6 +1,6 @@
 """The page in a real browser, with a real function behind it: Debian's Chromium, driven by Playwright.
 
-Pictures of what it looked like lie in report/screens/. Those of the README, docs/*.webp, are made anew by
+Pictures of what it looked like lie in report/screens/. Those of the README, docs/*.webp, are made again by
 
     README_SCREENS=1 .venv/bin/pytest tests/frontend/test_browser.py -k readme
 """
@@ -81,7 +81,7 @@ def numbered(folder: Path) -> list[Path]:
     return [Path(shutil.copy(path, folder / f"{path.parent.name}-{path.name}")) for path in drawings]
 
 
-# --- ways in
+# --- input methods
 
 
 def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
@@ -91,14 +91,14 @@ def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
     upload(page, FOREST)
     wait_for_answers(page, 1)
     expect(page.get_by_role("heading", level=3)).to_have_text(re.compile(r"^forest\s*9\d\.\d %$"))
-    expect(page.get_by_text("Sure: no other label is likely enough to count.")).to_be_visible()
+    expect(page.get_by_text("Certain: no other label is likely enough to count.")).to_be_visible()
     expect(page.get_by_text(re.compile(r"Answered in [\d,]+ ms\."))).to_be_visible()
     said = page.locator('[role="graphics-document"]').get_attribute("aria-label") or ""
     assert re.match(r"Probabilities: forest 9\d\.\d %, ", said)
     assert all(label in said for label in ALL_SCENES)
     photo = page.get_by_role("img", name="00.jpg, which the model takes for forest")
     activation = page.get_by_role(
-        "img", name=re.compile("^Activation map: what speaks for forest lies mostly ")
+        "img", name=re.compile("^Activation map: the evidence for forest lies mostly ")
     )
     assert photo.bounding_box() == activation.bounding_box()  # one over the other
     assert photo.evaluate("image => image.naturalWidth") > 100
@@ -128,10 +128,10 @@ def test_several_photos_are_sorted_tabled_and_written_as_predict_py_writes_them(
     ]
     assert len(certainties) == 12
     assert certainties == sorted(certainties)  # the least certain one first
-    expect(page.get_by_text("Not sure: mountain or glacier.")).to_be_visible()  # mountain-04.jpg
-    expect(page.get_by_text("None of these, probably").first).to_be_visible()  # sea-01.jpg
+    expect(page.get_by_text("Uncertain: mountain or glacier.")).to_be_visible()  # mountain-04.jpg
+    expect(page.get_by_text("Probably none of these labels").first).to_be_visible()  # sea-01.jpg
     expect(errors(page)).to_contain_text("notes.jpg")
-    expect(errors(page)).to_contain_text("This is not a picture that the model reads")
+    expect(errors(page)).to_contain_text("This is not a picture in a supported format")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
     shown = list(csv.reader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
@@ -294,10 +294,10 @@ def test_endpoint_that_is_down_is_a_sentence_and_comes_back(
     assert violations(page) == set()
     shoot(page, "down-1440-light")
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_text("Looking at photo 1 of 1…")).to_be_visible()
+    expect(page.get_by_text("Classifying photo 1 of 1…")).to_be_visible()
     # What failed last time is not said while it is tried again, nor that something wakes up where nothing is.
     expect(errors(page).filter(visible=True)).to_have_count(0)
-    expect(page.get_by_text("Waking up…")).to_have_count(0)
+    expect(page.get_by_text("The endpoint is starting")).to_have_count(0)
     settle(page)
     enter_endpoint(page, function)
     page.get_by_role("button", name="Try again").click()
@@ -320,7 +320,7 @@ def test_keys_are_asked_for_and_links_to_this_computer_refused(
     enter_endpoint(page, closed_function)
     expect(errors(page).first).to_contain_text("This endpoint asks for an API key")
     enter_endpoint(page, closed_function, "a wrong one")
-    expect(errors(page).first).to_contain_text("The endpoint does not let this API key in")
+    expect(errors(page).first).to_contain_text("The endpoint does not accept this API key")
     assert violations(page) == set()
     shoot(page, "wrong-key-1440-light")
     enter_endpoint(page, closed_function, KEY)
@@ -350,7 +350,7 @@ def test_files_that_cannot_be_sent_do_not_stop_the_others(visit: Visit) -> None:
     for name, sentence in {
         "film.mov": "The file is larger than the 4.4 MB",
         "empty.png": "The file is empty",
-        "notes.jpg": "This is not a picture that the model reads",
+        "notes.jpg": "This is not a picture in a supported format",
         "half.jpg": "The picture is damaged or cut off",
     }.items():
         assert name in text
@@ -422,9 +422,9 @@ def test_violations_are_found(visit: Visit) -> None:
     assert {each.split()[0] for each in violations(page)} == {"image-alt", "color-contrast"}
 
 
-# Every way in each width and each scheme once; results and the other tabs in all four.
+# Every input method in each width and each scheme once; results and the other tabs in all four.
 @pytest.mark.parametrize(
-    ("width", "scheme", "ways"),
+    ("width", "scheme", "methods"),
     [
         (PHONE, "light", []),
         (PHONE, "dark", ["Link", "Camera", "Samples"]),
@@ -432,11 +432,11 @@ def test_violations_are_found(visit: Visit) -> None:
         (DESKTOP, "dark", []),
     ],
 )
-def test_page_is_accessible_and_fits(visit: Visit, width: int, scheme: str, ways: list[str]) -> None:
+def test_page_is_accessible_and_fits(visit: Visit, width: int, scheme: str, methods: list[str]) -> None:
     page = visit(width, scheme)
     found = violations(page)
-    for way in ways:
-        choose(page, way)
+    for method in methods:
+        choose(page, method)
         found |= violations(page)
         assert_fits(page)
     choose(page, "Upload")
@@ -508,7 +508,11 @@ def test_everything_can_be_done_with_the_keyboard(visit: Visit) -> None:
 # Name → width and scheme of the window, drawings that it shows.
 README_PICTURES = {
     "page-photo": (1100, "light", ["mountain/00"]),
-    "page-gallery": (1100, "dark", ["mountain/04", "sea/01", "street/00"]),  # in doubt, unfamiliar, sure
+    "page-gallery": (
+        1100,
+        "dark",
+        ["mountain/04", "sea/01", "street/00"],
+    ),  # uncertain, out of distribution, certain
     "page-phone": (PHONE, "light", ["street/00"]),
 }
 

@@ -25,7 +25,7 @@ import settings
 from answers import either, percent, region, to_csv
 from client import Failure, Gateway
 from lenslet.commands.predict import write_csv
-from sent_photos import Progress, Shot, send
+from sent_photos import Progress, SentPhoto, send
 from settings import Given, address_for_others, clean, key_for, may_choose, read_given
 from tests.support.browser import NODE, find_program
 from tests.support.endpoint import ROOT, running
@@ -70,8 +70,8 @@ def uploaded(page: AppTest, *files: tuple[str, bytes, str]) -> AppTest:
     return ran(page)
 
 
-def chosen(page: AppTest, way: str) -> AppTest:
-    page.get("button_group")[0].set_value(way)
+def chosen(page: AppTest, method: str) -> AppTest:
+    page.get("button_group")[0].set_value(method)
     return ran(page)
 
 
@@ -112,14 +112,14 @@ def test_one_photo(monkeypatch):
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
         shown = html(page)
         assert "<h3>forest <span>55.0 %</span></h3>" in shown
-        assert "Not sure: forest or mountain." in shown
-        assert "What speaks for forest lies mostly in the lower right part." in shown
+        assert "Uncertain: forest or mountain." in shown
+        assert "The evidence for forest lies mostly in the lower right part." in shown
         assert " ms.</p>" in shown
         assert 'alt="green.png, which the model takes for forest"' in shown
-        assert 'alt="Activation map: what speaks for forest lies mostly in the lower right part"' in shown
+        assert 'alt="Activation map: the evidence for forest lies mostly in the lower right part"' in shown
         chart = page.get("vega_lite_chart")[0].proto
         assert chart.alt == "Probabilities: forest 55.0 %, mountain 40.0 %, sea 5.0 %"
-        # What was answered stays while other things change, and nothing is sent anew.
+        # What was answered stays while other things change, and nothing is sent again.
         page.toggle(key="map").set_value(False)
         assert ".lens-map { visibility: hidden; }" in html(ran(page))
         page.toggle(key="map").set_value(True)
@@ -127,47 +127,52 @@ def test_one_photo(monkeypatch):
         page.slider(key="opacity").set_value(35)
         assert "--map-opacity: 0.35;" in html(ran(page))
         chosen(page, "Link")
-        assert "Not sure: forest or mountain." in html(page)
+        assert "Uncertain: forest or mountain." in html(page)
     assert len(endpoint.questions) == 1
 
 
 def test_sure_and_none_of_these(monkeypatch):
-    sure = prediction(predictions=ranked("sea", 0.9999), is_certain=True, prediction_set=["sea"])
-    with answering(sure) as endpoint:
+    certain = prediction(predictions=ranked("sea", 0.9999), is_certain=True, prediction_set=["sea"])
+    with answering(certain) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
-        assert "Sure: no other label is likely enough to count." in shown and "over 99.9 %" in shown
+        assert "Certain: no other label is likely enough to count." in shown and "over 99.9 %" in shown
     with answering(prediction(is_in_distribution=False)) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
-        assert "None of these, probably" in shown and "Not sure" not in shown
+        assert "Probably none of these labels" in shown and "Uncertain" not in shown
 
 
 def test_model_without_a_map(monkeypatch):
     with answering(prediction(explanation=None)) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
-    assert "This model is of a kind that has no map" in said(page.caption)
+    assert "This model has no activation map" in said(page.caption)
     assert "lens-map" not in html(page) and not page.toggle
 
 
 def test_several_photos_one_of_which_fails(monkeypatch):
     by_photo = {
-        "sure.png": prediction(predictions=ranked("sea", 0.9), is_certain=True, prediction_set=["sea"]),
-        "unsure.png": prediction(predictions=ranked("forest", 0.5)),
+        "certain.png": prediction(predictions=ranked("sea", 0.9), is_certain=True, prediction_set=["sea"]),
+        "uncertain.png": prediction(predictions=ranked("forest", 0.5)),
         "broken.png": error(422, "broken_image"),
     }
-    monkeypatch.setattr("shots.AT_ONCE", 1)  # the answers come in the order of the photos
+    monkeypatch.setattr("sent_photos.AT_ONCE", 1)  # the answers come in the order of the photos
     with answering(*by_photo.values()) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), *((name, GREEN[1], GREEN[2]) for name in by_photo))
     assert len(endpoint.questions) == 3
     assert said(page.error) == (
-        "**broken.png**\n\nThe picture is damaged or cut off: save it anew, or try another one."
+        "**broken.png**\n\nThe picture is damaged or cut off: save it again, or try another one."
     )
     assert page.get("download_button")[0].label == "Download CSV"
     assert page.dataframe[0].value.to_dict("records") == [
-        {"photo": "unsure.png", "label": "forest", "probability": "50.0 %", "verdict": "forest or mountain"},
-        {"photo": "sure.png", "label": "sea", "probability": "90.0 %", "verdict": "sure"},
+        {
+            "photo": "uncertain.png",
+            "label": "forest",
+            "probability": "50.0 %",
+            "verdict": "forest or mountain",
+        },
+        {"photo": "certain.png", "label": "sea", "probability": "90.0 %", "verdict": "certain"},
     ]
-    assert html(page).index("unsure.png, which") < html(page).index(
-        "sure.png, which", html(page).index("unsure.png, which") + 9
+    assert html(page).index("uncertain.png, which") < html(page).index(
+        "certain.png, which", html(page).index("uncertain.png, which") + 9
     )
     assert [button.key for button in page.button] == ["start-over"]  # the same photo would fail again
     page.button(key="start-over").click()
@@ -175,7 +180,7 @@ def test_several_photos_one_of_which_fails(monkeypatch):
 
 
 def test_many_photos_come_in_pages(monkeypatch):
-    monkeypatch.setattr("shots.AT_ONCE", 1)
+    monkeypatch.setattr("sent_photos.AT_ONCE", 1)
     share = [0.9 - number / 100 for number in range(13)]
     with answering(*(prediction(predictions=ranked("sea", each)) for each in share)) as endpoint:
         page = uploaded(
@@ -192,14 +197,14 @@ def test_waking_up_is_said(monkeypatch):
     monkeypatch.setattr("client.sleep", lambda seconds: time.sleep(0.6))
     told: list[Progress] = []
     with answering(Answer(503, ""), prediction()) as endpoint:
-        shots = [Shot("a.png", lambda: GREEN[1]), Shot("b.png", lambda: GREEN[1])]
-        monkeypatch.setattr("shots.AT_ONCE", 1)
-        send(shots, Gateway(endpoint.url), told.append)
+        photos = [SentPhoto("a.png", lambda: GREEN[1]), SentPhoto("b.png", lambda: GREEN[1])]
+        monkeypatch.setattr("sent_photos.AT_ONCE", 1)
+        send(photos, Gateway(endpoint.url), told.append)
     assert any(each == Progress(0, 2, is_waking=True) for each in told)
     assert told[-1] == Progress(2, 2, is_waking=False)
-    assert app.words_of(told[-1]) == "Looking at photo 2 of 2…" and "Waking up…" in app.words_of(
-        Progress(0, 2, True)
-    )
+    assert app.words_of(
+        told[-1]
+    ) == "Classifying photo 2 of 2…" and "The endpoint is starting" in app.words_of(Progress(0, 2, True))
 
 
 def test_waking_up_is_said_of_a_slow_first_answer(monkeypatch):
@@ -207,17 +212,17 @@ def test_waking_up_is_said_of_a_slow_first_answer(monkeypatch):
         time.sleep(1)
         return PREDICTION
 
-    monkeypatch.setattr("shots.WAKING_AFTER_S", 0.1)
+    monkeypatch.setattr("sent_photos.WAKING_AFTER_S", 0.1)
     monkeypatch.setattr(Gateway, "_attempt", answer_slowly)
     told: list[Progress] = []
-    send([Shot("a.png", lambda: GREEN[1])], Gateway("http://a"), told.append)
+    send([SentPhoto("a.png", lambda: GREEN[1])], Gateway("http://a"), told.append)
     assert any(each == Progress(0, 1, is_waking=True) for each in told)
     assert told[-1] == Progress(1, 1, is_waking=False)
 
 
 def test_what_is_slow_but_not_waking_up(monkeypatch):
     """A photo that this page reads for long, and an address where nobody answers."""
-    monkeypatch.setattr("shots.WAKING_AFTER_S", 0.5)
+    monkeypatch.setattr("sent_photos.WAKING_AFTER_S", 0.5)
     told: list[Progress] = []
     while_reading: list[Progress] = []
 
@@ -227,7 +232,7 @@ def test_what_is_slow_but_not_waking_up(monkeypatch):
         return GREEN[1]
 
     with answering() as endpoint:
-        send([Shot("a.png", read_slowly)], Gateway(endpoint.url), told.append)
+        send([SentPhoto("a.png", read_slowly)], Gateway(endpoint.url), told.append)
     assert len(while_reading) > 2 and not any(each.is_waking for each in while_reading)
 
     def refuse(*_: object) -> None:
@@ -236,7 +241,7 @@ def test_what_is_slow_but_not_waking_up(monkeypatch):
 
     told.clear()
     monkeypatch.setattr(Gateway, "_attempt", refuse)
-    send([Shot("a.png", lambda: GREEN[1])], Gateway(endpoint.url), told.append)
+    send([SentPhoto("a.png", lambda: GREEN[1])], Gateway(endpoint.url), told.append)
     assert len(told) > 2 and not any(each.is_waking for each in told)
 
 
@@ -257,10 +262,10 @@ def test_mistake_of_the_page_stops_no_other_photo(caplog):
         raise RuntimeError("a mistake")
 
     with answering() as endpoint:
-        shots = [Shot("a.png", fail), Shot("b.png", lambda: GREEN[1])]
-        send(shots, Gateway(endpoint.url), lambda progress: None)
-    assert shots[0].outcome.error == "This page failed on the photo: its log says why. Try another one."
-    assert shots[1].answer.label == "forest"
+        photos = [SentPhoto("a.png", fail), SentPhoto("b.png", lambda: GREEN[1])]
+        send(photos, Gateway(endpoint.url), lambda progress: None)
+    assert photos[0].outcome.error == "This page failed on the photo: its log says why. Try another one."
+    assert photos[1].answer.label == "forest"
     assert "a mistake" in caplog.text
 
 
@@ -298,15 +303,15 @@ def test_csv_is_that_of_predict(tmp_path):
 
 
 def test_link_is_fetched_by_the_endpoint_and_the_browser_only(monkeypatch):
-    with answering() as stranger, answering() as endpoint:
-        link = f"{stranger.url}/a.jpg?x=1&y=<2>"
+    with answering() as other, answering() as endpoint:
+        link = f"{other.url}/a.jpg?x=1&y=<2>"
         page = chosen(opened(endpoint, monkeypatch), "Link")
         page.text_input(key="link-0").set_value(link)
         page.button[0].click()
         ran(page)
         assert endpoint.questions == [{"url": link, "explain": True}]
-        assert stranger.requests == []
-        assert f'<img src="{stranger.url}/a.jpg?x=1&amp;y=&lt;2&gt;"' in html(page)
+        assert other.requests == []
+        assert f'<img src="{other.url}/a.jpg?x=1&amp;y=&lt;2&gt;"' in html(page)
 
 
 @pytest.mark.parametrize(
@@ -389,7 +394,7 @@ def test_endpoint_that_comes_up_while_photos_are_sent(monkeypatch):
             endpoint.description = Answer(200, DESCRIPTION)
             send(*arguments)
 
-        monkeypatch.setattr("shots.send", send_and_mend)
+        monkeypatch.setattr("sent_photos.send", send_and_mend)
         assert not uploaded(page, GREEN).error and page.metric
 
 
@@ -498,14 +503,14 @@ def test_given_key_goes_to_no_typed_endpoint():
     assert key_for("http://a", Given("http://a", "given"), "") == "given"
 
 
-def test_strangers_do_not_choose_the_endpoint(monkeypatch):
+def test_visitors_of_a_public_page_do_not_choose_the_endpoint(monkeypatch):
     assert may_choose(Given("", ""), "127.0.0.1")
     assert not may_choose(Given("", ""), "0.0.0.0") and not may_choose(Given("", ""), None)
     assert not may_choose(Given("http://a", ""), "127.0.0.1")
     with answering() as endpoint:
         page = opened(endpoint, monkeypatch)
         assert page.text_input(key="endpoint").disabled
-        assert "Set by whoever runs this page." in said(page.caption)
+        assert "Set by the operator of this page." in said(page.caption)
     monkeypatch.setenv("LENSLET_ENDPOINT", "")
     monkeypatch.setattr(settings, "DEFAULT_ENDPOINT", endpoint.url)
     before = st.get_option("server.address")
@@ -513,7 +518,9 @@ def test_strangers_do_not_choose_the_endpoint(monkeypatch):
     try:
         page = ran(AppTest.from_file(APP, default_timeout=60))
         assert page.text_input(key="endpoint").disabled
-        assert "Set by" not in said(page.caption) and "Fixed, since others can open" in said(page.caption)
+        assert "Set by" not in said(page.caption) and "Fixed, because this page is public" in said(
+            page.caption
+        )
     finally:
         st.config.set_option("server.address", before)
 
@@ -568,7 +575,7 @@ def test_real_endpoint(monkeypatch):
             page, ("forest.jpg", drawing.read_bytes(), "image/jpeg"), ("no.jpg", b"no picture", "image/jpeg")
         )
     assert "<h3>forest <span>" in html(page) and "lens-map" in html(page)
-    assert "This is not a picture that the model reads" in said(page.error)
+    assert "This is not a picture in a supported format" in said(page.error)
     assert page.metric[0].label == "accuracy"
 
 

@@ -44,14 +44,14 @@ def test_photo_with_too_many_pixels_is_scaled_and_the_page_says_so(monkeypatch):
     assert opened(prepared.data).size == (2048, 1025)
     assert prepared.note == (
         "Scaled down from 4,000 × 2,001 to 2,048 × 1,025 pixels before sending: "
-        "the endpoint may not take more than 8 megapixels of JPEG."
+        "the endpoint may not accept more than 8 megapixels of JPEG."
     )
 
 
 def test_other_formats_may_have_fewer_pixels(monkeypatch):
     monkeypatch.setattr(photos, "MAX_OTHER_PIXELS", (1_000_000, 2_000_000))
     assert prepare(png(1000, 1000, 8, 2, bytes(3000))).note == ""
-    assert "not take more than 1 megapixels of PNG" in prepare(png(1000, 1001, 8, 2, bytes(3000))).note
+    assert "not accept more than 1 megapixels of PNG" in prepare(png(1000, 1001, 8, 2, bytes(3000))).note
     assert prepare(saved(flat(90, "L", (1000, 1001)), "JPEG")).note == ""
 
 
@@ -91,7 +91,7 @@ def test_noise_is_scaled_until_its_bytes_fit(monkeypatch):
 def test_bytes_that_fit_as_jpeg(monkeypatch):
     monkeypatch.setattr(photos, "MAX_BYTES", 4000)
     data = saved(flat((10, 20, 30), size=(60, 60)), "BMP")
-    assert prepare(data).note == "Saved anew as JPEG before sending: the endpoint takes at most 0.0 MB."
+    assert prepare(data).note == "Saved again as JPEG before sending: the endpoint accepts at most 0.0 MB."
 
 
 def test_what_is_sent_fits_into_a_body():
@@ -131,7 +131,7 @@ def test_what_is_no_picture_goes_as_it_is():
         (b"", "The file is empty"),
         (
             b"x" * (MAX_BYTES + 1),
-            r"The file is larger than the 4\.4 MB that the endpoint takes, and this page cannot scale it down",
+            r"The file is larger than the 4\.4 MB that the endpoint accepts, and this page cannot scale it down",
         ),
         # Red, cut off: the header promises more than there is.
         (saved(flat((255, 0, 0)), "JPEG")[:200] + bytes(MAX_BYTES), "cannot scale it down"),

@@ -514,7 +514,7 @@ def test_name_that_no_reference_could_say_is_refused(name: str, nowhere: Path, t
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        (None, r"a version carries its report, but .*report\.html does not exist: run evaluate\.py"),
+        (None, r"a version carries its report, but .*report\.html does not exist: run lenslet evaluate"),
         ("{version} on other photos", r"report\.html is not of the model and the figures in .*mine: run"),
         ("another on photos", r"report\.html is not of the model and the figures in .*mine: run"),
     ],

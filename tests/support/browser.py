@@ -80,8 +80,8 @@ def settle(page: Page) -> None:
     ).first.inner_text()
 
 
-def choose(page: Page, way: str) -> None:
-    page.get_by_role("radiogroup", name="Way to give a photo").get_by_role("radio", name=way).click()
+def choose(page: Page, method: str) -> None:
+    page.get_by_role("radiogroup", name="Input method").get_by_role("radio", name=method).click()
     settle(page)
 
 
