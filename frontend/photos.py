@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 # Limit of openapi.yaml (`info.description`): 6 MiB for a base64 body with the event that the gateway wraps around it.
 MAX_BYTES = 4_400_000
 # By format: the most pixels that are sent unchanged, and the most that this page scales down. The endpoint accepts 50
-# million, and fewer in formats that take more memory. Pillow decodes JPEG at a fraction of its size; WEBP and some TIFF
-# take up to 17 bytes a pixel, other formats 4. Measured: at most 490 MB for a photo.
+# million, and fewer in formats that take more memory (docs/api.md, "Limits"). Pillow decodes JPEG at a fraction of its
+# size; WEBP and some TIFF take up to 17 bytes a pixel, other formats 4. Measured: at most 490 MB for a photo.
 MAX_PIXELS = {
     "JPEG": (50_000_000, 110_000_000),
     "MPO": (50_000_000, 110_000_000),
