@@ -1,0 +1,1 @@
+"""Drift: what an endpoint answered, compared with the reference distributions of its model."""

@@ -1,0 +1,178 @@
+"""Where a window's answers come from: the function's log, a CSV of `lenslet predict`, or CloudWatch Logs."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from lenslet.evaluation.reference import SCORES
+from lenslet.monitoring.drift import Window
+
+CLOUDWATCH = "cloudwatch"
+ANSWERED = "answered"  # the message of the line that the function logs for each event
+
+
+class SourceError(Exception):
+    """The source cannot be read; the message is one sentence with the remedy."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: the predicted label, and those of SCORES that its source has."""
+
+    label: str
+    scores: Mapping[str, float]
+    time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Books:
+    """What was read: `lines` = answers in the window + the sum of `left_out`."""
+
+    window: Window
+    lines: int
+    left_out: Mapping[str, int]  # reason → count
+
+
+def read_window(
+    source: str, labels: Sequence[str], since: datetime | None = None, until: datetime | None = None
+) -> Books:
+    """Answers of `source` from `since` (inclusive) to `until` (exclusive), both with a time zone.
+
+    `source`: a file of the function's log (JSON lines), a CSV of `lenslet predict`, or `cloudwatch://LOG-GROUP`.
+    Raises: SourceError.
+    """
+    left_out: Counter[str] = Counter()
+    answers: list[Answer] = []
+    lines = 0
+    for count, found in _records(source, since, until):
+        lines += count
+        for each in found:
+            if isinstance(each, str):
+                left_out[each] += 1
+            elif each.label not in labels:
+                left_out["a label that the model does not have"] += 1
+            elif each.time and ((since and each.time < since) or (until and each.time >= until)):
+                left_out["outside the window"] += 1
+            else:
+                answers.append(each)
+    return Books(_window(answers, labels), lines, dict(left_out))
+
+
+def _records(
+    source: str, since: datetime | None, until: datetime | None
+) -> Iterator[tuple[int, list[Answer | str]]]:
+    """For each line of the source how many answers or reasons it holds, and these."""
+    read: Iterable[list[Answer | str]]
+    if urlsplit(source).scheme == CLOUDWATCH:
+        read = map(_of_log_line, _cloudwatch(source, since, until))
+    else:
+        path = Path(source)
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise SourceError(f"{source} cannot be read: {error.strerror}") from error
+        read = _of_csv(text, source) if path.suffix == ".csv" else map(_of_log_line, text.splitlines())
+    for found in read:
+        yield len(found), found
+
+
+def _of_log_line(line: str) -> list[Answer | str]:
+    """The answers of one line of the function's log; or why it holds none."""
+    if not line.strip():
+        return []
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return ["a line that is not JSON"]
+    if not isinstance(content, dict) or content.get("message") != ANSWERED:
+        return ["a line about something else"]
+    labels = content.get("labels") or []
+    if not labels:
+        return ["a request without a prediction"]
+    columns = {name: content[name] for name in SCORES if isinstance(content.get(name), list)}
+    if any(len(values) != len(labels) for values in columns.values()):
+        return ["a line with another number of scores than labels"]
+    time = _time(content.get("timestamp"))
+    return [
+        Answer(label, {name: float(values[number]) for name, values in columns.items()}, time)
+        for number, label in enumerate(labels)
+    ]
+
+
+def _of_csv(text: str, source: str) -> Iterator[list[Answer | str]]:
+    rows = csv.DictReader(text.splitlines())
+    if not rows.fieldnames or not {"label", "probability"} <= set(rows.fieldnames):
+        raise SourceError(
+            f"{source} has no columns label and probability: write it with lenslet predict --csv"
+        )
+    for row in rows:
+        if not row["label"]:
+            yield [f"a photo without an answer: {row.get('error') or 'no reason given'}"[:80]]
+            continue
+        try:
+            scores = {"confidence": float(row["probability"])}
+            if row.get("ood_score"):
+                scores["ood_score"] = float(row["ood_score"])
+        except ValueError:
+            yield ["a row whose numbers cannot be read"]
+            continue
+        yield [Answer(row["label"], scores)]
+
+
+def _cloudwatch(source: str, since: datetime | None, until: datetime | None) -> Iterator[str]:
+    """The messages of a log group, `cloudwatch:///aws/lambda/NAME` or `cloudwatch://NAME`."""
+    import boto3  # 200 ms, and an extra of its own
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    place = urlsplit(source)
+    group = f"{place.netloc}{place.path}"
+    times: dict[str, Any] = {
+        name: int(moment.timestamp() * 1000)
+        for name, moment in (("startTime", since), ("endTime", until))
+        if moment
+    }
+    try:
+        pages = boto3.client("logs").get_paginator("filter_log_events")
+        for page in pages.paginate(logGroupName=group, filterPattern=f'"{ANSWERED}"', **times):
+            yield from (event["message"] for event in page["events"])
+    except (BotoCoreError, ClientError) as error:
+        raise SourceError(f"the log group {group} cannot be read: {error}") from error
+
+
+def _time(text: object) -> datetime | None:
+    """The time of a log line, as powertools writes it ("2026-11-28 10:00:00,123+0000") or in ISO 8601."""
+    if not isinstance(text, str):
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace(",", "."))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the command line, in UTC where it names no zone. Raises ValueError."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time in ISO 8601, as 2026-11-01 or 2026-11-01T12:00") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _window(answers: Sequence[Answer], labels: Sequence[str]) -> Window:
+    index = {label: number for number, label in enumerate(labels)}
+    shared = [name for name in SCORES if answers and all(name in answer.scores for answer in answers)]
+    return Window(
+        predicted=np.array([index[answer.label] for answer in answers], np.int64),
+        scores={name: np.array([answer.scores[name] for answer in answers]) for name in shared},
+    )
