@@ -42,6 +42,8 @@ class Artifact:
     conformal_threshold: float  # labels of at least this probability belong to the prediction set
     ood_threshold: float  # pictures with a higher OOD score are out of distribution
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → figures and the data fingerprint
+    # What drift is measured against, as `lenslet.evaluation.reference` writes it; empty: drift cannot be measured.
+    reference: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property
@@ -106,7 +108,10 @@ def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
 
 def write_artifact(artifact: Artifact, folder: Path) -> None:
     """Write `model.json` in one step."""
-    write_text(folder / JSON_NAME, json.dumps(asdict(artifact), indent=2, ensure_ascii=False) + "\n")
+    content = asdict(artifact)
+    reference = json.dumps(content.pop("reference"))  # hundreds of numbers, which nobody reads: one line
+    text = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}")
+    write_text(folder / JSON_NAME, f'{text},\n  "reference": {reference}\n}}\n')
 
 
 def sha256_of(data: bytes) -> str:
@@ -128,8 +133,9 @@ def _check(content: dict[str, Any], path: Path) -> None:
             raise ArtifactError(
                 f"{path}: {key} must be a number from {least} to {most}, not {content[key]!r}"
             )
-    if not isinstance(content["metrics"], dict):
-        raise ArtifactError(f"{path}: metrics must be a table, not {content['metrics']!r}")
+    for key in ("metrics", "reference"):
+        if not isinstance(content[key], dict):
+            raise ArtifactError(f"{path}: {key} must be a table, not {content[key]!r}")
     labels = content["labels"]
     if not isinstance(labels, list) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
         raise ArtifactError(f"{path}: labels must be a list of at least two names, not {labels!r}")

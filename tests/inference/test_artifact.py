@@ -63,6 +63,7 @@ def test_the_file_is_plain_json(folder: Path) -> None:
         "ood_threshold": -1.5,
         "metrics": {"validation": {"accuracy": 0.9375, "photos": 64}},
         "format_version": 3,
+        "reference": {},
     }
 
 

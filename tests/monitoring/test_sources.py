@@ -1,0 +1,118 @@
+"""Where drift's answers come from: every line is an answer or has a reason."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from lenslet.monitoring.sources import SourceError, moment, read_window
+
+LABELS = ("cat", "dog")
+
+
+def line(labels: list[str], confidence: list[float], timestamp: str = "2026-11-28 10:00:00,123+0000") -> str:
+    content = {"message": "answered", "labels": labels, "confidence": confidence, "timestamp": timestamp}
+    return json.dumps(content | {"ood_score": [-3.5] * len(labels)})
+
+
+LOG = [
+    line(["cat"], [0.9]),
+    line(["dog", "cat"], [0.8, 0.6]),
+    line(["cow"], [0.9]),
+    line(["cat"], [0.7], "2026-11-29 10:00:00,123+0000"),
+    line([], []),
+    json.dumps({"message": "answered", "labels": ["cat"], "confidence": []}),
+    '{"_aws": {}, "Latency": 3.5}',
+    "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+]
+
+
+def test_log_of_the_function(tmp_path: Path) -> None:
+    path = tmp_path / "function.log"
+    path.write_text("\n".join([*LOG, "", ""]), encoding="utf-8")
+    books = read_window(str(path), LABELS, until=datetime(2026, 11, 29, tzinfo=UTC))
+    assert books.window.predicted.tolist() == [0, 1, 0]
+    assert books.window.scores["confidence"].tolist() == [0.9, 0.8, 0.6]
+    assert books.window.scores["ood_score"].tolist() == [-3.5, -3.5, -3.5]
+    assert books.left_out == {
+        "a label that the model does not have": 1,
+        "outside the window": 1,
+        "a request without a prediction": 1,
+        "a line with another number of scores than labels": 1,
+        "a line about something else": 1,
+        "a line that is not JSON": 1,
+    }
+    assert books.lines == len(books.window.predicted) + sum(books.left_out.values())
+
+
+def test_csv_of_predict(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text(
+        "file,label,probability,ood_score,error\na.jpg,dog,0.75,-2.5,\nb.jpg,,,,broken\nc.jpg,cat,many,1,\n",
+        encoding="utf-8",
+    )
+    books = read_window(str(path), LABELS)
+    assert books.window.predicted.tolist() == [1]
+    assert {name: values.tolist() for name, values in books.window.scores.items()} == {
+        "confidence": [0.75],
+        "ood_score": [-2.5],
+    }
+    assert books.left_out == {"a photo without an answer: broken": 1, "a row whose numbers cannot be read": 1}
+
+
+def test_score_that_only_some_answers_have_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "function.log"
+    old = json.dumps({"message": "answered", "labels": ["cat"], "confidence": [0.5]})
+    path.write_text(f"{LOG[0]}\n{old}\n", encoding="utf-8")
+    assert list(read_window(str(path), LABELS).window.scores) == ["confidence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.log", None, "cannot be read: No such file"),
+        ("other.csv", "a,b\n1,2\n", "has no columns label and probability"),
+        ("empty.csv", "", "has no columns label and probability"),
+    ],
+)
+def test_what_cannot_be_read(name: str, content: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(SourceError, match=message):
+        read_window(str(path), LABELS)
+
+
+def test_times_are_in_utc_unless_they_say_otherwise() -> None:
+    assert moment("2026-11-28") == datetime(2026, 11, 28, tzinfo=UTC)
+    assert moment("2026-11-28T02:00+02:00") == datetime(2026, 11, 28, tzinfo=UTC)
+    with pytest.raises(ValueError, match="'yesterday' is no time"):
+        moment("yesterday")
+
+
+@pytest.fixture
+def log_group(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        client = boto3.client("logs")
+        client.create_log_group(logGroupName="/aws/lambda/lenslet")
+        client.create_log_stream(logGroupName="/aws/lambda/lenslet", logStreamName="one")
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        client.put_log_events(
+            logGroupName="/aws/lambda/lenslet",
+            logStreamName="one",
+            logEvents=[{"timestamp": now, "message": each} for each in LOG[:2]],
+        )
+        yield "cloudwatch:///aws/lambda/lenslet"
+
+
+def test_log_in_cloudwatch(log_group: str) -> None:
+    assert read_window(log_group, LABELS).window.predicted.tolist() == [0, 1, 0]
+    with pytest.raises(SourceError, match="the log group /aws/lambda/none cannot be read"):
+        read_window("cloudwatch:///aws/lambda/none", LABELS)
