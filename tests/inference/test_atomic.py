@@ -13,7 +13,7 @@ def test_device_is_written_into_and_stays(tmp_path: Path) -> None:
     link.symlink_to(os.devnull)
     write_text(link, "text")
     assert link.is_symlink()
-    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
 
 
 def test_pipe_is_written_into(tmp_path: Path) -> None:
