@@ -169,7 +169,8 @@ def label_shares(reference: Reference, predicted: NDArray[np.int64], seed: int =
         other = random.multinomial(reference.photos, joint.ravel()).reshape(classes, classes)
         draws.append(_shares(other, random.multinomial(len(predicted), seen / len(predicted))))
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    return np.stack([_shares(reference.confusion, seen), low, high], axis=1)
+    found: NDArray[np.float64] = np.stack([_shares(reference.confusion, seen), low, high], axis=1)
+    return found
 
 
 def _shares(confusion: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.float64]:
