@@ -179,7 +179,8 @@ def _shares(confusion: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np
     normal = joint.T @ joint + RIDGE * np.mean(np.diag(joint)) ** 2 * np.eye(len(joint))
     weights = np.maximum(1 + np.linalg.solve(normal, joint.T @ difference), 0)
     shares: NDArray[np.float64] = weights * joint.sum(axis=0)
-    return shares / shares.sum()
+    total: NDArray[np.float64] = shares / shares.sum()
+    return total
 
 
 def table(report: DriftReport, labels: Sequence[str]) -> str:
