@@ -1,5 +1,6 @@
 """The table of backbones: Keras constructor, scaling of its input, and where its weights come from."""
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import keras
 
 from lenslet.config import BackboneParams
+from lenslet.network.batch_norm import rescale_to_he
+from lenslet.network.efficientnet_lite import efficientnet_lite
 from lenslet.registry.mlflow_registry import RegistryError
 from lenslet.registry.versions import PREFIX, fetched, find, open_store
 from lenslet.training.record import KERAS_NAME
@@ -30,6 +33,10 @@ def _small_cnn(input_shape: tuple[int | None, ...], include_top: bool, weights: 
 
 def _minus_one_to_one(image: Any) -> Any:
     return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
+
+
+def _minus_127_by_128(image: Any) -> Any:
+    return keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="scaling")(image)
 
 
 def _zero_to_one(image: Any) -> Any:
@@ -55,6 +62,7 @@ class Backbone:
     constructor: Callable[..., keras.Model]
     scaling: Callable[[Any], Any]  # uint8 image → what the constructor's weights expect
     imagenet_file: str | None  # what Keras calls its ImageNet weights without the classification layer
+    is_downloadable: bool = True  # by Keras, where the file is not in its cache
 
 
 _applications = keras.applications
@@ -84,6 +92,18 @@ BACKBONES = {
         _imagenet_statistics,
         "efficientnetv2-b0_notop.h5",
     ),
+    "efficientnet_lite0": Backbone(
+        partial(efficientnet_lite, 0),
+        _minus_127_by_128,
+        "efficientnet_lite0_notop_he.weights.h5",
+        is_downloadable=False,
+    ),
+    "efficientnet_lite1": Backbone(
+        partial(efficientnet_lite, 1),
+        _minus_127_by_128,
+        "efficientnet_lite1_notop_he.weights.h5",
+        is_downloadable=False,
+    ),
     "resnet50": Backbone(
         _applications.ResNet50, _caffe, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
     ),
@@ -95,6 +115,7 @@ BACKBONES = {
 def build_backbone(params: BackboneParams) -> keras.Model:
     """The convolutional part of the network with its initial weights, for images of any size.
 
+    Pretrained kernels that BatchNorm follows are brought to He scale, which changes no output.
     Returns: a model float32 (batch, height, width, 3), scaled → feature map (batch, h, w, channels).
     Raises: WeightsUnavailable.
     """
@@ -110,6 +131,8 @@ def build_backbone(params: BackboneParams) -> keras.Model:
             _copy_registered_weights(backbone, params)
         elif params.weights != "none":
             _copy_weights(Path(params.weights), backbone, params)
+    if params.weights != "none":
+        rescale_to_he(backbone)
     backbone.name = "backbone"
     return backbone
 
@@ -132,19 +155,37 @@ def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., ke
         raise WeightsUnavailable(
             f"{name} has no ImageNet weights: set train.backbone.weights to none in params.yaml"
         )
+    path = keras_home() / "models" / row.imagenet_file
+    if path.is_file():
+        return _loaded(path, name, construct)
+    if row.is_downloadable:
+        try:
+            with warnings.catch_warnings():
+                # "Weights for input shape (224, 224) will be loaded": wanted, they serve every size.
+                warnings.filterwarnings("ignore", message="`input_shape` is undefined")
+                return construct(weights="imagenet")
+        except Exception as error:  # Keras's download raises nothing more specific
+            if "URL fetch failure" not in str(error):
+                raise
+    raise WeightsUnavailable(
+        f"the ImageNet weights {row.imagenet_file} are not here and cannot be downloaded: "
+        f"put the file into models/ of a folder that KERAS_HOME names, "
+        f"or start from the shipped model with --weights model/model.keras"
+    )
+
+
+def keras_home() -> Path:
+    """Where Keras keeps what it has downloaded."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+
+
+def _loaded(path: Path, name: str, construct: Callable[..., keras.Model]) -> keras.Model:
+    backbone = construct(weights=None)
     try:
-        with warnings.catch_warnings():
-            # "Weights for input shape (224, 224) will be loaded": wanted, they serve every size.
-            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
-            return construct(weights="imagenet")
-    except Exception as error:  # Keras's download raises nothing more specific
-        if "URL fetch failure" not in str(error):
-            raise
-        raise WeightsUnavailable(
-            f"the ImageNet weights {row.imagenet_file} are not here and cannot be downloaded: "
-            f"put the file into models/ of a folder that KERAS_HOME names, "
-            f"or start from the shipped model with --weights model/model.keras"
-        ) from error
+        backbone.load_weights(path)
+    except Exception as error:  # Keras raises whatever h5py, zipfile and its own loaders do
+        raise WeightsUnavailable(f"{path} holds no weights of {name}: remove the file") from error
+    return backbone
 
 
 def _copy_registered_weights(backbone: keras.Model, params: BackboneParams) -> None:
@@ -161,7 +202,7 @@ def _copy_weights(path: Path, backbone: keras.Model, params: BackboneParams) -> 
     try:
         source = keras.models.load_model(path, compile=False).get_layer("backbone")
         backbone.set_weights(source.get_weights())
-    except ValueError as error:
+    except Exception as error:  # Keras raises whatever h5py, zipfile and its own loaders do
         raise WeightsUnavailable(
             f"{params.weights} holds no weights for the backbone {params.name}"
         ) from error

@@ -107,6 +107,8 @@ SCALED_RED = {
     "mobilenet_v3_small": (1, -1, -1),
     "mobilenet_v3_large": (1, -1, -1),
     "efficientnet_v2_b0": (2.2489, -2.0357, -1.8044),
+    "efficientnet_lite0": (1, -0.9922, -0.9922),
+    "efficientnet_lite1": (1, -0.9922, -0.9922),
     "resnet50": (-103.939, -116.779, 131.32),
     "vgg16": (-103.939, -116.779, 131.32),
     "small_cnn": (1, 0, 0),
@@ -215,3 +217,27 @@ def test_mixup_blends_labels_as_it_blends_photos() -> None:
     np.testing.assert_allclose(blended[:, 0, 0, 0], 200 * shares[:, 1], atol=0.5)
     np.testing.assert_allclose(shares.numpy().sum(axis=1), 1, atol=1e-6)
     assert ((shares.numpy() > 0.1) & (shares.numpy() < 0.9)).any()
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_lite1"])
+def test_imagenet_file_of_another_network_or_damaged_is_one_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lenslet.network.backbones import BACKBONES, WeightsUnavailable, build_backbone
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    path = tmp_path / "models" / str(BACKBONES[name].imagenet_file)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n cut off")
+    with pytest.raises(WeightsUnavailable, match=f"holds no weights of {name}: remove the file"):
+        build_backbone(BackboneParams(name, "imagenet", "all"))
+
+
+def test_imagenet_weights_of_a_network_that_keras_does_not_know_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lenslet.network.backbones import WeightsUnavailable, build_backbone
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(WeightsUnavailable, match="efficientnet_lite0_notop_he.weights.h5 are not here"):
+        build_backbone(BackboneParams("efficientnet_lite0", "imagenet", "all"))
