@@ -239,5 +239,5 @@ def test_imagenet_weights_of_a_network_that_keras_does_not_know_are_named(
     from lenslet.network.backbones import WeightsUnavailable, build_backbone
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(WeightsUnavailable, match="efficientnet_lite0_notop_he.weights.h5 are not here"):
+    with pytest.raises(WeightsUnavailable, match=r"efficientnet_lite0_notop_he\.weights\.h5 are not here"):
         build_backbone(BackboneParams("efficientnet_lite0", "imagenet", "all"))
