@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from lenslet.inference.errors import InputError
+
 TIMEOUT_S = 35  # API Gateway gives up after 30
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEY_VARIABLE = "LENSLET_API_KEY"  # so that a key need not stand on a command line, where other users see it
@@ -19,7 +21,7 @@ PAUSES_S = (1.0, 2.0, 4.0)  # before a busy endpoint is asked again, or longer i
 LONGEST_PAUSE_S = 10
 
 
-class CheckError(Exception):
+class CheckError(InputError):
     """The endpoint does not do what it should; the message says what it did."""
 
 

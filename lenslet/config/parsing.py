@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lenslet.inference.errors import InputError
 
-class ParamsError(Exception):
+
+class ParamsError(InputError):
     """A key of `params.yaml` is unknown, missing, or has a value that is not allowed."""
 
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from lenslet.config import ConvertParams
 from lenslet.dataset.dataset import Dataset
+from lenslet.inference.errors import InputError
 
 FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that rounding may explain
 
 
-class ConversionRefused(Exception):
+class ConversionRefused(InputError):
     """No candidate answers as the Keras network does."""
 
 

@@ -12,6 +12,7 @@ from lenslet.config import TrainParams
 from lenslet.dataset.duplicates import cluster_names, near_duplicates
 from lenslet.dataset.pixel_cache import ArrayFile, CacheFull, cached_pixels, read_all
 from lenslet.inference.artifact import sha256_of
+from lenslet.inference.errors import InputError
 
 # Split → names its folder may have. The last ones are those of the Intel Image Classification set.
 SPLITS = {
@@ -23,7 +24,7 @@ SPLITS = {
 NO_PAIRS = np.empty((0, 3), np.int64)
 
 
-class DatasetError(Exception):
+class DatasetError(InputError):
     """The folder cannot be trained on; the message is one sentence that names the folder and the remedy."""
 
 

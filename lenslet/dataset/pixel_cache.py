@@ -22,13 +22,13 @@ from tqdm import tqdm
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.decode import RESIZE_RULE, decode
-from lenslet.inference.errors import LensletError
+from lenslet.inference.errors import InputError, LensletError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class CacheFull(Exception):
+class CacheFull(InputError):
     """An array has no room in the cache; the message is one sentence that says how much it needs."""
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
-from lenslet.inference.errors import LensletError
+from lenslet.inference.errors import InputError, LensletError
 
 Random = np.random.Generator
 Picture = NDArray[np.uint8]  # RGB, shape (size, size, 3)
@@ -36,7 +36,7 @@ WORDS = (
 DRAWN = 200  # pictures of each kind
 
 
-class NoOodPhotos(Exception):
+class NoOodPhotos(InputError):
     """The folder that should hold photos of something else has none."""
 
 

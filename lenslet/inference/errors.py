@@ -1,4 +1,11 @@
-"""Every failure the service expects: its code, its HTTP status and the sentence the caller reads."""
+"""Expected failures, each with the sentence that its caller reads: of requests (code, HTTP status) and of commands."""
+
+
+class InputError(Exception):
+    """Bad input to a command: a path, a value, a folder or a model that cannot be used.
+
+    The message is one sentence with the remedy. `lenslet.cli` prints it and ends with exit code 2.
+    """
 
 
 class LensletError(Exception):
@@ -98,5 +105,5 @@ class LinkTimeout(LensletError):
     code = "link_timeout"
 
 
-class ArtifactError(Exception):
+class ArtifactError(InputError):
     """The model folder is missing, incomplete or inconsistent: the service must not start with it."""

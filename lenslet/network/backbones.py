@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from lenslet.config import BackboneParams
+from lenslet.inference.errors import InputError
 from lenslet.network.batch_norm import rescale_to_he
 from lenslet.network.efficientnet_lite import efficientnet_lite
 from lenslet.registry.mlflow_registry import RegistryError
@@ -18,7 +19,7 @@ from lenslet.registry.versions import PREFIX, fetched, find, open_store
 from lenslet.training.record import KERAS_NAME
 
 
-class WeightsUnavailable(Exception):
+class WeightsUnavailable(InputError):
     """The wanted initial weights cannot be had; the message says which, and what to do instead."""
 
 

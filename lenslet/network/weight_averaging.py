@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lenslet.inference.errors import InputError
 from lenslet.network.assembly import logits_of
 
 
-class AveragingRefused(Exception):
+class AveragingRefused(InputError):
     """The networks cannot be mixed."""
 
 

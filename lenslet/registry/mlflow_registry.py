@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, sha256_of
+from lenslet.inference.errors import InputError
 from lenslet.registry.mlflow_client import (
     FOLDER,
     OFF,
@@ -32,7 +33,7 @@ MODEL_TAG, FILES_TAG = "model_sha256", "files_sha256"
 DATA_TAG, SOURCE_TAG = "data_fingerprint", "git_commit"
 
 
-class RegistryError(Exception):
+class RegistryError(InputError):
     """No such version, a damaged one, or a registry that fails; the message is one sentence."""
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from lenslet.inference.atomic import replacing
 from lenslet.inference.classifier import Prediction
+from lenslet.inference.errors import InputError
 
 
-class SubmissionError(Exception):
+class SubmissionError(InputError):
     """No submission can be made; the message is one sentence."""
 
 

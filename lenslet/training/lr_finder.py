@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from lenslet.config import HeadParams, TrainParams
 from lenslet.dataset.dataset import Dataset
+from lenslet.inference.errors import InputError
 from lenslet.network.assembly import logits_of, unfreeze
 from lenslet.network.head import build_head, update
 from lenslet.training.fit import Fold, class_weight, train_batches
@@ -32,7 +33,7 @@ SLOPE_DECADES = 1.0  # a slope is measured over this much of the curve: shorter 
 DIVERGED = 4.0  # the sweep ends at a loss of this many times the lowest
 
 
-class LearningRateNotFound(Exception):
+class LearningRateNotFound(InputError):
     """The loss fell nowhere in the sweep."""
 
 

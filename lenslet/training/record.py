@@ -13,12 +13,13 @@ from lenslet.config import ParamsError, TrainParams, parse_params
 from lenslet.dataset.dataset import Dataset, read_dataset
 from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
+from lenslet.inference.errors import InputError
 
 RECORD_NAME = "training.json"
 KERAS_NAME = "model.keras"
 
 
-class RecordError(Exception):
+class RecordError(InputError):
     """The folder holds no trained model, or one that was trained on other photos."""
 
 

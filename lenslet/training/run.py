@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenslet.inference.atomic import replacing, write_text
+from lenslet.inference.errors import InputError
 from lenslet.training.record import KERAS_NAME, RECORD_NAME, flat
 
 RUN_NAME = "run.json"
@@ -20,7 +21,7 @@ CHECKPOINT_NAME = "checkpoint.npz"  # there as long as the run is unfinished
 LOG_NAME = "log.csv"
 
 
-class CheckpointError(Exception):
+class CheckpointError(InputError):
     """The run cannot go on; the message is one sentence that says why and what to do."""
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from lenslet.config import HeadParams, Params, TrainParams
 from lenslet.dataset.dataset import Dataset
+from lenslet.inference.errors import InputError
 
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
     "log_loss": "minimize",
@@ -35,7 +36,7 @@ SEARCHED = ("hidden_units", "dropout", "optimizer", "learning_rate", "weight_dec
 STUDY_NAME = "head"
 
 
-class StudyRefused(Exception):
+class StudyRefused(InputError):
     """The study cannot be opened, or was made for another search; the message says what to do."""
 
 
