@@ -26,7 +26,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bench import tutorial
 from bench.training import MEMORY, PREPARE, TRIALS, Job
 from lenslet.config import AugmentationParams, BackboneParams, ParamsError, TrainParams, read_params
-from lenslet.dataset.dataset import Dataset, read_dataset
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import write_text
 from lenslet.inference.decode import decode
 from lenslet.network.assembly import build_network

@@ -30,7 +30,8 @@ from bench.console import at_least_none, at_least_one, progress, tail
 from bench.photos import lay_out
 from bench.serving import PeerError
 from lenslet.config import ParamsError, read_params
-from lenslet.dataset.dataset import DatasetError, find_photos
+from lenslet.dataset.dataset import DatasetError
+from lenslet.dataset.layouts import find_photos
 from lenslet.inference.atomic import write_text
 
 ROOT = Path(__file__).parents[1]

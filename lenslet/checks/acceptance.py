@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from lenslet.checks.endpoint import KEY_VARIABLE, CheckError, Endpoint, connect, look_up, send
-from lenslet.checks.labelled_photos import CLEAN, Outcome, fire, prepare, spread
+from lenslet.checks.labelled_photos import CLEAN, Outcome, fire, prepare
 from lenslet.config import EndpointParams, ParamsError, read_params
-from lenslet.dataset.dataset import DatasetError, Photo, find_photos
+from lenslet.dataset.dataset import DatasetError, Photo
+from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from lenslet.evaluation.limits import judge, table
 from lenslet.inference.artifact import Artifact
@@ -103,7 +105,7 @@ def choose_photos(folder: Path, artifact: Artifact, wanted: int) -> list[Photo]:
         raise DatasetError(
             f"{folder} has the class {unknown[0]!r}; the model knows {', '.join(artifact.labels)}"
         )
-    return [found[number] for number in spread(len(found), wanted)]
+    return [found[number] for number in evenly_spaced(len(found), wanted)]
 
 
 def check_model(endpoint: Endpoint, artifact: Artifact, key: str | None) -> None:

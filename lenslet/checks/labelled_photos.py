@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from lenslet.checks.endpoint import CheckError, Endpoint, connect, encoded, expect, look_up, send_counting
 from lenslet.dataset.dataset import DatasetError, Photo
+from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
@@ -71,7 +72,7 @@ def prepare(photos: Sequence[Photo], ladder_photos: int, classifier: Classifier)
     files = [photo.path.read_bytes() for photo in photos]
     pictures = [read(photo, data, size) for photo, data in zip(photos, files, strict=True)]
     clean = [shot(CLEAN, *each) for each in zip(photos, files, pictures, strict=True)]
-    some = spread(len(photos), ladder_photos)
+    some = evenly_spaced(len(photos), ladder_photos)
     cells = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
     damaged = []
     for kind, severity in tqdm(cells, "damaging photos", unit=" cells", leave=False, disable=None):
@@ -86,12 +87,6 @@ def read(photo: Photo, data: bytes, size: int) -> NDArray[np.uint8]:
         return decode(data, size)
     except LensletError as error:
         raise DatasetError(f"{photo.path}: {error}") from error
-
-
-def spread(there_are: int, wanted: int) -> list[int]:
-    """So many positions, or all there are, evenly spread: the classes of a folder lie one after the other."""
-    positions = np.linspace(0, there_are - 1, min(wanted, there_are))
-    return [int(each) for each in np.unique(positions.astype(int))]
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:

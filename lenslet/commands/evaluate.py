@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from lenslet.config import ParamsError, read_params
-from lenslet.dataset.dataset import Dataset, DatasetError, read_dataset
+from lenslet.dataset.dataset import Dataset, DatasetError
 from lenslet.dataset.lint import KINDS, lint
+from lenslet.dataset.reading import read_dataset
+from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.ood import NoOodPhotos, ood_auroc, ood_sets
-from lenslet.evaluation.runtime_check import corruption_accuracy, evenly_spaced, run
+from lenslet.evaluation.runtime_check import corruption_accuracy, run
 from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, write_artifact
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import ArtifactError

@@ -17,9 +17,11 @@ from typing import Any
 from lenslet.cli import parser_for
 from lenslet.commands.options import add_options
 from lenslet.config import BackboneParams, ParamsError, read_params
-from lenslet.dataset.dataset import SPLITS, DatasetError, describe, read_dataset
+from lenslet.dataset.array_file import CacheFull
+from lenslet.dataset.dataset import SPLITS, DatasetError
+from lenslet.dataset.description import describe
 from lenslet.dataset.lint import lint, report_findings
-from lenslet.dataset.pixel_cache import CacheFull
+from lenslet.dataset.reading import read_dataset
 
 SHOWN = 3  # findings of each kind
 

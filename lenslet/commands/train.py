@@ -25,9 +25,11 @@ import keras
 
 from lenslet.commands.options import add_options
 from lenslet.config import ParamsError, TrainParams, read_params
-from lenslet.dataset.dataset import Dataset, DatasetError, describe, read_dataset
+from lenslet.dataset.array_file import CacheFull
+from lenslet.dataset.dataset import Dataset, DatasetError
+from lenslet.dataset.description import describe
 from lenslet.dataset.lint import lint, mislabelled, report_findings
-from lenslet.dataset.pixel_cache import CacheFull
+from lenslet.dataset.reading import read_dataset
 from lenslet.network.assembly import build_network, set_head
 from lenslet.network.backbones import WeightsUnavailable, build_backbone, pinned
 from lenslet.network.devices import Acceleration, acceleration_here

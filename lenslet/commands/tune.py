@@ -27,9 +27,10 @@ import optuna
 
 from lenslet.commands.options import add_options
 from lenslet.config import Params, ParamsError, read_params, write_params
-from lenslet.dataset.dataset import Dataset, DatasetError, read_dataset
+from lenslet.dataset.array_file import CacheFull
+from lenslet.dataset.dataset import Dataset, DatasetError
 from lenslet.dataset.lint import lint, report_findings
-from lenslet.dataset.pixel_cache import CacheFull
+from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import replacing
 from lenslet.network.backbones import WeightsUnavailable, pinned
 from lenslet.network.devices import Acceleration, acceleration_here

@@ -8,17 +8,14 @@ import imagehash
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
-from lenslet.dataset.pixel_cache import ArrayFile, new_array
+from lenslet.dataset.array_file import ArrayFile, new_array
+from lenslet.dataset.perceptual_hashes import BITS, HASH_SIDE, perceptual_hashes
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.decode import RESIZE_RULE
 
-HASH_SIDE = 16
-BITS = HASH_SIDE**2
 # Of 121 million pairs of the Intel set, 123 differ in at most 64 of the 256 bits and every one shows the same scene;
 # the first two wrong pairs come at 70. Hashes of 64 bits find wrong pairs before they find photos cut by 4 %.
 MAX_DISTANCE = BITS // 4
@@ -55,22 +52,6 @@ def copies(hashes: Sequence[str]) -> NDArray[np.int64]:
     first: dict[str, int] = {}
     pairs = [(first.setdefault(digest, number), number, 0) for number, digest in enumerate(hashes)]
     return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 3)
-
-
-def perceptual_hashes(
-    pixels: ArrayFile, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Perceptual hash, shape (photos, BITS), and mean colour, shape (photos, 3), of each photo.
-
-    The hash says which of the lowest frequencies of the grey picture are above their median (Zauner 2010).
-    """
-    bits = np.zeros((len(rows), BITS), np.bool_)
-    colours = np.zeros((len(rows), 3), np.float32)
-    for number, row in enumerate(tqdm(rows, "comparing", unit=" photos", leave=False)):
-        picture = Image.fromarray(pixels[row])
-        bits[number] = imagehash.phash(picture, HASH_SIDE).hash.ravel()
-        colours[number] = picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-    return bits, colours
 
 
 def similar_pairs(bits: NDArray[np.bool_], colours: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from lenslet.dataset.dataset import SPLITS, Dataset, DatasetError
-from lenslet.dataset.duplicates import BITS
-from lenslet.dataset.pixel_cache import new_array
-from lenslet.inference.artifact import sha256_of
+from lenslet.dataset.label_errors import confident_disagreement
+from lenslet.dataset.linear_probe import cached_out_of_fold
+from lenslet.dataset.perceptual_hashes import BITS
 from lenslet.inference.atomic import replacing
 
 # Kind of finding → what its photos are, in the order of the table.
@@ -34,7 +32,6 @@ ENLARGED_AT_MOST = 2  # times; the Intel set, 150 pixels wide, is a good one at 
 ASPECT_AT_MOST = 3
 RARE_PHOTOS = 10
 RARE_SHARE = 0.1  # of the photos of the largest class
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], c
     """Photos of the splits in `features` whose label is likely wrong, the most likely first. Raises: CacheFull."""
     members = np.concatenate([dataset.members(split) for split in features])
     targets = dataset.targets[members]
-    probabilities = out_of_fold(np.concatenate(list(features.values())), targets, cache)
+    probabilities = cached_out_of_fold(np.concatenate(list(features.values())), targets, cache)
     findings = []
     for number, likely in confident_disagreement(probabilities, targets):
         photo = dataset.photos[members[number]]
@@ -167,43 +164,3 @@ def mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], c
         detail = f"{seen} {probability[seen]:.2f}, {photo.label} {probability[photo.label]:.2f}"
         findings.append(Finding("mislabelled", photo.path, detail))
     return findings
-
-
-def confident_disagreement(
-    probabilities: NDArray[np.float32], targets: NDArray[np.int64]
-) -> list[tuple[int, int]]:
-    """The photos whose label is likely wrong, each with its likely class, by the margin of that, widest first.
-
-    `probabilities`, shape (photos, classes), come from models that did not see the photo. A class is believed of
-    a photo where it is at least as probable as it is on average for the photos that carry its label; a photo is
-    suspected if the most probable of the believed classes is not its label (Northcutt, Jiang and Chuang 2021).
-    """
-    given = probabilities[np.arange(len(targets)), targets]
-    thresholds = np.bincount(targets, given) / np.bincount(targets)
-    believed = np.where(probabilities >= thresholds, probabilities, -1.0)
-    likely, margins = believed.argmax(axis=1), believed.max(axis=1) - given
-    suspects = np.flatnonzero((likely != targets) & (margins > 0))
-    ranked = suspects[np.argsort(-margins[suspects], kind="stable")]
-    return [(int(number), int(likely[number])) for number in ranked]
-
-
-def out_of_fold(
-    features: NDArray[np.float32], targets: NDArray[np.int64], cache: Path
-) -> NDArray[np.float32]:
-    """Class probabilities of each photo by a linear model of the others' features, shape (photos, classes).
-
-    Raises: CacheFull.
-    """
-    # How far a fit is held back depends on the scale of what it is given, and each backbone has its own.
-    features = features / features.std()
-    # Loose on purpose: a model that fits the labels closely fits the wrong ones too.
-    model = LogisticRegression(C=0.006, tol=1e-2, max_iter=50)
-    key = sha256_of(features.tobytes() + targets.tobytes() + f"{FOLDS} {model}".encode())[:16]
-    path = cache / f"out-of-fold-{key}.npy"
-    if not path.exists():
-        folds = StratifiedKFold(min(FOLDS, int(np.bincount(targets).min())), shuffle=True, random_state=0)
-        found = cross_val_predict(model, features, targets, cv=folds, method="predict_proba")
-        with new_array(path, found.shape, np.float32) as probabilities:
-            probabilities[:] = found
-    cached: NDArray[np.float32] = np.load(path)
-    return cached

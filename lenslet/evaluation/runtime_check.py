@@ -59,11 +59,6 @@ def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Ru
     ]
 
 
-def evenly_spaced(photos: int, wanted: int) -> NDArray[np.int64]:
-    """Positions of so many photos, evenly spread, because the classes lie one after the other; always the same."""
-    return np.unique(np.linspace(0, photos - 1, min(wanted, photos)).astype(np.int64))
-
-
 def corruption_accuracy(
     classifier: Classifier, pixels: NDArray[np.uint8], targets: NDArray[np.int64]
 ) -> dict[str, list[float]]:

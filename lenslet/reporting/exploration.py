@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -13,20 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
-from sklearn.model_selection import (
-    StratifiedKFold,
-    StratifiedShuffleSplit,
-    cross_val_predict,
-    cross_validate,
-)
+from sklearn.model_selection import StratifiedShuffleSplit, cross_validate
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+
+from lenslet.dataset.linear_probe import linear_model
 
 JPEG_QUALITY = 82
-FOLDS = 5
 HELD_OUT = 0.25  # of the photos, to judge a learning curve by
 REPEATS = 10
 COMPONENTS = 50  # that t-SNE is given: its authors' advice, and much faster than all channels
@@ -80,33 +72,10 @@ def file_sizes(paths: Iterable[Path]) -> dict[str, NDArray[np.float64]]:
     return dict(zip(("width", "height", "kilobytes"), np.array(rows, np.float64).T, strict=True))
 
 
-def some_of_each_class(targets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Positions in `targets`, evenly spread over each class, about `most` in all; ten of a class always stay."""
-    classes, counts = np.unique(targets, return_counts=True)
-    share = max(10, most // len(classes))
-    chosen = [
-        np.flatnonzero(targets == number)[np.linspace(0, count - 1, min(share, count)).astype(int)]
-        for number, count in zip(classes, counts, strict=True)
-    ]
-    return np.sort(np.concatenate(chosen))
-
-
 def average(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mean picture: shape (pictures, height, width, 3) → (height, width, 3)."""
     mean: NDArray[np.uint8] = np.rint(pictures.mean(axis=0)).astype(np.uint8)
     return mean
-
-
-def out_of_fold(values: NDArray[np.floating[Any]], targets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What a linear model, fitted to the other photos, says of each: probabilities, shape (photos, classes).
-
-    `values`: any numbers that describe the photos, shape (photos, numbers).
-    """
-    folds = StratifiedKFold(min(FOLDS, int(np.bincount(targets).min())), shuffle=True, random_state=0)
-    found: NDArray[np.float64] = cross_val_predict(
-        _linear_model(), values, targets, cv=folds, method="predict_proba"
-    )
-    return found
 
 
 def learning_curve(
@@ -123,15 +92,10 @@ def learning_curve(
     fitted, unseen = [], []
     for size in sizes:
         draws = StratifiedShuffleSplit(REPEATS, train_size=int(size), test_size=held_out, random_state=0)
-        scores = cross_validate(_linear_model(), features, targets, cv=draws, return_train_score=True)
+        scores = cross_validate(linear_model(), features, targets, cv=draws, return_train_score=True)
         fitted.append(scores["train_score"])
         unseen.append(scores["test_score"])
     return sizes, np.array(fitted), np.array(unseen)
-
-
-def _linear_model() -> Pipeline:
-    # Loose on purpose: there are more channels than photos, and some labels may be wrong.
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.05, tol=1e-3, max_iter=200))
 
 
 def flat_map(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lenslet.config import TrainParams
+from lenslet.dataset.array_file import ArrayFile, new_array
 from lenslet.dataset.dataset import Dataset
-from lenslet.dataset.pixel_cache import ArrayFile, new_array
 from lenslet.inference.artifact import sha256_of
 from lenslet.network.assembly import build_feature_extractor
 

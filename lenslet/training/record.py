@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.config import ParamsError, TrainParams, parse_params
-from lenslet.dataset.dataset import Dataset, read_dataset
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.reading import read_dataset
 from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import InputError

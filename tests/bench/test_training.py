@@ -7,7 +7,8 @@ import pytest
 
 from bench import training
 from bench.photos import lay_out
-from lenslet.dataset.dataset import DatasetError, find_photos
+from lenslet.dataset.dataset import DatasetError
+from lenslet.dataset.layouts import find_photos
 from lenslet.inference.decode import decode
 from tests.support.photos import BLUE, GREEN, RED, plain
 

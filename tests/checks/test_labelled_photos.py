@@ -8,7 +8,7 @@ import requests
 
 from lenslet.checks import acceptance as staging_check
 from lenslet.checks.endpoint import CheckError
-from lenslet.checks.labelled_photos import CLEAN, Outcome, Shot, png, prepare, probabilities_of, spread
+from lenslet.checks.labelled_photos import CLEAN, Outcome, Shot, png, prepare, probabilities_of
 from lenslet.config import read_params
 from lenslet.dataset.dataset import Photo
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -50,8 +50,6 @@ def test_every_photo_is_sent_and_some_under_every_damage(classifier: Classifier)
 
 
 def test_photos_are_spread_over_the_folder(classifier: Classifier) -> None:
-    assert spread(60, 3) == [0, 29, 59]
-    assert spread(2, 5) == [0, 1]
     chosen = staging_check.choose_photos(SAMPLE.parent, classifier.artifact, 12)
     assert {photo.split for photo in chosen} == {"test"}
     assert [photo.label for photo in chosen] == sorted([*classifier.artifact.labels] * 2)

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from lenslet.config import TrainParams, read_params
-from lenslet.dataset.dataset import DatasetError, Photo, assign_splits, describe, find_photos, read_dataset
+from lenslet.dataset.dataset import DatasetError, Photo
+from lenslet.dataset.description import describe
+from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.reading import read_dataset
+from lenslet.dataset.splits import assign_splits
 from lenslet.inference.decode import decode
 from tests.support.photos import BLUE, GREEN, RED, noisy, plain, write_class
 

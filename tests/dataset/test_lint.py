@@ -18,9 +18,10 @@ from PIL import Image, ImageEnhance
 from lenslet.commands.lint import main
 from lenslet.config import TrainParams, read_params
 from lenslet.dataset import duplicates
-from lenslet.dataset.dataset import read_dataset
 from lenslet.dataset.duplicates import cluster_names, similar_pairs
-from lenslet.dataset.lint import Finding, confident_disagreement, lint, summary, write_findings
+from lenslet.dataset.label_errors import confident_disagreement
+from lenslet.dataset.lint import Finding, lint, summary, write_findings
+from lenslet.dataset.reading import read_dataset
 from tests.support.photos import BLUE, GREEN, RED, plain
 
 GREY = (128, 128, 128)

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import lenslet.dataset.pixel_cache
-from lenslet.dataset.pixel_cache import ArrayFile, CacheFull, cached_pixels, new_array, read_all
+from lenslet.dataset.array_file import ArrayFile, CacheFull, new_array
+from lenslet.dataset.pixel_cache import cached_pixels, read_all
 from lenslet.inference.decode import decode
 from tests.support.photos import BLUE, GREEN, RED, plain, write_class
 
@@ -88,7 +89,8 @@ def test_full_disk_is_one_sentence_before_anything_is_decoded(
 SMALL_DISK = """
 import resource, sys
 from pathlib import Path
-from lenslet.dataset.pixel_cache import CacheFull, cached_pixels, read_all
+from lenslet.dataset.array_file import CacheFull
+from lenslet.dataset.pixel_cache import cached_pixels, read_all
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 contents = read_all([Path(path) for path in sys.argv[2:]])

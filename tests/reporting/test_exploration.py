@@ -20,8 +20,6 @@ from lenslet.reporting.exploration import (
     learning_curve_figure,
     map_figure,
     neighbours_alike,
-    out_of_fold,
-    some_of_each_class,
     statistics,
     statistics_figure,
 )
@@ -70,17 +68,6 @@ def test_sizes_are_those_of_the_file(tmp_path: Path) -> None:
     assert found["kilobytes"][0] == photo.stat().st_size / 1000
 
 
-def test_sample_is_spread_over_each_class_and_keeps_rare_ones() -> None:
-    targets = np.array([0] * 100 + [1] * 30 + [2] * 5)
-    chosen = some_of_each_class(targets, most=60)
-    assert np.bincount(targets[chosen]).tolist() == [20, 20, 5]
-    assert {0, 99, 100, 129} <= set(chosen.tolist())
-    assert chosen.tolist() == sorted(set(chosen.tolist()))
-    # Too small a number for so many classes: ten of each stay.
-    assert np.bincount(targets[some_of_each_class(targets, most=3)]).tolist() == [10, 10, 5]
-    assert some_of_each_class(targets, most=1000).tolist() == list(range(135))
-
-
 def test_average() -> None:
     pictures = np.stack([np.full((2, 2, 3), value, np.uint8) for value in (10, 250)])
     assert average(pictures).tolist() == np.full((2, 2, 3), 130).tolist()
@@ -89,15 +76,6 @@ def test_average() -> None:
 def noise(photos: int = 80, numbers: int = 200) -> tuple[np.ndarray, np.ndarray]:
     """Numbers that say nothing of their two labels, and enough of them to learn every label by heart."""
     return np.random.default_rng(3).normal(size=(photos, numbers)).astype(np.float32), np.arange(photos) % 2
-
-
-def test_out_of_fold_judges_photos_that_it_was_not_fitted_to() -> None:
-    values, targets = noise()
-    probabilities = out_of_fold(values, targets)
-    assert probabilities.shape == (80, 2)
-    assert 0.3 < (probabilities.argmax(axis=1) == targets).mean() < 0.7
-    telling = np.column_stack([values[:, 0], targets])
-    assert (out_of_fold(telling, targets).argmax(axis=1) == targets).all()
 
 
 def test_learning_curve_tells_learning_from_knowing_by_heart() -> None:

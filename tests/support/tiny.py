@@ -5,8 +5,8 @@ from typing import cast
 
 import numpy as np
 
+from lenslet.dataset.array_file import ArrayFile
 from lenslet.dataset.dataset import Dataset, Photo
-from lenslet.dataset.pixel_cache import ArrayFile
 
 SPLITS = ("train",) * 16 + ("validation",) * 8 + ("test",) * 8
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lenslet.config import BackboneParams, TrainParams, read_params
-from lenslet.dataset.dataset import Dataset, read_dataset
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.reading import read_dataset
 from tests.support.photos import BLUE, RED, write_class
 
 pytestmark = pytest.mark.slow
