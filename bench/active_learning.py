@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from bench.console import at_least_one
 from lenslet.config.params import read_params
-from lenslet.dataset.dataset import read_dataset
+from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import write_text
 from lenslet.labelling.selection import margins, select
 
