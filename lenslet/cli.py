@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "serve a model over HTTP",
     "test": "smoke check of a running endpoint",
     "accept": "acceptance test of a running endpoint with labelled photos",
+    "label": "choose photos to label, send them to Label Studio, get the annotations back",
     "drift": "compare what an endpoint answered with the reference of its model, without labels",
 }
 

@@ -38,8 +38,8 @@ def read_tasks(tasks: Iterable[Mapping[str, Any]], project: str) -> Pulled:
     """Rows of exported tasks. A photo with different labels needs a majority, else it is a conflict."""
     rows: list[Row] = []
     left_out: dict[str, list[str]] = {}
-    count = 0
-    for count, task in enumerate(tasks, start=1):
+    found_tasks = list(tasks)
+    for task in found_tasks:
         image = str(task["data"].get("path") or task["data"].get("image"))
         found = _row(image, list(_labels(task)), project)
         if isinstance(found, Row):
@@ -47,7 +47,9 @@ def read_tasks(tasks: Iterable[Mapping[str, Any]], project: str) -> Pulled:
             continue
         is_skipped = any(each.get("was_cancelled") for each in task.get("annotations", ()))
         left_out.setdefault("skipped" if is_skipped and found == "not annotated" else found, []).append(image)
-    return Pulled(count, tuple(rows), {reason: tuple(images) for reason, images in left_out.items()})
+    return Pulled(
+        len(found_tasks), tuple(rows), {reason: tuple(images) for reason, images in left_out.items()}
+    )
 
 
 def read_export_storage(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -81,7 +83,17 @@ def read_list(path: Path) -> list[Row]:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise ValueError(f"{path} is no list of annotations: its columns are not {', '.join(COLUMNS)}")
-        return [Row(**{**row, "agreement": float(row["agreement"])}) for row in reader]
+        return [
+            Row(
+                row["image"],
+                row["label"],
+                row["annotator"],
+                row["date"],
+                float(row["agreement"]),
+                row["project"],
+            )
+            for row in reader
+        ]
 
 
 def _labels(task: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
