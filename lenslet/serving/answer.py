@@ -19,16 +19,16 @@ GRID_DECIMALS = 3
 BATCH_LIMIT_S = 3.0
 
 
-def answer(question: PredictRequest, classifier: Classifier) -> dict[str, Any]:
+def answer(request: PredictRequest, classifier: Classifier) -> dict[str, Any]:
     """The prediction asked for; for a batch {"results": […]}, in order, each a prediction or an error.
 
-    Raises: LensletError if the one image of a question that is no batch cannot be classified.
+    Raises: LensletError if the one image of a request that is no batch cannot be classified.
     """
-    if not question.is_batch:
-        return _prediction(question.photos[0](), question, classifier)
+    if not request.is_batch:
+        return _prediction(request.photos[0](), request, classifier)
     # Links are waited for side by side: sixteen slow ones in a row would outlast every gateway.
-    with ThreadPoolExecutor(len(question.photos)) as pool:
-        readings = deque(pool.submit(photo) for photo in question.photos)
+    with ThreadPoolExecutor(len(request.photos)) as pool:
+        readings = deque(pool.submit(photo) for photo in request.photos)
     results = []
     started_s = time.thread_time()
     while readings:  # what is done with leaves the queue, and with it the memory
@@ -38,7 +38,7 @@ def answer(question: PredictRequest, classifier: Classifier) -> dict[str, Any]:
                 raise ImageTooLarge(
                     f"the images before it took the {BATCH_LIMIT_S:g} seconds that a batch has"
                 )
-            results.append(_prediction(photo, question, classifier))
+            results.append(_prediction(photo, request, classifier))
         except LensletError as error:
             results.append(refusal(error))
     return {"results": results}
@@ -64,10 +64,10 @@ def description(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _prediction(image: bytes, question: PredictRequest, classifier: Classifier) -> dict[str, Any]:
+def _prediction(image: bytes, request: PredictRequest, classifier: Classifier) -> dict[str, Any]:
     artifact = classifier.artifact
     prediction = classifier.classify(decode(image, artifact.image_size))
-    ranked = prediction.ranked()[: question.top]
+    ranked = prediction.ranked()[: request.top]
     found = {
         "predictions": [
             {"label": label, "probability": round(probability, PROBABILITY_DECIMALS)}
@@ -78,7 +78,7 @@ def _prediction(image: bytes, question: PredictRequest, classifier: Classifier) 
         "is_in_distribution": prediction.is_in_distribution,
         "model": {"name": artifact.name, "version": artifact.version},
     }
-    if not question.explain:
+    if not request.explain:
         return found
     explanation = prediction.explanation()
     if explanation is None:  # a head with hidden units has no map

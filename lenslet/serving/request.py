@@ -72,12 +72,12 @@ def read_http_request(event: object) -> HttpRequest | None:
         return None
     try:
         stage = f"/{context['stage']}" if context.get("stage") else ""
-        return _call_of(event, http or {"method": event["httpMethod"]}, stage)
+        return _http_request_of(event, http or {"method": event["httpMethod"]}, stage)
     except (AttributeError, KeyError, TypeError) as error:
         raise BadRequest("the event is not one that API Gateway or a Function URL sends") from error
 
 
-def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> HttpRequest:
+def _http_request_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> HttpRequest:
     path = event["rawPath" if "rawPath" in event else "path"] or "/"
     if path == stage or path.startswith(f"{stage}/"):  # an HTTP API puts the name of its stage in front
         path = path.removeprefix(stage)
@@ -101,22 +101,22 @@ def _call_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> HttpReq
     )
 
 
-def read_predict_request(call: HttpRequest) -> PredictRequest:
-    """The question in the body of POST /predict: JSON, or an image with options in the query.
+def read_predict_request(request: HttpRequest) -> PredictRequest:
+    """The checked body of POST /predict: JSON, or an image with options in the query.
 
     Raises: BadRequest, naming the field; RequestTooLarge.
     """
-    content = call.content()
-    if call.content_type.startswith("image/"):
-        _refuse_unknown(call.query, OPTIONS, "query parameter")
-        return _question([lambda: _not_empty(content)], _options_of_query(call.query))
-    if call.query:
+    content = request.content()
+    if request.content_type.startswith("image/"):
+        _refuse_unknown(request.query, OPTIONS, "query parameter")
+        return _checked_request([lambda: _not_empty(content)], _options_of_query(request.query))
+    if request.query:
         raise BadRequest("options go into the JSON body; query parameters are for bodies of type image/*")
     return predict_request_of(read_json(content))
 
 
 def predict_request_of(fields: object) -> PredictRequest:
-    """The question in the JSON of POST /predict, which is also the event of a direct invoke.
+    """The checked JSON of POST /predict, which is also the event of a direct invoke.
 
     Raises: BadRequest, naming the field. What is wrong with one image's bytes shows only when they are read.
     """
@@ -128,12 +128,12 @@ def predict_request_of(fields: object) -> PredictRequest:
         raise BadRequest(f"exactly one of url, image, images is needed, not {' and '.join(given) or 'none'}")
     allowance = Allowance()
     if given != ["images"]:
-        return _question([_photo({given[0]: fields[given[0]]}, "", allowance)], fields)
+        return _checked_request([_photo({given[0]: fields[given[0]]}, "", allowance)], fields)
     images = fields["images"]
     if not isinstance(images, list) or not 1 <= len(images) <= MAX_IMAGES:
         raise BadRequest(f"images must be a list of 1 to {MAX_IMAGES} objects")
     photos = [_photo(image, f"images[{index}]", allowance) for index, image in enumerate(images)]
-    return _question(photos, fields, is_batch=True)
+    return _checked_request(photos, fields, is_batch=True)
 
 
 def read_json(content: bytes) -> object:
@@ -177,7 +177,7 @@ def read_base64(text: str, place: str = "image") -> bytes:
         raise BadRequest(f"the {place} is not valid base64") from error
 
 
-def _question(
+def _checked_request(
     photos: list[Callable[[], bytes]], options: Mapping[str, Any], is_batch: bool = False
 ) -> PredictRequest:
     top: Any = options.get("top")

@@ -1,6 +1,7 @@
-"""Photos that arrive in an S3 bucket: which ones an event names, and the answer that is laid beside each."""
+"""Photos that arrive in an S3 bucket: those that an event names, and the answer that is written beside each."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import LensletError, LinkFailed, LinkTimeout
 from lenslet.serving.answer import answer, refusal
 from lenslet.serving.request import predict_request_of
+from lenslet.serving.telemetry import Telemetry
 
 ANSWER_SUFFIX = ".json"
 CREATED = "ObjectCreated:"  # what S3 calls an upload of any kind, a copy too
@@ -27,10 +29,31 @@ class Upload:
         return f"s3://{self.bucket}/{self.key}"
 
 
-def read_uploads(event: object) -> list[Upload]:
-    """The photos that an event of S3 says are new: no removals, folders or answers, and none twice.
+def answer_uploads(event: object, context: Any, classifier: Classifier, telemetry: Telemetry) -> None:
+    """Answer each photo that an event of S3 names, with a line of log and metrics for each.
 
-    An answer would get an answer, and that one too: the bucket's own filter should keep them out before.
+    Raises: RuntimeError, after the other photos are done, if one of them got no answer; ValueError for another event.
+    """
+    log_fields = {"request_id": getattr(context, "aws_request_id", None)}
+    failures = 0
+    for upload in read_uploads(event):
+        started = time.perf_counter()
+        try:
+            answered = answer_upload(upload, classifier)
+        except Exception as error:
+            telemetry.log_exception("a photo got no answer", error, log_fields)
+            failures += 1
+            continue
+        if answered:
+            telemetry.record(*answered, log_fields, latency_ms=(time.perf_counter() - started) * 1000)
+    if failures:
+        raise RuntimeError(f"{failures} of the event's photos got no answer; the log above says why")
+
+
+def read_uploads(event: object) -> list[Upload]:
+    """The photos that an event of S3 says are new: no removals, folders or answers, and each once.
+
+    Answers are left out here too, although the bucket's filter should: an answer to an answer would never end.
     Shape of the event: "Event message structure" of the S3 user guide. Raises: ValueError if it has another.
     """
     try:
@@ -42,11 +65,11 @@ def read_uploads(event: object) -> list[Upload]:
 def answer_upload(upload: Upload, classifier: Classifier) -> tuple[int, dict[str, Any]] | None:
     """Put the JSON that a direct invoke would answer, errors too, beside the photo as `<key>.json`.
 
-    Read is the photo that lies there now, whichever version the event spoke of: S3 may tell late, twice and out of
-    order, and the JSON must be about the photo that it lies beside.
+    The current version of the photo is read, whichever the event names: S3 may send events late, twice and out of
+    order, and the JSON must be about the photo that it stands beside.
 
     Returns: HTTP status and JSON, or None if the photo is gone.
-    Raises: LinkFailed, LinkTimeout, botocore's errors: S3 failed, and may not the next time.
+    Raises: LinkFailed, LinkTimeout, errors of botocore: S3 failed, and may succeed the next time.
     """
     try:
         status, content = 200, answer(predict_request_of({"url": upload.link}), classifier)
@@ -68,7 +91,7 @@ def answer_upload(upload: Upload, classifier: Classifier) -> tuple[int, dict[str
 def _uploads_of(event: Any) -> Iterator[Upload]:
     records = event["Records"] if event.get("Event") != "s3:TestEvent" else ()  # sent when a bucket is set up
     for record in records:
-        # As a form spells it: + is a space. https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+        # Encoded as a form: + is a space. https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
         key = unquote_plus(record["s3"]["object"]["key"], errors="strict")
         is_answer = key.lower().endswith(ANSWER_SUFFIX)
         if record["eventName"].startswith(CREATED) and not is_answer and not key.endswith("/"):
@@ -82,7 +105,7 @@ def _is_gone(error: LensletError) -> bool:
 
 @cache
 def _s3_client() -> Any:
-    # With boto3's own retries, where `lenslet.serving.links.fetcher` has a caller who waits. Imported here: 200 ms.
+    # With boto3's retries, unlike `links.fetcher`, where a caller waits. Imported here, because it takes 200 ms.
     import boto3.session
 
     return boto3.session.Session().client("s3")

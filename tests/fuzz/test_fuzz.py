@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-import lambda_func
 from fuzz import handler
 from fuzz.handler import ask_many
 from fuzz.seeds import pictures
 from lenslet.inference.decode import decode
 from lenslet.inference.errors import LensletError
+from lenslet.serving.routes import ROUTES
 from tests.support.endpoint import ROOT
 
 CRASHES = ROOT / "tests" / "crashes"
@@ -48,7 +48,7 @@ def test_handler_answers_a_few_hundred_events() -> None:
 
 @pytest.mark.slow
 def test_handler_that_fails_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(lambda_func.ROUTES["/predict"], "POST", lambda call: {"label": float("nan")})
+    monkeypatch.setitem(ROUTES["/predict"], "POST", lambda request, classifier: {"label": float("nan")})
     with pytest.raises(AssertionError, match="internal_error"):
         ask_many(500, random_seed=0)
 

@@ -282,7 +282,7 @@ def test_malformed_setting_stops_the_start(monkeypatch, setting, value):
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"lenslet serve: a setting makes no sense: {setting} takes ")
+    assert done.stderr.startswith(f"lenslet serve: a setting is wrong: {setting} takes ")
     assert done.stderr.count("\n") == 1
     assert "the-key-itself" not in done.stderr
     function = [sys.executable, "-c", "import lambda_func"]

@@ -271,7 +271,10 @@ def test_sigterm_lets_requests_end_and_takes_no_new_ones():
 
 
 def test_sigterm_does_not_wait_for_a_client_that_never_ends():
-    with running_on_loopback(numbers=["serve.GRACE_S=1"]) as (address, process), requests.Session() as idle:
+    with (
+        running_on_loopback(numbers=["lenslet.serving.http.server.GRACE_S=1"]) as (address, process),
+        requests.Session() as idle,
+    ):
         assert idle.get(f"{address}/health", timeout=30).status_code == 200
         with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 30) as slow:
             slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf a ")

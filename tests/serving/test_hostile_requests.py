@@ -236,7 +236,7 @@ def printed(capfd, monkeypatch):
     """A function that gives all that has reached stdout and stderr since its last call."""
     # The logger keeps the stream of the time of import, which pytest has replaced since.
     now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
+    monkeypatch.setattr(lambda_func.telemetry.logger.registered_handler, "stream", now)
     return lambda: "".join(capfd.readouterr())
 
 

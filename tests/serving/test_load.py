@@ -119,7 +119,10 @@ def test_nobody_waits_for_a_worker_for_long():
     with (
         link_server.serving_links(PHOTO) as links,
         running(
-            "--workers", "1", numbers=["serve.WAIT_LIMIT_S=0.5"], LENSLET_LINK_HOSTS=links.host
+            "--workers",
+            "1",
+            numbers=["lenslet.serving.http.admission.WAIT_TIMEOUT_S=0.5"],
+            LENSLET_LINK_HOSTS=links.host,
         ) as (address, _),
         ThreadPoolExecutor(1) as pool,
     ):  # fmt: skip
@@ -135,7 +138,9 @@ def test_nobody_waits_for_a_worker_for_long():
 
 
 def test_slow_client_loses_its_place():
-    with running("--workers", "1", "--waiting", "0", numbers=["serve.BODY_LIMIT_S=0.5"]) as (address, _):
+    with running(
+        "--workers", "1", "--waiting", "0", numbers=["lenslet.serving.http.bridge.BODY_TIMEOUT_S=0.5"]
+    ) as (address, _):
         head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
         with half_a_request(address, f"{head}half a ") as slow:
             until_refused(address)
@@ -198,7 +203,7 @@ def test_who_has_no_key_takes_no_place():
 
 
 def test_half_a_head_is_not_waited_for_without_end():
-    with running("--workers", "1", numbers=["lenslet.serving.http.connection.HEAD_LIMIT_S=1"]) as (
+    with running("--workers", "1", numbers=["lenslet.serving.http.connection.HEADER_TIMEOUT_S=1"]) as (
         address,
         _,
     ):
@@ -223,7 +228,7 @@ def test_request_may_take_longer_than_a_head_may():
         running(
             "--workers",
             "1",
-            numbers=["lenslet.serving.http.connection.HEAD_LIMIT_S=0.5"],
+            numbers=["lenslet.serving.http.connection.HEADER_TIMEOUT_S=0.5"],
             LENSLET_LINK_HOSTS=links.host,
         ) as (address, _),
         ThreadPoolExecutor(1) as pool,
@@ -237,7 +242,7 @@ def test_request_may_take_longer_than_a_head_may():
 
 
 def test_who_comes_to_wait_keeps_nobody_out():
-    with running("--workers", "1", numbers=["lenslet.serving.http.connection.MAX_SILENT=8"]) as (address, _):
+    with running("--workers", "1", numbers=["lenslet.serving.http.connection.MAX_IDLE=8"]) as (address, _):
         waiting = [half_a_request(address, "GET / HTTP/1.1\r\nX: ") for _ in range(20)]
         for _ in range(3):
             assert requests.get(f"{address}/", timeout=30).status_code == 200

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +13,11 @@ import pytest
 import yaml
 
 import lambda_func
+import lenslet
 from lenslet.inference import errors
 from lenslet.serving.access import CORS, Access
 from lenslet.serving.request import MAX_BRACKETS, MAX_IMAGES, MAX_TOP, predict_request_of
+from lenslet.serving.routes import ROUTES
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text())
@@ -35,7 +36,7 @@ ERRORS = [
 def no_log(monkeypatch):
     # The logger keeps the stream of the time of import, which pytest has closed since.
     now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.logger.registered_handler, "stream", now)
+    monkeypatch.setattr(lambda_func.telemetry.logger.registered_handler, "stream", now)
 
 
 def resolve(node):
@@ -92,15 +93,14 @@ def test_contract_is_valid_openapi():
 
 
 def test_contract_has_the_version_of_the_project():
-    project = (ROOT / "pyproject.toml").read_text()
-    assert CONTRACT["info"]["version"] == re.search(r'^version = "(.+)"$', project, re.MULTILINE).group(1)
+    assert CONTRACT["info"]["version"] == lenslet.__version__
 
 
 def test_paths_and_methods_are_those_of_the_function():
     documented_methods = {
         path: {method.upper() for method in operations} for path, operations in CONTRACT["paths"].items()
     }
-    assert documented_methods == {path: {*methods, "OPTIONS"} for path, methods in lambda_func.ROUTES.items()}
+    assert documented_methods == {path: {*methods, "OPTIONS"} for path, methods in ROUTES.items()}
 
 
 @pytest.mark.parametrize("name", HTTP)

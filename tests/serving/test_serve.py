@@ -15,7 +15,12 @@ import pytest
 import requests
 from PIL import Image
 
-from lenslet.commands.serve import Door, bridge, main, open_port
+from lenslet.commands.serve import main
+from lenslet.serving.access import Access
+from lenslet.serving.http.admission import AdmissionControl
+from lenslet.serving.http.bridge import Function, bridge
+from lenslet.serving.http.server import open_port
+from lenslet.serving.telemetry import Telemetry
 from tests.support.endpoint import ROOT, running
 
 EVENTS = ROOT / "tests" / "events"
@@ -32,10 +37,6 @@ def png(colour):
     file = io.BytesIO()
     Image.new("RGB", (24, 16), colour).save(file, "PNG")
     return file.getvalue()
-
-
-def never(event, context, error):
-    raise AssertionError(error)
 
 
 def through_bridge(method="POST", path="/predict", query=b"", headers=(), chunks=(b"",)):
@@ -66,7 +67,8 @@ def through_bridge(method="POST", path="/predict", query=b"", headers=(), chunks
         "server": ("127.0.0.1", 8080),
         "scheme": "http",
     }
-    asyncio.run(bridge(handler, lambda event: None, never, Door(workers=1, waiting=0))(scope, receive, send))
+    function = Function(handler, Access(), Telemetry({}))
+    asyncio.run(bridge(function, AdmissionControl(workers=1, waiting=0))(scope, receive, send))
     [(event, context)] = seen
     return event, context, sent
 

@@ -14,7 +14,7 @@ import requests
 
 from bench.clients import family
 from bench.loopback import running
-from lenslet.commands.serve import shares
+from lenslet.serving.http.server import split_evenly
 from tests.support import link_server
 from tests.support.endpoint import ROOT, said
 from tests.support.photos import plain
@@ -28,7 +28,7 @@ needs_two = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor 
     [(2, 2, [1, 1]), (19, 2, [10, 9]), (1, 3, [1, 0, 0]), (0, 2, [0, 0]), (32, 1, [32])],
 )
 def test_work_is_shared_out_whole(whole, count, expected):
-    assert shares(whole, count) == expected
+    assert split_evenly(whole, count) == expected
 
 
 def workers_of(process):

@@ -12,6 +12,6 @@ def write_to_stdout(patch: pytest.MonkeyPatch) -> None:
 
     # The logger keeps the stream of the time of import, which pytest has replaced since, and will again.
     now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    patch.setattr(lambda_func.logger.registered_handler, "stream", now)
+    patch.setattr(lambda_func.telemetry.logger.registered_handler, "stream", now)
     # fuzz.handler sets it where it is imported.
     patch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)

@@ -1,1 +1,1 @@
-"""What lenslet serve stands on: a request as an event, a connection with limits, several processes behind one port."""
+"""The function behind plain HTTP: an ASGI bridge, admission control, and several processes behind one port."""

@@ -1,42 +1,41 @@
-"""What uvicorn leaves open: how long a connection may take to say what it wants, and how many may take their time."""
+"""Header timeout and cap on idle connections, which uvicorn lacks."""
 
 import asyncio
 from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_LIMIT_S = 30.0  # as a body; in it comes the rest of one, too, that was answered before it had arrived
-USUAL_MAX_SILENT = 256
+# As for a body. The rest of a body that was answered before it had arrived must come within it, too.
+HEADER_TIMEOUT_S = 30.0
+USUAL_MAX_IDLE = 256
 
 
-def most_silent() -> int:
-    """Half of what the system lets a process open leaves room for requests, their links and the model."""
+def max_idle() -> int:
+    """Half of the open files that the system allows leaves room for requests, their links and the model."""
     try:
         from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
     except ImportError:  # Windows
-        return USUAL_MAX_SILENT
+        return USUAL_MAX_IDLE
     limit, _ = getrlimit(RLIMIT_NOFILE)
-    return USUAL_MAX_SILENT if limit == RLIM_INFINITY else min(USUAL_MAX_SILENT, limit // 2)
+    return USUAL_MAX_IDLE if limit == RLIM_INFINITY else min(USUAL_MAX_IDLE, limit // 2)
 
 
-MAX_SILENT = most_silent()  # of each process
+MAX_IDLE = max_idle()  # connections of each process on which a request's headers are awaited
 
 
-class Connection(H11Protocol):
-    """uvicorn's own, which hangs up when the head of a request takes too long to come.
+class HttpConnection(H11Protocol):
+    """uvicorn's connection, closed when the headers of a request take too long to arrive.
 
-    When too many are waited for, the one that has been for the longest time makes room: who comes with a request says
-    so at once, and is never kept out by those who come to wait.
+    When too many are idle, the one that has been for the longest time is closed: a client with a request sends it at
+    once, so clients that only hold connections open never keep it out.
     """
 
-    silent: ClassVar[
-        dict["Connection", None]
-    ] = {}  # those that are waited for, in the order of their beginning
-    _end: asyncio.TimerHandle
+    idle: ClassVar[dict["HttpConnection", None]] = {}  # in the order in which they became idle
+    _timeout: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._await_headers()
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -45,23 +44,23 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         if not self.transport.is_closing():
-            self._await_head()
-        super().on_response_complete()  # may find the next request, which had come already
+            self._await_headers()
+        super().on_response_complete()  # may find the next request, which has arrived already
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def _await_head(self) -> None:
-        self._end = self.loop.call_later(HEAD_LIMIT_S, self._hang_up)
-        self.silent[self] = None
-        if len(self.silent) > MAX_SILENT:
-            next(iter(self.silent))._hang_up()
+    def _await_headers(self) -> None:
+        self._timeout = self.loop.call_later(HEADER_TIMEOUT_S, self._abort)
+        self.idle[self] = None
+        if len(self.idle) > MAX_IDLE:
+            next(iter(self.idle))._abort()
 
     def _stop_waiting(self) -> None:
-        self._end.cancel()
-        self.silent.pop(self, None)
+        self._timeout.cancel()
+        self.idle.pop(self, None)
 
-    def _hang_up(self) -> None:
+    def _abort(self) -> None:
         self._stop_waiting()
         self.transport.abort()

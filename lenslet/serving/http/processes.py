@@ -1,7 +1,7 @@
-"""Several processes behind one port: each connection goes to the next of them.
+"""Several processes behind one port: connections go to them round-robin.
 
-A process of Python runs one thread of Python at a time, so one alone leaves processors idle. Processes that share a
-listening socket would be simpler, but whoever wakes first takes all connections that wait, and keeps them.
+A Python process executes one thread of Python at a time, so one alone leaves processors idle. Processes that share a
+listening socket would be simpler, but the first one to wake takes all connections that wait, and keeps them.
 """
 
 import asyncio
@@ -14,26 +14,26 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-# Serves what it gets through the socket until SIGTERM, and calls the function once it is ready.
-Work = Callable[[socket.socket, Callable[[], None]], None]
+# Serves the connections of a listening socket until SIGTERM, and calls the function once it is ready.
+Target = Callable[[socket.socket, Callable[[], None]], None]
 
-# Elsewhere an open connection cannot be given to another process as easily.
-CAN_DEAL = hasattr(socket, "send_fds")
+# Elsewhere an open connection cannot be passed to another process as easily.
+CAN_PASS_CONNECTIONS = hasattr(socket, "send_fds")
 
 
 class CannotStart(Exception):
-    """Whatever the reason is, it is one sentence for the person who starts the server."""
+    """The server cannot start; the message is one sentence for the person who starts it."""
 
 
-class Dealt(socket.socket):
-    """The end of a channel at which a process gets its connections; asyncio takes it for a listening socket."""
+class PassedConnections(socket.socket):
+    """The socket on which a process receives its connections; asyncio takes it for a listening socket."""
 
     def listen(self, backlog: int = 0) -> None:
-        """Nothing: the process that deals listens."""
+        """Nothing: the parent process listens."""
 
     def accept(self) -> tuple[socket.socket, Any]:
         mark, descriptors, _, _ = socket.recv_fds(self, 1, 1)
-        if not mark:  # the dealer stops, or was killed
+        if not mark:  # the parent process stops, or was killed
             asyncio.get_running_loop().remove_reader(self)
             signal.raise_signal(signal.SIGTERM)
             raise BlockingIOError
@@ -42,17 +42,17 @@ class Dealt(socket.socket):
         return socket.socket(fileno=descriptors[0]), None
 
 
-def deal(listener: socket.socket, works: Sequence[Work], ready: Callable[[], None]) -> bool:
-    """A process for each of `works`; connections to all of them by turns, until SIGTERM or Ctrl-C.
+def serve_round_robin(listener: socket.socket, targets: Sequence[Target], ready: Callable[[], None]) -> bool:
+    """Run each of `targets` in a process and pass them the connections in turn, until SIGTERM or Ctrl-C.
 
-    Returns: whether it was asked to stop; else a process has died. Ended are all of them, in either case.
-    Raises: CannotStart, as the first of `works` that cannot.
+    Returns: whether it was asked to stop; False if a process died. All of them have ended, in either case.
+    Raises: CannotStart, as the first of `targets` that cannot.
     """
     signalled, wakeup = socket.socketpair()
     wakeup.setblocking(False)  # as `set_wakeup_fd` wants it
     # Ignored by the children from their first moment on, until their own server listens to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    children = [_start(work) for work in works]
+    children = [_start(target) for target in targets]
     signal.set_wakeup_fd(wakeup.fileno())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: None)  # there is something to read from `signalled`
@@ -60,10 +60,10 @@ def deal(listener: socket.socket, works: Sequence[Work], ready: Callable[[], Non
         for _, _, report in children:
             if signalled in wait([signalled, report]):
                 return True
-            _check(report)
+            _expect_ready(report)
         ready()
         ends = [signalled, *(process.sentinel for process, _, _ in children)]
-        return signalled in _hand_out(listener, [channel for _, channel, _ in children], ends)
+        return signalled in _pass_connections(listener, [channel for _, channel, _ in children], ends)
     finally:
         signal.set_wakeup_fd(-1)
         listener.close()
@@ -73,27 +73,27 @@ def deal(listener: socket.socket, works: Sequence[Work], ready: Callable[[], Non
             process.join()
 
 
-def _start(work: Work) -> tuple[Any, socket.socket, Connection]:
-    """(process, channel for its connections, what it says when it is ready or cannot start)."""
-    spawn = get_context("spawn")  # a fork would copy locks that some thread of a library holds
+def _start(target: Target) -> tuple[Any, socket.socket, Connection]:
+    """(process, channel for its connections, pipe on which it reports that it is ready or cannot start)."""
+    spawn = get_context("spawn")  # a fork would copy locks that a thread of some library holds
     ours, theirs = socket.socketpair()
     report, reporter = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_run, args=(work, theirs, reporter))
+    process = spawn.Process(target=_run, args=(target, theirs, reporter))
     process.start()
     theirs.close()
     reporter.close()
     return process, ours, report
 
 
-def _run(work: Work, channel: socket.socket, reporter: Any) -> None:
-    """The life of one process."""
+def _run(target: Target, channel: socket.socket, reporter: Any) -> None:
+    """What a child process does."""
     try:
-        work(Dealt(fileno=channel.detach()), lambda: reporter.send(""))
+        target(PassedConnections(fileno=channel.detach()), lambda: reporter.send(""))
     except CannotStart as error:
         reporter.send(str(error))
 
 
-def _check(report: Connection) -> None:
+def _expect_ready(report: Connection) -> None:
     try:
         reason = report.recv()
     except EOFError:
@@ -102,8 +102,8 @@ def _check(report: Connection) -> None:
         raise CannotStart(reason)
 
 
-def _hand_out(listener: socket.socket, channels: list[socket.socket], ends: list[Any]) -> set[Any]:
-    """Until there is something to read from some of `ends`: these."""
+def _pass_connections(listener: socket.socket, channels: list[socket.socket], ends: list[Any]) -> set[Any]:
+    """Pass connections until some of `ends` are readable, and return these."""
     turns = cycle(channels)
     listener.setblocking(False)
     while not (ended := {*wait([listener, *ends])} - {listener}):
@@ -111,6 +111,6 @@ def _hand_out(listener: socket.socket, channels: list[socket.socket], ends: list
             connection, _ = listener.accept()
             with connection:
                 socket.send_fds(next(turns), [b"."], [connection.fileno()])
-        except OSError:  # the client has gone, a process is dying, or too many descriptors are open
+        except OSError:  # the client is gone, a process is dying, or too many descriptors are open
             time.sleep(0.01)
     return ended

@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
+import lenslet
 from lenslet.inference.errors import LinkFailed, LinkRefused, RequestTooLarge
 from lenslet.serving.links.address import NEVER_IN_LINKS, Place, locate
 from lenslet.serving.links.connection import Deadline, connect
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 # http.client with ssl (33 ms), certifi and boto3 (205 ms with a client) are imported where a link needs them, not
 # at start-up. Not `requests`: it resolves a name itself, after any check, follows proxies and unpacks bodies.
 
-VERSION = "0.1.0"  # of pyproject.toml, which is not in the image; a test compares them
 MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
 MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of a request: 2.5 MB for each of sixteen
@@ -122,7 +122,7 @@ def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPRes
     headers = {
         "Host": place.authority,
         # Some hosts (Wikimedia among them) refuse a library's default agent and let in one that gives its name.
-        "User-Agent": f"lenslet/{VERSION}{contact}",
+        "User-Agent": f"lenslet/{lenslet.__version__}{contact}",
         # Photos are compressed already, and what a server packs once more could unpack to any size.
         "Accept-Encoding": "identity",
         "Connection": "close",

@@ -1,0 +1,106 @@
+"""An ASGI application around the function: each request becomes an event, and the handler's answer goes back."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from lenslet.inference.errors import LensletError, Overloaded, RequestTimeout
+from lenslet.serving.access import Access
+from lenslet.serving.answer import refusal
+from lenslet.serving.http.admission import AdmissionControl
+from lenslet.serving.http.event import Context, event_of, with_body
+from lenslet.serving.request import MAX_BODY_BYTES, HttpRequest, read_http_request
+from lenslet.serving.routes import HEALTH_PATH, check_key, logged_fields, proxy_response
+from lenslet.serving.telemetry import Telemetry
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_TIMEOUT_S = 30.0  # longer than a whole request may take with an HTTP API of API Gateway
+# Status → headers of a refusal. A client that is too slow must not go on sending on this connection.
+REFUSAL_HEADERS = {503: {"Retry-After": "1"}, 408: {"Connection": "close"}}
+
+
+@dataclass(frozen=True)
+class Function:
+    """What the bridge needs of `lambda_func`."""
+
+    handler: Callable[[dict[str, Any], Any], dict[str, Any]]
+    access: Access
+    telemetry: Telemetry
+
+
+def bridge(function: Function, admission: AdmissionControl) -> Application:
+    """An ASGI application; the handler runs in threads that stay, each with an interpreter of the model."""
+    threads = ThreadPoolExecutor(admission.workers, thread_name_prefix="handler")
+    # A thread of its own: when all others wait for links, the service is busy and not dead.
+    health = ThreadPoolExecutor(1, thread_name_prefix="health")
+
+    def call_handler(event: dict[str, Any], body: bytes) -> dict[str, Any]:
+        return function.handler(with_body(event, body), Context())
+
+    async def respond(request: Request, event: dict[str, Any]) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        if request.scope["path"] == HEALTH_PATH or request.method == "OPTIONS":
+            return await loop.run_in_executor(health, call_handler, event, b"")
+        # Before admission: callers without a key take no place from those who have one.
+        check_key(http_request(event), function.access)
+        with admission.place():
+            body = await read_body(request)
+            async with admission.worker():
+                return await loop.run_in_executor(threads, call_handler, event, body)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        event = event_of(request)
+        try:
+            answer = await respond(request, event)
+        except ClientDisconnect:
+            return
+        except (LensletError, asyncio.CancelledError) as error:
+            # Cancelled: the grace period is over, and uvicorn would make a 500 of it.
+            reason = error if isinstance(error, LensletError) else Overloaded("the server is stopping")
+            answer = refuse(http_request(event), reason, function)
+        await Response(answer["body"], answer["statusCode"], answer["headers"])(scope, receive, send)
+
+    return application
+
+
+def refuse(request: HttpRequest, error: LensletError, function: Function) -> dict[str, Any]:
+    """The proxy response of a request that the handler never sees; headers, JSON and log are as the handler's."""
+    log_fields = {"request_id": Context().aws_request_id, **logged_fields(request)}
+    function.telemetry.record(error.status, refusal(error), log_fields, latency_ms=0)
+    answer = proxy_response(request, error.status, json.dumps(refusal(error)), function.access)
+    answer["headers"] |= REFUSAL_HEADERS.get(error.status, {})
+    return answer
+
+
+def http_request(event: dict[str, Any]) -> HttpRequest:
+    request = read_http_request(event)
+    assert request, "event_of makes HTTP events"
+    return request
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, or the first part of one that is over the limit: enough for the handler to refuse it.
+
+    Raises: ClientDisconnect; RequestTimeout, if the client is too slow.
+    """
+    body = BytesIO()  # gives its bytes without a copy
+    try:
+        with anyio.fail_after(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                # The rest is read and dropped: a client that is cut off while it sends never sees the answer.
+                if body.tell() <= MAX_BODY_BYTES:
+                    body.write(chunk)
+    except TimeoutError as error:
+        raise RequestTimeout(f"the request took longer than {BODY_TIMEOUT_S:g} s to arrive") from error
+    return body.getvalue()

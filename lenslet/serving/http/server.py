@@ -1,0 +1,107 @@
+"""The HTTP server: a listening socket, a process for each processor, uvicorn in each process."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import TextIOWrapper
+
+import uvicorn
+
+from lenslet.inference.errors import ArtifactError
+from lenslet.serving.http.admission import AdmissionControl
+from lenslet.serving.http.bridge import Application, Function, bridge
+from lenslet.serving.http.connection import HttpConnection
+from lenslet.serving.http.processes import CAN_PASS_CONNECTIONS, CannotStart, serve_round_robin
+
+GRACE_S = 15.0  # after a signal; a link may take ten seconds, and decoding its photo some more
+BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The work of one process: it loads the function and answers the requests that come through a socket."""
+
+    threads: int  # requests answered at the same time
+    waiting: int  # requests that may wait for a thread
+    prepare: Callable[[], None] | None = None  # called first; tests replace constants with it
+
+    def __call__(self, listener: socket.socket, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM. Raises CannotStart."""
+        if self.prepare:
+            self.prepare()
+        if isinstance(sys.stdout, TextIOWrapper):  # whole lines, because other processes write there too
+            sys.stdout.reconfigure(line_buffering=True)
+        function = load_function()
+        ready()
+        run(bridge(function, AdmissionControl(self.threads, self.waiting)), listener)
+
+
+def serve(
+    listener: socket.socket,
+    threads: int,
+    waiting: int,
+    ready: Callable[[], None],
+    prepare: Callable[[], None] | None = None,
+) -> bool:
+    """Answer `threads` requests at the same time and let `waiting` more wait, until Ctrl-C or SIGTERM.
+
+    Returns: whether it was asked to stop; False if a process died.
+    Raises: CannotStart.
+    """
+    # More processes than processors would gain nothing: threads beyond that wait for links.
+    count = min(threads, os.cpu_count() or 1) if CAN_PASS_CONNECTIONS else 1
+    workers = [
+        Worker(*share, prepare)
+        for share in zip(split_evenly(threads, count), split_evenly(waiting, count), strict=True)
+    ]
+    if count > 1:
+        return serve_round_robin(listener, workers, ready)
+    workers[0](listener, ready)
+    return True
+
+
+def split_evenly(total: int, count: int) -> list[int]:
+    """`total` as a sum of `count` whole numbers that differ by one at most, the larger ones first."""
+    return [total // count + (index < total % count) for index in range(count)]
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError if the address is unknown or taken."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    # Each connection inherits it. Without it the body of an answer waits 40 ms for the headers to be confirmed.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def load_function() -> Function:
+    """`lambda_func`, whose import loads the model, as it does in Lambda. Raises CannotStart."""
+    try:
+        from lambda_func import access, handler, telemetry
+    except ArtifactError as error:
+        raise CannotStart(f"the model cannot be served: {error}") from error
+    except ValueError as error:
+        raise CannotStart(f"a setting is wrong: {error}") from error
+    return Function(handler, access, telemetry)
+
+
+def run(application: Application, listener: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM; requests in progress get `GRACE_S` to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops on these, then raises them once more: by default a traceback, or a death by signal.
+        signal.signal(number, lambda number, frame: None)
+    config = uvicorn.Config(
+        application,
+        loop="asyncio",  # another one does not take `processes.PassedConnections` for a socket
+        lifespan="off",
+        http=HttpConnection,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(GRACE_S),
+    )
+    uvicorn.Server(config).run(sockets=[listener])

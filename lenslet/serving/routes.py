@@ -1,0 +1,64 @@
+"""Paths and methods of the HTTP endpoint: routing, the key check before it, and the proxy response after it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lenslet.inference.classifier import Classifier
+from lenslet.inference.errors import MethodNotAllowed, UnknownPath
+from lenslet.serving.access import Access
+from lenslet.serving.answer import answer, description
+from lenslet.serving.request import HttpRequest, read_predict_request
+
+Respond = Callable[[HttpRequest, Classifier], dict[str, Any]]
+
+HEALTH_PATH = "/health"  # needs no key: load balancers have none
+# HEAD is what uptime monitors send. It is answered as GET; the gateway or server drops the body.
+READING = ("GET", "HEAD")
+# A table instead of the resolvers of powertools: those keep the current event on a class
+# (`BaseRouter.current_event = …` in 3.37), and mix up requests when `lenslet serve` calls from several threads.
+ROUTES: dict[str, dict[str, Respond]] = {
+    "/": dict.fromkeys(READING, lambda request, classifier: description(classifier.artifact)),
+    HEALTH_PATH: dict.fromkeys(READING, lambda request, classifier: {"status": "ok"}),
+    "/predict": {"POST": lambda request, classifier: answer(read_predict_request(request), classifier)},
+}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def route(request: HttpRequest, classifier: Classifier, access: Access) -> tuple[int, dict[str, Any]]:
+    """Answer a request: its status and JSON object, which is empty if the answer has no body.
+
+    Raises: LensletError of any kind, the key check's among them.
+    """
+    check_key(request, access)
+    if request.path not in ROUTES:
+        raise UnknownPath(f"there is nothing at this path; there is at {', '.join(ROUTES)}")
+    methods = ROUTES[request.path]
+    if request.method == "OPTIONS":  # a CORS preflight: the headers are the answer
+        return 204, {}
+    if request.method not in methods:
+        raise MethodNotAllowed(f"{request.path} takes {', '.join(methods)}")
+    return 200, methods[request.method](request, classifier)
+
+
+def check_key(request: HttpRequest, access: Access) -> None:
+    """Whether the caller is let in; only the headers are read. Raises: KeyMissing, KeyRefused."""
+    if request.method != "OPTIONS" and request.path != HEALTH_PATH:  # browsers send preflights without a key
+        access.check_key(request.headers)
+
+
+def proxy_response(request: HttpRequest, status: int, body: str, access: Access) -> dict[str, Any]:
+    """The answer in the form that API Gateway and Function URLs turn into an HTTP response."""
+    headers = {"Content-Type": "application/json", **access.cors_headers(request.headers.get("origin"))}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 405:
+        headers["Allow"] = ", ".join([*ROUTES[request.path], "OPTIONS"])
+    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+
+
+def logged_fields(request: HttpRequest) -> Mapping[str, str | None]:
+    """Method and path for the log, None if unknown: an unknown path may hold anything, for example a signed link."""
+    return {
+        "method": request.method if request.method in METHODS else None,
+        "path": request.path if request.path in ROUTES else None,
+    }

@@ -1,0 +1,74 @@
+"""Log lines and CloudWatch metrics of the function, in JSON on the standard output."""
+
+import json
+import re
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics.functions import is_metrics_disabled
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+
+NAMESPACE = "Lenslet"  # of the metrics; the stages of one account are told apart by the service's name
+
+
+class Telemetry:
+    """One service's log and metrics; may be used by many threads at once."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Read the settings of powertools. Raises ValueError if one of them is malformed."""
+        self.service = environment.get("POWERTOOLS_SERVICE_NAME") or "lenslet"
+        try:
+            self.logger = Logger(service=self.service)
+            is_metrics_disabled()
+        except ValueError as error:  # which names no setting
+            raise ValueError(f"POWERTOOLS_LOG_LEVEL or POWERTOOLS_METRICS_DISABLED: {error}") from error
+
+    def record(
+        self, status: int, content: Mapping[str, Any], log_fields: Mapping[str, Any], latency_ms: float
+    ) -> None:
+        """Write a line of log for an answered event, and metrics for its predictions. No image or link is written."""
+        results = [result for result in content.get("results", [content]) if "predictions" in result]
+        labels = [result["predictions"][0]["label"] for result in results]
+        code = content.get("error", {}).get("code")
+        rounded_ms = round(latency_ms, 2)
+        self.logger.info(
+            "answered", **log_fields, status=status, code=code, latency_ms=rounded_ms, labels=labels
+        )
+        if not results or is_metrics_disabled():
+            return
+        metrics = [("Latency", "Milliseconds", rounded_ms)]
+        metrics += [("Uncertain", "Count", int(not result["is_certain"])) for result in results]
+        metrics += [
+            ("OutOfDistribution", "Count", int(not result["is_in_distribution"])) for result in results
+        ]
+        self._write_metrics(metrics)
+        for label, count in Counter(labels).items():
+            in_ascii = ascii(label)[1:-1]  # CloudWatch takes no other text as a dimension
+            self._write_metrics([("Predictions", "Count", count)], Label=in_ascii)
+
+    def log_exception(self, message: str, error: Exception, log_fields: Mapping[str, Any]) -> None:
+        """Write a line of log with the traceback; the log names the caller's line, not this one."""
+        fields = {**log_fields, "exception": _traceback(error), "exception_name": type(error).__name__}
+        self.logger.error(message, **fields, stacklevel=3)
+
+    def _write_metrics(self, metrics: list[tuple[str, str, float]], **dimensions: str) -> None:
+        """Write one line in CloudWatch's embedded metric format.
+
+        A provider for each line: `Metrics` of powertools is one set of state for all threads. Written here, because
+        its `flush_metrics` prints line and line end in two steps, between which another thread may print.
+        """
+        provider = AmazonCloudWatchEMFProvider(
+            namespace=NAMESPACE, service=self.service, dimension_set=dimensions
+        )
+        for name, unit, value in metrics:
+            provider.add_metric(name, unit, value)
+        sys.stdout.write(json.dumps(provider.serialize_metric_set()) + "\n")
+
+
+def _traceback(error: Exception) -> str:
+    """The traceback without the query of any link in it, which may hold a signature."""
+    return re.sub(r"\?[^\s'\"]+", "?…", "".join(traceback.format_exception(error)))
