@@ -20,11 +20,13 @@ from lenslet.serving.answer import answer, refusal
 from lenslet.serving.links.rules import read_rules
 from lenslet.serving.request import predict_request_of, read_http_request
 from lenslet.serving.routes import logged_fields, proxy_response, route
+from lenslet.serving.settings import check_settings
 from lenslet.serving.telemetry import Telemetry
 from lenslet.serving.uploads import answer_uploads
 
 # The one module whose import does something: Lambda gives that phase a full CPU, and no caller waits for it.
 bound_freed_memory()
+check_settings(os.environ)
 access = read_access(os.environ)
 read_rules(os.environ)  # read again with each link; a malformed setting stops the start, not the first link
 classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))

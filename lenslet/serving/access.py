@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lenslet.inference.errors import KeyMissing, KeyRefused
-from lenslet.serving.links.rules import read_entries
+from lenslet.serving.settings import read_entries
 
 KEY_HASH = re.compile(r"[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
 # As browsers send it: no path, and no port that goes without saying.

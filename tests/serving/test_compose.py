@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import requests
 import yaml
 
+from lenslet.serving.settings import check_settings
 from tests.support.containers import (
     ROOT,
     Builder,
@@ -38,10 +39,13 @@ WAIT_S = 60
 
 
 def interpolated(text: str, environment: dict[str, str]) -> str:
-    """`${NAME:-default}` as Compose reads it; a default may hold one more of them."""
-    while (
-        changed := re.sub(r"\$\{(\w+):-([^${}]*)\}", lambda m: environment.get(m[1]) or m[2], text)
-    ) != text:
+    """`${NAME:-default}` and `${NAME:+replacement}` as Compose reads them; a default may hold one more of them."""
+
+    def value(found: re.Match[str]) -> str:
+        given = environment.get(found[1], "")
+        return (given or found[3]) if found[2] == ":-" else (found[3] if given else "")
+
+    while (changed := re.sub(r"\$\{(\w+)(:[-+])([^${}]*)\}", value, text)) != text:
         text = changed
     return text
 
@@ -90,8 +94,28 @@ def test_every_setting_of_the_function_can_be_made() -> None:
     """Those of docs/settings.md, except the model folder, which is part of the image."""
     listed = {name for name in settings("The service") if name.startswith("LENSLET_")}
     assert "LENSLET_S3_BUCKETS" in listed
-    assert listed - {"LENSLET_MODEL"} == SERVICES["function"]["environment"].keys()
+    # LENSLET_API_KEY tells the function that the page has a key; `check_settings` then wants the hashes, too.
+    assert listed - {"LENSLET_MODEL"} | {"LENSLET_API_KEY"} == SERVICES["function"]["environment"].keys()
     assert settings("The page") == environment_of("page").keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, None),
+        ({"LENSLET_API_KEY": "hush"}, "LENSLET_API_KEY is a client's setting"),
+        ({"LENSLET_API_KEY": "hush", "LENSLET_API_KEYS": "0" * 64}, None),
+    ],
+)
+def test_function_does_not_start_open_where_the_page_has_a_key(
+    given: dict[str, str], message: str | None
+) -> None:
+    environment = {
+        name: interpolated(value, given) for name, value in SERVICES["function"]["environment"].items()
+    }
+    assert "hush" not in environment.values()
+    with pytest.raises(ValueError, match=message) if message else nullcontext():
+        check_settings(environment)
 
 
 def test_variables_of_the_file_are_those_of_the_document() -> None:

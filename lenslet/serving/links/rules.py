@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from lenslet.inference.errors import LinkRefused
 from lenslet.serving.links.host import one_host
+from lenslet.serving.settings import read_entries
 
 USUAL_PORTS, MAX_PORT = (80, 443), 65535
 HOST = re.compile(r"((\*\.)?[a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
@@ -56,19 +57,6 @@ def read_rules(environment: Mapping[str, str]) -> Rules:
     if contact and not CONTACT.fullmatch(contact):
         raise ValueError(f"LENSLET_CONTACT takes an http(s):// address without brackets, not {contact!r}")
     return Rules(tuple(hosts), frozenset(buckets), contact)
-
-
-def read_entries(
-    environment: Mapping[str, str], setting: str, form: re.Pattern[str], kind: str, is_secret: bool = False
-) -> list[str]:
-    """The entries of a setting, all of the given form. Raises ValueError; it shows what is wrong unless `is_secret`."""
-    text = environment.get(setting, "").strip()
-    entries = [entry.strip() for entry in text.split(",")] if text else []
-    for number, entry in enumerate(entries, start=1):
-        if not form.fullmatch(entry):
-            wrong = f"what stands there as number {number}" if is_secret else repr(entry)
-            raise ValueError(f"{setting} takes {kind}, separated by commas, not {wrong}")
-    return entries
 
 
 def _host_and_port(entry: str) -> tuple[str, int | None]:
