@@ -1,8 +1,10 @@
 """The function's image, built by hand as the Dockerfile says, and run under a Runtime API."""
 
 import json
+import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +16,23 @@ import pytest
 
 import lambda_func
 from tests.serving.test_lambda_func import ANSWERS
-from tests.support.containers import ROOT, Builder, Image, copied_names, files_in, instructions, megabytes
+from tests.support.containers import (
+    ROOT,
+    Builder,
+    Image,
+    build_context,
+    copied,
+    copied_names,
+    files_in,
+    instructions,
+    megabytes,
+)
 from tests.support.runtime_api import Report, RuntimeApi, running_runtime_api
 
 pytest_plugins = ["tests.support.images"]
 
 EVENTS = ROOT / "tests" / "events"
-LARGEST_MEGABYTES = 180
+LARGEST_MEGABYTES = 150
 # What Lambda itself sets and the function may look at. HOME is not among them.
 LAMBDA_ENVIRONMENT = {
     "AWS_LAMBDA_FUNCTION_NAME": "lenslet",
@@ -81,12 +93,70 @@ def function(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_build_context_is_what_the_dockerfile_copies() -> None:
     names = copied_names((ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert names == {
-        "requirements-lambda.txt", "lambda_func.py", "inference", "model/model.tflite", "model/model.json",
-        "requirements-http.txt", "serve.py", "server",  # for the stage `server`
+        "requirements-lambda.txt", "lambda_func.py", "lenslet/__init__.py", "lenslet/inference",
+        "lenslet/serving/*.py", "lenslet/serving/links", "model/model.tflite", "model/model.json",
+        # for the stage `server`
+        "requirements-http.txt", "lenslet/__main__.py", "lenslet/cli.py", "lenslet/commands/__init__.py",
+        "lenslet/commands/serve.py", "lenslet/serving/http",
     }  # fmt: skip
-    rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    allowed = {rule[1:].removesuffix("/*.py") for rule in rules if rule.startswith("!")}
-    assert allowed == names
+    context = build_context((ROOT / ".dockerignore").read_text(encoding="utf-8"))
+    assert sorted(copied(sorted(names), context)) == context
+
+
+QUIET = {
+    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+    "POWERTOOLS_METRICS_DISABLED": "true",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+}
+# Third parties that the function's image holds, with what they need.
+IMPORTABLE = """
+import importlib.abc, json, sys
+
+PACKAGES = {
+    "numpy", "PIL", "tflite_runtime", "ai_edge_litert", "aws_lambda_powertools", "jmespath", "typing_extensions",
+    "boto3", "botocore", "s3transfer", "dateutil", "six", "urllib3", "certifi",
+}
+OWN = ("lenslet.inference", "lenslet.serving")
+
+
+class OnlyTheImage(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        is_own = name in ("lenslet", "lambda_func") or name.startswith(OWN)
+        is_own = is_own and not name.startswith("lenslet.serving.http")
+        if not (is_own or top in sys.stdlib_module_names or top in PACKAGES):
+            raise ModuleNotFoundError(f"the image has no {name}", name=name)
+        return None
+
+
+sys.meta_path.insert(0, OnlyTheImage())
+import lambda_func
+
+late = [name for name in ("boto3", "certifi", "ssl", "http.client") if name in sys.modules]
+for name in sys.argv[1:]:
+    event = json.load(open(f"tests/events/{name}.json"))
+    print(json.dumps(lambda_func.handler(event, None)))
+import boto3, certifi, ssl  # what links need
+from lenslet.serving.links import connection, fetcher
+fetcher._s3_client(1.0)
+connection._tls(None, None)
+print(json.dumps(late))
+"""
+
+
+def test_function_needs_nothing_that_the_image_does_not_hold() -> None:
+    """Every other module of the project, and every other package, is blocked."""
+    names = ["direct_predict_explained", "http_api_link_refused", "function_url_predict_raw_png"]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTABLE, *names],
+        cwd=ROOT, env={**os.environ, **QUIET}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *answers, late = map(json.loads, done.stdout.splitlines())
+    assert answers == [
+        lambda_func.handler(json.loads((EVENTS / f"{name}.json").read_bytes()), None) for name in names
+    ]
+    assert late == []
 
 
 def test_dockerfile_lines_are_read_as_docker_reads_them() -> None:
@@ -112,7 +182,12 @@ def test_image_has_nothing_of_the_server_in_it(image: Image, function_builder: B
     assert function_builder.stages[-1].base == "function"
     assert files_in(image.root) == files_in(function_builder.build("function").root)
     assert image.command == ["python", "-m", "awslambdaric", "lambda_func.handler"]
-    for name in ("serve.py", "server", "uvicorn", "starlette", "requirements-http.txt"):
+    code = {str(path.relative_to(image.folder)) for path in image.folder.glob("lenslet/**/*.py")}
+    assert {str(Path(name).parent) for name in code} == {
+        "lenslet", "lenslet/inference", "lenslet/serving", "lenslet/serving/links"
+    }  # fmt: skip
+    assert [name for name in sorted(code) if name.count("/") == 1] == ["lenslet/__init__.py"]
+    for name in ("uvicorn", "starlette", "requirements-http.txt"):
         assert not (image.folder / name).exists()
 
 
@@ -122,7 +197,7 @@ def test_image_has_no_training_in_it(image: Image) -> None:
         "model.json",
         "model.tflite",
     ]
-    for module in ("tensorflow", "keras", "training", "evaluation", "pytest"):
+    for module in ("tensorflow", "keras", "lenslet.training", "lenslet.evaluation", "pytest"):
         run = subprocess.run(
             ["python", "-c", f"import {module}"],
             cwd=image.folder, env=image.environment, capture_output=True, text=True,

@@ -73,9 +73,17 @@ def build_context(dockerignore: str) -> list[Path]:
 
 
 def copied(sources: list[str], context: list[Path]) -> dict[Path, Path]:
-    """Which file COPY reads → where it goes below the target: a folder stands for all that is in it."""
+    """File that COPY reads → where it goes below the target: a folder stands for all that is in it.
+
+    As in Docker, `*` in the last part of a source stands for any characters of a file's name.
+    """
     files: dict[Path, Path] = {}
     for source in map(Path, sources):
+        if "*" in source.name:
+            found = [path for path in context if path.parent == source.parent and path.match(source.name)]
+            assert found, f"COPY {source}: no such file is in the build context"
+            files |= {path: Path(path.name) for path in found}
+            continue
         found = [path for path in context if path == source or source in path.parents]
         assert found, f"COPY {source}: no such file is in the build context"
         files |= {path: path.relative_to(source) if path != source else Path(path.name) for path in found}
