@@ -131,7 +131,7 @@ def test_nobody_waits_for_a_worker_for_long():
         assert links.asked.wait(20)
         answer = requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert answer.json()["error"]["message"] == "nobody was free within 0.5 s; try again later"
+        assert answer.json()["error"]["message"] == "no worker was free within 0.5 s; try again later"
         links.released.set()
         assert first.result().status_code == 200
         assert requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30).status_code == 200
