@@ -16,9 +16,9 @@ ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /build
-COPY requirements-lambda.txt ./
+COPY requirements/lambda.txt ./
 # pip's cache stays behind in this stage.
-RUN pip install --require-hashes --no-compile --target /var/task -r requirements-lambda.txt
+RUN pip install --require-hashes --no-compile --target /var/task -r lambda.txt
 # Lambda's file system is read-only: without bytecode made here, every cold start would compile all modules anew.
 # Unchecked, because a registry may change the files' times, and that would make checked bytecode worthless.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /var/task
@@ -46,8 +46,8 @@ RUN python -c "import base64, io; from PIL import Image; from lambda_func import
 
 FROM ${PYTHON_IMAGE} AS server-packages
 WORKDIR /build
-COPY requirements-http.txt ./
-RUN pip install --require-hashes --no-compile --target packages -r requirements-http.txt
+COPY requirements/http.txt ./
+RUN pip install --require-hashes --no-compile --target packages -r http.txt
 RUN python -m compileall -q --invalidation-mode unchecked-hash packages
 
 
@@ -56,6 +56,7 @@ FROM function AS server
 COPY --from=server-packages /build/packages ./
 COPY lenslet/__main__.py lenslet/cli.py lenslet/
 COPY lenslet/commands/__init__.py lenslet/commands/serve.py lenslet/commands/
+COPY lenslet/shipped/__init__.py lenslet/shipped/
 COPY lenslet/serving/http/ lenslet/serving/http/
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-c", "from http.client import HTTPConnection; door = HTTPConnection('127.0.0.1', 8080, timeout=4); door.request('GET', '/health'); exit(door.getresponse().status != 200)"]

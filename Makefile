@@ -8,7 +8,7 @@ PAGE_PORT ?= 8501
 ENDPOINT ?=
 DATA ?= data/sample
 INPUTS ?= 20000
-# Of lenslet tune, as OPTIONS="--allow-leaks --fine-tune-top 3".
+# Of `make tune` and `make lock`, as OPTIONS="--allow-leaks --fine-tune-top 3".
 OPTIONS ?=
 MLFLOW_PORT ?= 5000
 MLFLOW_FOLDER ?= .mlflow
@@ -27,7 +27,7 @@ INFRA := .venv-infra/installed
 CHECKOV := .venv-checkov/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check test audit tune mlflow pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check test wheel lock audit tune mlflow pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,9 +68,18 @@ check: $(FULL)  ## format, lint, types, security lint and fast tests: two minute
 test: $(FULL) $(INFRA) $(CHECKOV) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest -m slow
 
+wheel: $(FULL)  ## build the package with the shipped model: dist/lenslet-….whl
+	@rm -rf build  # what an older build left there would come along
+	.venv/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build
+	@ls -s dist/lenslet-*.whl
+
+lock: $(FULL)  ## resolve pyproject.toml into requirements.txt and requirements/ (OPTIONS=--upgrade; needs a network)
+	.venv/bin/python requirements/lock.py $(OPTIONS)
+
 audit: $(FULL)  ## known vulnerabilities of the images' packages and of .venv's, asked from PyPI (needs a network)
 	.venv/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip \
-		--requirement requirements-lambda.txt --requirement requirements-http.txt
+		--requirement requirements/lambda.txt --requirement requirements/http.txt
 	.venv/bin/pip-audit --strict --progress-spinner off --local
 
 tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped (OPTIONS: of lenslet tune)
@@ -91,7 +100,7 @@ notebook: $(FULL)  ## run notebook.ipynb on the photos of DATA with MODEL, and k
 	@DATA="$(DATA)" MODEL="$(MODEL)" .venv/bin/python -c "$$run_notebook"
 
 bench: $(FULL)  ## speed of the function, of the server under load, and of training on DATA, beside their peers
-	.venv/bin/pip install --quiet --requirement bench/requirements.txt
+	.venv/bin/pip install --quiet --requirement requirements/bench.txt
 	.venv/bin/python -m bench.serving --json report/serving.json
 	.venv/bin/python -m bench.load --json report/load.json
 	.venv/bin/python -m bench.training --data $(DATA) --json report/training.json
@@ -119,29 +128,29 @@ cost: $(FULL)  ## what REQUESTS a month cost on AWS, of MS milliseconds each, an
 	@.venv/bin/python -m infra.cost --requests $(REQUESTS) $(if $(MS),--ms $(MS))
 
 clean:  ## remove environments, caches and reports; models, runs and what `make mlflow` keeps stay
-	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .cache report .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(SERVE): requirements-serve.txt
+$(SERVE): requirements/serve.txt
 	@$(call require_python,(3$(comma)10) <= sys.version_info[:2] <= (3$(comma)13),3.10 to 3.13)
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or print("Python 3.11 was not found: serving with ai-edge-litert instead of tflite-runtime")'
-	$(call make_environment,.venv-serve,requirements-serve.txt)
+	$(call make_environment,.venv-serve,requirements/serve.txt,$(install_lenslet))
 
-$(PAGE): frontend/requirements.txt
+$(PAGE): requirements/page.txt
 	@$(call require_python,(3$(comma)10) <= sys.version_info[:2] <= (3$(comma)13),3.10 to 3.13)
-	$(call make_environment,.venv-page,frontend/requirements.txt)
+	$(call make_environment,.venv-page,requirements/page.txt)
 
-$(FULL): requirements.txt requirements-serve.txt frontend/requirements.txt
+$(FULL): requirements.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
-	$(call make_environment,.venv,requirements.txt)
+	$(call make_environment,.venv,requirements.txt,$(install_lenslet))
 
-$(INFRA): infra/requirements.txt
+$(INFRA): requirements/infra.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
-	$(call make_environment,.venv-infra,infra/requirements.txt)
+	$(call make_environment,.venv-infra,requirements/infra.txt)
 
-$(CHECKOV): infra/requirements-checkov.txt
+$(CHECKOV): requirements/checkov.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
-	$(call make_environment,.venv-checkov,infra/requirements-checkov.txt)
+	$(call make_environment,.venv-checkov,requirements/checkov.txt)
 
 # Streamlit would answer an impossible port with a traceback.
 define refuse_page_port
@@ -165,12 +174,17 @@ test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(not ($(1)))' \
 	|| { echo "make $(MAKECMDGOALS) needs Python $(2), but found $$($(PYTHON) --version 2>/dev/null || echo none): install it or give PYTHON=/path/to/python" >&2; exit 2; }
 endef
 
-# $(1): folder, $(2): requirements. The marker file comes last: an interrupted installation is done again.
+# $(1): folder, $(2): requirements, $(3): further options of a second call of pip. The marker file comes last: an
+# interrupted installation is done again.
 define make_environment
 $(PYTHON) -m venv $(1)
 $(1)/bin/pip install --quiet --disable-pip-version-check --requirement $(2)
+$(if $(3),$(1)/bin/pip install --quiet --disable-pip-version-check $(3))
 touch $(1)/installed
 endef
+
+# The command `lenslet`, of this folder's code. Its packages are there already: nothing is fetched.
+install_lenslet := --no-index --no-deps --no-build-isolation --editable .
 
 # No times in it, so that the same photos give the same file; and what libraries tell the terminal stays out of it.
 define run_notebook

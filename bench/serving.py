@@ -6,7 +6,7 @@ Each round starts every subject in a fresh process, one after the other, so that
 slows all of them. The cold start runs from the start of the process to its first answer (the 150 px photo);
 warm calls follow in the same process: base64 in JSON in, JSON out, one thread each, logs to /dev/null; "with map"
 asks for the activation map, too. Expect, after half a minute a round, a table of medians in milliseconds, each with its
-ratio to this function, and which goals were met. Peers whose packages (bench/requirements.txt) are missing stay out.
+ratio to this function, and which goals were met. Peers whose packages (requirements/bench.txt) are missing stay out.
 """
 
 import argparse
@@ -145,7 +145,7 @@ def ready_subjects(model: Path, photos: Path) -> list[str]:
         if missing:
             print(
                 f"left out: {subject.title}; it needs {', '.join(missing)}: "
-                "pip install -r requirements.txt -r bench/requirements.txt",
+                "pip install -r requirements.txt -r requirements/bench.txt",
                 file=sys.stderr,
             )
         else:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-REQUIREMENTS = ("requirements-lambda.txt", "requirements-http.txt")
+REQUIREMENTS = ("requirements/lambda.txt", "requirements/http.txt")
 # What pip-audit's traceback ends with when PyPI does not answer, or nobody does.
 NO_NETWORK = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|Timeout")
 

@@ -31,8 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     What is started is then the same; only that each environment suffices is for the tests of the images to say.
     """
     folder = tmp_path_factory.mktemp("repository")
-    files = "Makefile lenslet serve test.py lambda_func.py requirements-serve.txt"
-    for name in (*files.split(), "frontend", "inference", "server", "model", "data"):
+    files = "Makefile lenslet test.py lambda_func.py requirements requirements.txt frontend model data"
+    for name in files.split():
         (folder / name).symlink_to(ROOT / name)
     for environment in (".venv-serve", ".venv-page"):
         (folder / environment / "bin").mkdir(parents=True)
@@ -192,7 +192,7 @@ def test_page_without_an_endpoint_keeps_to_its_own_settings(folder: Path) -> Non
 def test_demo_needs_no_environment_of_the_page(tmp_path: Path) -> None:
     """`make demo` is to be quick: it must not wait for Streamlit's packages."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements-serve.txt", "requirements.txt", "frontend"):
+    for name in ("requirements", "requirements.txt", "frontend"):
         (tmp_path / name).symlink_to(ROOT / name)
     plan = subprocess.run(["make", "--dry-run", "demo"], cwd=tmp_path, capture_output=True, text=True).stdout
     assert "venv .venv-serve" in plan

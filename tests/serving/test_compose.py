@@ -137,36 +137,15 @@ def test_stages_and_files_of_the_builds_exist() -> None:
 def test_page_context_is_what_its_dockerfile_copies() -> None:
     folder = ROOT / "frontend"
     names = copied_names((folder / "Dockerfile").read_text(encoding="utf-8"))
-    assert names == {"frontend/requirements-image.txt", "frontend", "data/sample/test"}
+    assert names == {"requirements/page.txt", "frontend", "data/sample/test"}
     context = build_context((folder / "Dockerfile.dockerignore").read_text(encoding="utf-8"))
-    assert {path.parts[0] for path in context} == {"frontend", "data"}
+    assert {path.parts[0] for path in context} == {"requirements", "frontend", "data"}
     # Whatever the page is made of, or will be, is in its image.
     page = {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".txt")}
     page -= {folder / "Dockerfile", folder / "Dockerfile.dockerignore"}
     page = {path for path in page if path.name != "secrets.toml"}
     assert {path.relative_to(ROOT) for path in page} <= set(context)
     assert len([path for path in context if path.suffix == ".jpg"]) == 6  # the first drawing of each scene
-
-
-@pytest.mark.parametrize(
-    ("direct", "pinned"),
-    [
-        ("requirements-http.in", "requirements-http.txt"),
-        ("frontend/requirements.txt", "frontend/requirements-image.txt"),
-    ],
-)
-def test_pinned_packages_are_those_asked_for(direct: str, pinned: str) -> None:
-    asked = (ROOT / direct).read_text(encoding="utf-8")
-    versions = dict(
-        re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / pinned).read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    for name, version, marker in re.findall(r"^([\w.-]+)==([^\s;]+)(.*)", asked, re.MULTILINE):
-        is_for_311 = not re.search(r'python_version (< "3.11"|!= "3.11")', marker)
-        assert not is_for_311 or versions[name] == version, name
-    shared = (ROOT / "requirements-serve.txt").read_text(encoding="utf-8")
-    for name, version in versions.items():
-        served = re.search(rf'^{re.escape(name)}==(\S+?)(; python_version >= "3.11")?$', shared, re.MULTILINE)
-        assert not served or served[1] == version, name
 
 
 # --- both processes
@@ -234,7 +213,7 @@ def test_images_are_small_and_run_without_rights(
     assert size <= PAGE_MEGABYTES
     assert [image.user for image in images.values()] == ["65534:65534"] * 2
     assert sorted(path.name for path in images["page"].folder.iterdir()) == [
-        "data", "frontend", "requirements-image.txt"
+        "data", "frontend", "page.txt"
     ]  # fmt: skip
     # The page holds no model, and no code of the function.
     assert not list(images["page"].folder.rglob("*.tflite"))

@@ -93,11 +93,11 @@ def function(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_build_context_is_what_the_dockerfile_copies() -> None:
     names = copied_names((ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert names == {
-        "requirements-lambda.txt", "lambda_func.py", "lenslet/__init__.py", "lenslet/inference",
+        "requirements/lambda.txt", "lambda_func.py", "lenslet/__init__.py", "lenslet/inference",
         "lenslet/serving/*.py", "lenslet/serving/links", "model/model.tflite", "model/model.json",
         # for the stage `server`
-        "requirements-http.txt", "lenslet/__main__.py", "lenslet/cli.py", "lenslet/commands/__init__.py",
-        "lenslet/commands/serve.py", "lenslet/serving/http",
+        "requirements/http.txt", "lenslet/__main__.py", "lenslet/cli.py", "lenslet/commands/__init__.py",
+        "lenslet/commands/serve.py", "lenslet/shipped/__init__.py", "lenslet/serving/http",
     }  # fmt: skip
     context = build_context((ROOT / ".dockerignore").read_text(encoding="utf-8"))
     assert sorted(copied(sorted(names), context)) == context
@@ -187,7 +187,7 @@ def test_image_has_nothing_of_the_server_in_it(image: Image, function_builder: B
         "lenslet", "lenslet/inference", "lenslet/serving", "lenslet/serving/links"
     }  # fmt: skip
     assert [name for name in sorted(code) if name.count("/") == 1] == ["lenslet/__init__.py"]
-    for name in ("uvicorn", "starlette", "requirements-http.txt"):
+    for name in ("uvicorn", "starlette", "requirements/http.txt"):
         assert not (image.folder / name).exists()
 
 
