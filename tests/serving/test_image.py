@@ -187,7 +187,7 @@ def test_image_has_nothing_of_the_server_in_it(image: Image, function_builder: B
         "lenslet", "lenslet/inference", "lenslet/serving", "lenslet/serving/links"
     }  # fmt: skip
     assert [name for name in sorted(code) if name.count("/") == 1] == ["lenslet/__init__.py"]
-    for name in ("uvicorn", "starlette", "requirements/http.txt"):
+    for name in ("uvicorn", "starlette", "http.txt"):
         assert not (image.folder / name).exists()
 
 
