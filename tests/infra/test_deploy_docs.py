@@ -22,8 +22,8 @@ ACCOUNT = declared_parameters(ACCOUNT_TEMPLATE.read_text(encoding="utf-8"))
 
 
 def limits() -> dict[str, str]:
-    """First column of the table "Limits that bite" → the whole row."""
-    table = TEXT.split("## Limits that bite")[1].split("\n## ")[0]
+    """First column of the table "Limits" → the whole row."""
+    table = TEXT.split("## Limits")[1].split("\n## ")[0]
     return {row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| ")}
 
 
@@ -70,7 +70,7 @@ def test_files_and_links_exist() -> None:
 def test_parameters_exist() -> None:
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z][A-Za-z]*)(?:=[^`]*)?`", TEXT))
     template = TEMPLATE.read_text(encoding="utf-8")
-    others = {"TimeoutInMillis", "DashboardUrl"}
+    others = {"TimeoutInMillis", "DashboardUrl", "PredictRequest"}
     assert all(f"{name}:" in template for name in others)
     assert {"ReservedConcurrency", "MonthlyBudget", "ApiKeyHashes"} <= named
     assert named - others <= set(STAGE) | set(ACCOUNT), named - others - set(STAGE) - set(ACCOUNT)

@@ -34,7 +34,9 @@ from tests.support.documents import (
 MAKEFILE = read("Makefile")
 PARAMS = yaml.safe_load(read("params.yaml"))
 # What commands write; no file of the repository.
-WRITTEN = {"metrics.json", "report.html", "report/report.html", "report/lint.csv", "report/explanation.png"}
+WRITTEN = {"metrics.json", "report.html"} | {
+    f"report/{name}" for name in ("report.html", "lint.csv", "explanation.png", "drift.html")
+}
 EXAMPLES = {"answers.csv", "photo.jpg"}
 
 
