@@ -1,0 +1,92 @@
+"""The prediction backend before a real endpoint: requests in the form that Label Studio 1.23 was recorded to send."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from lenslet.labelling.backend import Backend, Counter, application
+from tests.support.asgi_server import serving
+from tests.support.endpoint import running
+
+PHOTO = Path("data/sample/test/forest/00.jpg")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with running() as (address, _):
+        yield address
+
+
+def ask(
+    folder: Path,
+    path: str,
+    endpoint: str = "http://127.0.0.1:9",
+    headers: dict[str, str] | None = None,
+    content: Any = None,
+    body: bytes | None = None,
+    **settings: Any,
+) -> requests.Response:
+    """One request to a backend that is started for it."""
+    backend = Backend(endpoint, Counter(folder / "counter.json"), **settings)
+    with serving(application(backend)) as address:
+        if content is None and body is None:
+            return requests.get(address + path, timeout=30)
+        return requests.post(address + path, json=content, data=body, headers=headers, timeout=30)
+
+
+def task(image: str) -> dict[str, Any]:
+    return {"id": 10, "data": {"image": image}, "annotations": [], "predictions": []}
+
+
+@pytest.mark.slow
+def test_photos_are_answered_through_the_endpoint(endpoint: str, tmp_path: Path) -> None:
+    photo = "data:image/jpeg;base64," + base64.b64encode(PHOTO.read_bytes()).decode()
+    tasks = [task(photo), task("data:image/jpeg;base64,AAAA"), task("file:///etc/passwd"), {"id": 1}]
+    content = {"tasks": tasks, "project": "3.1", "label_config": "<View/>"}
+    found = ask(tmp_path, "/predict", endpoint, content=content)
+    assert found.status_code == 200
+    first, *others = found.json()["results"]
+    [choice] = first["result"]
+    assert choice["value"] == {"choices": ["forest"]}
+    assert 0.5 < first["score"] <= 1
+    assert [other["result"] for other in others] == [[], [], []]
+    version = ask(tmp_path, "/setup", endpoint, content={"project": "3.1"}).json()["model_version"]
+    assert first["model_version"] == version
+
+
+def test_endpoint_that_is_away_costs_the_prediction_only(tmp_path: Path) -> None:
+    found = ask(tmp_path, "/predict", content={"tasks": [task("data:image/png;base64,AAAA")]})
+    assert found.json()["results"][0]["result"] == []
+    assert ask(tmp_path, "/setup", content={}).status_code == 502
+
+
+def test_annotations_are_counted_and_survive_a_restart(tmp_path: Path) -> None:
+    counts: list[int] = []
+    for _ in range(2):
+        ask(tmp_path, "/webhook", content={"action": "ANNOTATION_CREATED"}, on_annotation=counts.append)
+    ask(tmp_path, "/webhook", content={"action": "PROJECT_UPDATED"})
+    assert counts == [1, 2]
+    assert json.loads((tmp_path / "counter.json").read_text()) == {"annotations": 2}
+
+
+def test_webhook_with_a_secret(tmp_path: Path) -> None:
+    event = {"action": "ANNOTATION_CREATED"}
+    given = {None: 403, "other": 403, "kept": 201}
+    for secret, status in given.items():
+        headers = {"X-Lenslet-Secret": secret} if secret else None
+        found = ask(tmp_path, "/webhook", content=event, headers=headers, webhook_secret="kept")
+        assert found.status_code == status
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"tasks": 3}', b"\xff\xfe"])
+def test_bodies_that_label_studio_does_not_send(body: bytes, tmp_path: Path) -> None:
+    assert ask(tmp_path, "/predict", body=body).status_code == 400
+
+
+def test_health(tmp_path: Path) -> None:
+    assert ask(tmp_path, "/health").json()["status"] == "UP"
