@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lenslet.dataset.dataset import DatasetError, Photo
+from lenslet.dataset.photos import DatasetError, Photo
 
 # What Keras's folder reader takes; it skips others without a word.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")

@@ -30,8 +30,8 @@ from bench.console import at_least_none, at_least_one, progress, tail
 from bench.photos import lay_out
 from bench.serving import PeerError
 from lenslet.config import ParamsError, read_params
-from lenslet.dataset.dataset import DatasetError
 from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError
 from lenslet.inference.atomic import write_text
 
 ROOT = Path(__file__).parents[1]
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         params = read_params(arguments.params)
-        found = find_photos(arguments.data)
+        found = [*find_photos(arguments.data).photos]
         with tempfile.TemporaryDirectory(prefix="lenslet-bench-") as name:
             folder = Path(name)
             counts = lay_out(found, arguments.photos, params.train.seed, folder / "photos")

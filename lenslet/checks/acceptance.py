@@ -26,8 +26,8 @@ import numpy as np
 from lenslet.checks.endpoint import KEY_VARIABLE, CheckError, Endpoint, connect, look_up, send
 from lenslet.checks.labelled_photos import CLEAN, Outcome, fire, prepare
 from lenslet.config import EndpointParams, ParamsError, read_params
-from lenslet.dataset.dataset import DatasetError, Photo
 from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError, Photo
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from lenslet.evaluation.limits import judge, table
@@ -98,8 +98,8 @@ def refuse(reason: Exception, code: int) -> int:
 
 def choose_photos(folder: Path, artifact: Artifact, wanted: int) -> list[Photo]:
     """Photos of the folder's test split, or of the folder if it has none, evenly spread. Raises DatasetError."""
-    found = find_photos(folder)
-    found = [photo for photo in found if photo.split == "test"] or found
+    listed = find_photos(folder).photos
+    found = [photo for photo in listed if photo.split == "test"] or [*listed]
     unknown = sorted({photo.label for photo in found} - set(artifact.labels))
     if unknown:
         raise DatasetError(

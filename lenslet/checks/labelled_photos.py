@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from lenslet.checks.endpoint import CheckError, Endpoint, connect, encoded, expect, look_up, send_counting
-from lenslet.dataset.dataset import DatasetError, Photo
+from lenslet.dataset.photos import DatasetError, Photo
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenslet.inference.classifier import Classifier

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from lenslet.dataset.dataset import DatasetError
+from lenslet.dataset.photos import DatasetError
 from lenslet.evaluation.calibration import fit_temperature
 from lenslet.evaluation.metrics import accuracy
 from lenslet.network.weight_averaging import AveragingRefused, Mix, mix_into, mixes

@@ -30,7 +30,7 @@ from lenslet.conversion.candidates import (
     convert,
     judge,
 )
-from lenslet.dataset.dataset import DatasetError
+from lenslet.dataset.photos import DatasetError
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
 from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.ood import ood_threshold

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lenslet.config import ParamsError, read_params
-from lenslet.dataset.dataset import Dataset, DatasetError
+from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.lint import KINDS, lint
+from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.metrics import accuracy

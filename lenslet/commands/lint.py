@@ -18,9 +18,9 @@ from lenslet.cli import parser_for
 from lenslet.commands.options import add_options
 from lenslet.config import BackboneParams, ParamsError, read_params
 from lenslet.dataset.array_file import CacheFull
-from lenslet.dataset.dataset import SPLITS, DatasetError
 from lenslet.dataset.description import describe
 from lenslet.dataset.lint import lint, report_findings
+from lenslet.dataset.photos import SPLITS, DatasetError
 from lenslet.dataset.reading import read_dataset
 
 SHOWN = 3  # findings of each kind
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         params = read_params(arguments.params).train
         dataset = read_dataset(arguments.folder, params, arguments.cache)
-        print(describe(dataset, arguments.folder))
+        print(describe(dataset))
         features = None
         if backbone := load_backbone(params.backbone, arguments.weights):
             from lenslet.training.features import features_by_split

@@ -26,9 +26,10 @@ import keras
 from lenslet.commands.options import add_options
 from lenslet.config import ParamsError, TrainParams, read_params
 from lenslet.dataset.array_file import CacheFull
-from lenslet.dataset.dataset import Dataset, DatasetError
+from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.description import describe
 from lenslet.dataset.lint import lint, mislabelled, report_findings
+from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
 from lenslet.network.assembly import build_network, set_head
 from lenslet.network.backbones import WeightsUnavailable, build_backbone, pinned
@@ -61,7 +62,7 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
     started = time.monotonic()
     params = chosen_params(arguments)
     dataset = read_dataset(arguments.data, params, arguments.cache)
-    print(describe(dataset, arguments.data))
+    print(describe(dataset))
     wanted = not arguments.no_acceleration
     accelerated = acceleration_here(dataset, params.fine_tune.batch_size) if wanted else Acceleration()
     run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)

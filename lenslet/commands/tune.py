@@ -28,8 +28,9 @@ import optuna
 from lenslet.commands.options import add_options
 from lenslet.config import Params, ParamsError, read_params, write_params
 from lenslet.dataset.array_file import CacheFull
-from lenslet.dataset.dataset import Dataset, DatasetError
+from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.lint import lint, report_findings
+from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import replacing
 from lenslet.network.backbones import WeightsUnavailable, pinned

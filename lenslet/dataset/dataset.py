@@ -7,22 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenslet.dataset.array_file import ArrayFile
+from lenslet.dataset.photos import LeftOut, Photo
 from lenslet.inference.artifact import sha256_of
-from lenslet.inference.errors import InputError
+from lenslet.inference.printable import printable
 
-SPLITS = ("train", "validation", "test")
 NO_PAIRS = np.empty((0, 3), np.int64)
-
-
-class DatasetError(InputError):
-    """The folder cannot be trained on; the message is one sentence that names the folder and the remedy."""
-
-
-@dataclass(frozen=True)
-class Photo:
-    path: Path
-    label: str
-    split: str | None  # one of SPLITS; None until `assign_splits` has drawn it
 
 
 @dataclass(frozen=True)
@@ -31,12 +20,15 @@ class Dataset:
 
     photos: tuple[Photo, ...]
     labels: tuple[str, ...]  # class names, sorted
-    unreadable: dict[Path, str]  # path → reason; these are not among `photos`
+    left_out: tuple[LeftOut, ...]  # every other file that was found
     pixels: ArrayFile  # uint8, shape (rows, size, size, 3), read as indexed; `rows` of it belong to `photos`
     rows: NDArray[np.int64]  # shape (photos,)
     hashes: tuple[str, ...]  # sha256 of each photo's file
     # Photos that look the same, shape (pairs, 3): two positions in `photos`, and how many bits their hashes differ by.
     duplicates: NDArray[np.int64] = field(default_factory=lambda: NO_PAIRS)
+    root: Path = Path()  # names of photos are relative to it
+    layout: str = ""  # how the photos were found: title of a row of LAYOUTS
+    notes: tuple[str, ...] = ()  # sentences about choices that the reader made
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -50,6 +42,10 @@ class Dataset:
         facts = zip(self.photos, self.hashes, strict=True)
         lines = sorted(f"{photo.split} {photo.label} {digest}\n" for photo, digest in facts)
         return sha256_of("".join(lines).encode())
+
+    def name_of(self, path: Path) -> str:
+        """The path below the root, fit to be printed."""
+        return printable(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     @property
     def test_fingerprint(self) -> str:

@@ -1,19 +1,38 @@
-"""Table of the photos per class and split, with the files that are left out."""
+"""Table of the photos per class and split, and the count of the files that are left out, by reason."""
 
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 
-from lenslet.dataset.dataset import SPLITS, Dataset
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.photos import LEFT_OUT, SPLITS, LeftOut
+from lenslet.inference.printable import printable
+
+SHOWN = 3  # files of each reason
+NOT_SHOWN = ("hidden", "system")
 
 
-def describe(dataset: Dataset, folder: Path) -> str:
-    """A table of photos per class and split, and the unreadable files with their reasons."""
+def describe(dataset: Dataset) -> str:
+    """Photos of each class in each split; how many files were found, used and left out; the first of the latter."""
     counts = Counter((photo.label, photo.split) for photo in dataset.photos)
-    width = max(len(label) for label in (*dataset.labels, "class"))
+    names = {label: printable(label) for label in dataset.labels}
+    width = max(len(name) for name in (*names.values(), "class"))
     lines = [f"{'class':<{width}}" + "".join(f"{split:>12}" for split in SPLITS)]
-    for label in dataset.labels:
-        lines.append(f"{label:<{width}}" + "".join(f"{counts[label, split]:>12,}" for split in SPLITS))
-    lines.append(f"{len(dataset.photos):,} photos are readable, {len(dataset.unreadable):,} left out")
-    for path, reason in dataset.unreadable.items():
-        lines.append(f"  left out: {path.relative_to(folder)}: {reason}")
+    for label, name in names.items():
+        lines.append(f"{name:<{width}}" + "".join(f"{counts[label, split]:>12,}" for split in SPLITS))
+    used, left_out = len(dataset.photos), dataset.left_out
+    lines.append(
+        f"{used + len(left_out):,} files found ({dataset.layout}): "
+        f"{used:,} photos used, {len(left_out):,} left out"
+    )
+    lines += [f"note: {note}" for note in dataset.notes]
+    for reason in LEFT_OUT:
+        lines += _lines_of(dataset, reason, [each for each in left_out if each.reason == reason])
     return "\n".join(lines)
+
+
+def _lines_of(dataset: Dataset, reason: str, files: list[LeftOut]) -> Iterator[str]:
+    if not files:
+        return
+    yield f"  {len(files):,} left out, {reason}: {LEFT_OUT[reason]}"
+    for each in files[: 0 if reason in NOT_SHOWN else SHOWN]:
+        yield f"    {dataset.name_of(each.path)}" + (f": {printable(each.detail)}" if each.detail else "")

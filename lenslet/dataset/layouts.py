@@ -1,55 +1,56 @@
-"""Layouts of a folder of labelled photos: a folder per class, or split folders with a folder per class each."""
+"""Ways that labelled photos come in: one table of layouts, and the reader of each."""
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 
-from lenslet.dataset.dataset import DatasetError, Photo
+from lenslet.dataset.folders import (
+    has_splits_in_classes,
+    read_class_folders,
+    read_split_folders,
+    read_splits_in_classes,
+    split_folders,
+    unwrapped,
+)
+from lenslet.dataset.photos import DatasetError, Listing
+from lenslet.dataset.walk import Tree, walk
 
-# Split → names its folder may have. The last ones are those of the Intel Image Classification set.
-SPLIT_FOLDERS = {
-    "train": ("train", "training", "seg_train"),
-    "validation": ("val", "valid", "validation", "seg_val"),
-    "test": ("test", "testing", "seg_test"),
-}
+
+@dataclass(frozen=True)
+class Layout:
+    title: str
+    matches: Callable[[Tree, PurePath], bool]
+    read: Callable[[Tree, PurePath], Listing]
 
 
-def find_photos(folder: Path) -> list[Photo]:
-    """Every visible file of `folder/<class>/` or `folder/<split>/<class>/`, sorted; whatever its name ends in.
+# The first one that matches a folder reads it; the second argument is the folder that holds the classes or splits.
+LAYOUTS = (
+    Layout("split folders", lambda tree, base: bool(split_folders(tree, base)), read_split_folders),
+    Layout("split folders in class folders", has_splits_in_classes, read_splits_in_classes),
+    Layout("a folder per class", lambda tree, base: True, read_class_folders),
+)
+
+
+def find_photos(folder: Path) -> Listing:
+    """The photos of `folder` with their labels, whatever the names of the files end in, and what is left out.
 
     Raises: DatasetError if the folder is missing or has fewer than two classes.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder")
-    split_folders = _split_folders(folder)
-    photos, classes = [], set()
-    for split, parent in split_folders.items():
-        for class_folder in _visible_folders(parent):
-            classes.add(class_folder.name)
-            photos += [Photo(path, class_folder.name, split) for path in _visible_files(class_folder)]
-    if len(classes) < 2:
-        raise DatasetError(
-            f"{folder} must hold a folder per class, two at least, but has {sorted(classes) or 'none'}"
-        )
-    empty = sorted(classes - {photo.label for photo in photos})
+    tree = walk(folder)
+    base = unwrapped(tree)
+    layout = next(layout for layout in LAYOUTS if layout.matches(tree, base))
+    listing = layout.read(tree, base)
+    listing = replace(listing, layout=layout.title, left_out=listing.left_out + tree.left_out)
+    _check_classes(folder, listing)
+    return listing
+
+
+def _check_classes(folder: Path, listing: Listing) -> None:
+    if len(listing.classes) < 2:
+        found = sorted(listing.classes) or "none"
+        raise DatasetError(f"{folder} must hold a folder per class, two at least, but has {found}")
+    empty = sorted(listing.classes - {photo.label for photo in listing.photos})
     if empty:
         raise DatasetError(f"{folder}: class {empty[0]!r} holds no file")
-    return photos
-
-
-def _split_folders(folder: Path) -> dict[str | None, Path]:
-    """Split → the folder of its classes; None → `folder` if that holds the classes itself."""
-    by_name = {child.name.lower(): child for child in _visible_folders(folder)}
-    found: dict[str | None, Path] = {}
-    for split, names in SPLIT_FOLDERS.items():
-        for name in names:
-            if name in by_name:
-                inner = by_name[name] / by_name[name].name  # Kaggle's archive nests seg_train/seg_train
-                found[split] = inner if inner.is_dir() else by_name[name]
-    return found if "train" in found else {None: folder}
-
-
-def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _visible_files(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_file() and not child.name.startswith("."))

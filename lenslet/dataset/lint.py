@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenslet.dataset.dataset import SPLITS, Dataset, DatasetError
+from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.label_errors import confident_disagreement
 from lenslet.dataset.linear_probe import cached_out_of_fold
 from lenslet.dataset.perceptual_hashes import BITS
+from lenslet.dataset.photos import SPLITS, DatasetError
 from lenslet.inference.atomic import replacing
 
 # Kind of finding → what its photos are, in the order of the table.
@@ -51,7 +52,7 @@ def lint(
     Raises: CacheFull.
     """
     return [
-        *(Finding("unreadable", path, reason) for path, reason in dataset.unreadable.items()),
+        *(Finding(each.reason, each.path, each.detail, each.other) for each in dataset.left_out),
         *_copies(dataset),
         *_odd_sizes(dataset),
         *_rare_classes(dataset),

@@ -7,9 +7,10 @@ import numpy as np
 
 from lenslet.config import TrainParams
 from lenslet.dataset.array_file import CacheFull
-from lenslet.dataset.dataset import SPLITS, Dataset, DatasetError, Photo
+from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.duplicates import near_duplicates
 from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import SPLITS, DatasetError, LeftOut, Photo
 from lenslet.dataset.pixel_cache import cached_pixels, read_all
 from lenslet.dataset.splits import assign_splits
 
@@ -20,11 +21,12 @@ def read_dataset(folder: Path, params: TrainParams, cache: Path, only_test: bool
     With `only_test`, every photo belongs to the test split: a folder that no model was trained on.
     Raises: DatasetError.
     """
-    found = find_photos(folder)
+    listing = find_photos(folder)
+    found = listing.photos
     contents = read_all([photo.path for photo in found])
     try:
-        pixels, unreadable_rows = cached_pixels(contents, params.image_size, cache)
-        rows = [row for row in range(len(found)) if row not in unreadable_rows]
+        pixels, unreadable = cached_pixels(contents, params.image_size, cache)
+        rows = [row for row in range(len(found)) if row not in unreadable]
         hashes = [contents[row].sha256 for row in rows]
         duplicates = near_duplicates(pixels, np.array(rows, int), hashes, cache)
     except CacheFull as error:
@@ -37,14 +39,18 @@ def read_dataset(folder: Path, params: TrainParams, cache: Path, only_test: bool
     else:
         photos = assign_splits([found[row] for row in rows], hashes, params, duplicates)
         _check_splits(folder, photos)
+    broken = [LeftOut(found[row].path, "unreadable", reason) for row, reason in unreadable.items()]
     return Dataset(
         photos=tuple(photos),
         labels=tuple(sorted({photo.label for photo in photos})),
-        unreadable={found[row].path: reason for row, reason in unreadable_rows.items()},
+        left_out=(*broken, *listing.left_out),
         pixels=pixels,
         rows=np.array(rows),
         hashes=tuple(hashes),
         duplicates=duplicates,
+        root=listing.root,
+        layout=listing.layout,
+        notes=listing.notes,
     )
 
 

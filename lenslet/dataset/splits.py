@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenslet.config import TrainParams
-from lenslet.dataset.dataset import NO_PAIRS, Photo
+from lenslet.dataset.dataset import NO_PAIRS
 from lenslet.dataset.duplicates import cluster_names
+from lenslet.dataset.photos import Photo
 from lenslet.inference.artifact import sha256_of
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from bench import training
 from bench.photos import lay_out
-from lenslet.dataset.dataset import DatasetError
 from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError
 from lenslet.inference.decode import decode
 from tests.support.photos import BLUE, GREEN, RED, plain
 
@@ -71,7 +71,7 @@ def found(tmp_path: Path) -> Path:
 
 
 def test_both_sides_get_the_same_training_photos(found: Path, tmp_path: Path):
-    counts = lay_out(find_photos(found), per_class=10, seed=3, folder=tmp_path / "links")
+    counts = lay_out([*find_photos(found).photos], per_class=10, seed=3, folder=tmp_path / "links")
     assert counts == {"train": 18, "val": 2, "test": 2}
     links = sorted((tmp_path / "links").glob("*/*/*"))
     assert {path.suffix for path in links} == {".png"}
@@ -81,12 +81,12 @@ def test_both_sides_get_the_same_training_photos(found: Path, tmp_path: Path):
 
 
 def test_as_many_as_there_are_is_enough_and_too_few_are_refused(found: Path, tmp_path: Path):
-    counts = lay_out(find_photos(found), per_class=1000, seed=3, folder=tmp_path / "all")
+    counts = lay_out([*find_photos(found).photos], per_class=1000, seed=3, folder=tmp_path / "all")
     assert counts == {"train": 26, "val": 2, "test": 2}
     for number in range(13):
         (found / "train" / "blue" / f"{number}.PNG").unlink()
     with pytest.raises(DatasetError, match=r"class 'blue' needs 3 photos to train on that end in \.jpg"):
-        lay_out(find_photos(found), per_class=10, seed=3, folder=tmp_path / "few")
+        lay_out([*find_photos(found).photos], per_class=10, seed=3, folder=tmp_path / "few")
 
 
 @pytest.mark.parametrize(

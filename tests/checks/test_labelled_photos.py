@@ -10,7 +10,7 @@ from lenslet.checks import acceptance as staging_check
 from lenslet.checks.endpoint import CheckError
 from lenslet.checks.labelled_photos import CLEAN, Outcome, Shot, png, prepare, probabilities_of
 from lenslet.config import read_params
-from lenslet.dataset.dataset import Photo
+from lenslet.dataset.photos import Photo
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lenslet.config import TrainParams, read_params
-from lenslet.dataset.dataset import DatasetError, Photo
 from lenslet.dataset.description import describe
 from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError, Photo
 from lenslet.dataset.reading import read_dataset
 from lenslet.dataset.splits import assign_splits
 from lenslet.inference.decode import decode
@@ -155,7 +155,7 @@ def test_every_format_counts_whatever_the_file_is_called(tmp_path: Path) -> None
     for image_format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
         (folder / f"{image_format.lower()}.anything").write_bytes(plain(RED, image_format))
     (folder / ".DS_Store").write_bytes(b"hidden files are no photos")
-    assert len(find_photos(tmp_path)) == 7
+    assert len(find_photos(tmp_path).photos) == 7
 
 
 def test_unreadable_files_are_left_out_and_named(
@@ -165,10 +165,11 @@ def test_unreadable_files_are_left_out_and_named(
     (two_classes / "red" / "cut.png").write_bytes(noisy(5, RED)[:300])
     dataset = read_dataset(two_classes, params, tmp_path / "cache")
     assert len(dataset.photos) == 30
-    printed = describe(dataset, two_classes)
-    assert "30 photos are readable, 2 left out" in printed
-    assert "left out: red/cut.png: the image is truncated" in printed
-    assert "left out: red/notes.txt: the data are not an image we read" in printed
+    printed = describe(dataset)
+    assert "32 files found (a folder per class): 30 photos used, 2 left out" in printed
+    assert "2 left out, unreadable: no photo that can be read" in printed
+    assert "    red/cut.png: the image is truncated" in printed
+    assert "    red/notes.txt: the data are not an image we read" in printed
 
 
 def test_training_pixels_are_the_served_pixels_byte_for_byte(

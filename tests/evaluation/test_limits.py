@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lenslet.commands import gate
-from lenslet.dataset.dataset import Dataset, Photo
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.photos import Photo
 from lenslet.evaluation.limits import Verdict, judge
 from lenslet.inference.artifact import read_artifact, write_artifact
 
@@ -162,7 +163,7 @@ def test_fingerprint_of_the_test_photos_is_theirs_alone(tmp_path: Path) -> None:
 
     photos = (photo("sea", "test"), photo("sea", "train"), photo("street", "test"))
     nothing = np.empty((0, 8, 8, 3), np.uint8)
-    dataset = Dataset(photos, ("sea", "street"), {}, nothing, np.arange(3), ("a", "b", "c"))
+    dataset = Dataset(photos, ("sea", "street"), (), nothing, np.arange(3), ("a", "b", "c"))
     more = replace(dataset, photos=(*photos, photo("street", "train")), hashes=("a", "b", "c", "d"))
     moved = replace(dataset, photos=photos[::-1], hashes=("c", "b", "a"))
     relabelled = replace(dataset, photos=(photo("street", "test"), *photos[1:]))

@@ -6,7 +6,8 @@ from typing import cast
 import numpy as np
 
 from lenslet.dataset.array_file import ArrayFile
-from lenslet.dataset.dataset import Dataset, Photo
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.photos import Photo
 
 SPLITS = ("train",) * 16 + ("validation",) * 8 + ("test",) * 8
 
@@ -18,4 +19,4 @@ def tiny_dataset(kind: type[Dataset] = Dataset) -> Dataset:
     noise = np.random.default_rng(5).integers(0, 100, (len(photos), 16, 16, 3))
     pixels = (noise + np.arange(len(photos)).reshape(-1, 1, 1, 1) % 2 * 100).astype(np.uint8)
     hashes = tuple(f"{row:02}" for row in range(len(photos)))
-    return kind(photos, labels, {}, cast(ArrayFile, pixels), np.arange(len(photos)), hashes)
+    return kind(photos, labels, (), cast(ArrayFile, pixels), np.arange(len(photos)), hashes)
