@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bench.console import at_least_one
+from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenslet.evaluation.ood import ood_sets
 from lenslet.evaluation.reference import reference_of, scores_of
 from lenslet.inference.atomic import write_text
 from lenslet.inference.classifier import Classifier
 from lenslet.monitoring.drift import DriftLimits, DriftReport, Window, measure
-from lenslet.training.record import read_record, read_same_photos
+from lenslet.training.record import check_fingerprint, read_record
 
 Random = np.random.Generator
 
@@ -57,7 +58,9 @@ class Row:
 def main(argv: list[str] | None = None) -> None:
     arguments = read_arguments(argv)
     classifier = Classifier.load(arguments.model)
-    dataset = read_same_photos(arguments.data, read_record(arguments.model), arguments.cache)
+    record = read_record(arguments.model)
+    dataset = read_dataset(arguments.data, record.params, arguments.cache)
+    check_fingerprint(record, dataset.fingerprint, arguments.data)
     validation = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
     clean = answers_for(classifier, pixels, targets, "clean photos")

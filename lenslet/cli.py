@@ -4,6 +4,7 @@ A command's module is imported when it is called, so that the table and mistyped
 """
 
 import argparse
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -45,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else "`lenslet --help` lists the commands"
         print(f"lenslet: unknown command {name!r}; {hint}", file=sys.stderr)
         return 2
+    # Before a command loads TensorFlow: its notices would drown progress bars and tables.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     code: int = import_module(f"lenslet.commands.{name}").main(rest)
     return code
 

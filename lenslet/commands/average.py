@@ -9,12 +9,9 @@ or augmentation, and the same `split_seed`: a photo that one has learned from ca
 """
 
 import argparse
-import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +19,19 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from lenslet.dataset.photos import DatasetError
+from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.calibration import fit_temperature
 from lenslet.evaluation.metrics import accuracy
 from lenslet.network.weight_averaging import AveragingRefused, Mix, mix_into, mixes
 from lenslet.registry.tracking import Tracker
-from lenslet.training.record import KERAS_NAME, RecordError, load_network, read_record, read_same_photos, save
+from lenslet.training.record import (
+    KERAS_NAME,
+    RecordError,
+    check_fingerprint,
+    load_network,
+    read_record,
+    save,
+)
 
 SHARES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 
@@ -61,7 +66,8 @@ def mix(arguments: argparse.Namespace, tracker: Tracker) -> None:
             f"{arguments.first} and {arguments.second} were trained on other photos or other splits of them, so that "
             "none could judge both: train both with the same --data, train.split_seed and fractions"
         )
-    dataset = read_same_photos(arguments.data, record, arguments.cache)
+    dataset = read_dataset(arguments.data, record.params, arguments.cache)
+    check_fingerprint(record, dataset.fingerprint, arguments.data)
     members = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]
     first, second = (load_network(folder) for folder in (arguments.first, arguments.second))

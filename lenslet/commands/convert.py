@@ -8,13 +8,10 @@ Writes model.tflite, MODEL_CARD.md and, last, model.json into the model folder.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +28,7 @@ from lenslet.conversion.candidates import (
     judge,
 )
 from lenslet.dataset.photos import DatasetError
+from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
 from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.ood import ood_threshold
@@ -45,9 +43,9 @@ from lenslet.reporting.model_card import CARD_NAME, write_model_card
 from lenslet.training.record import (
     RecordError,
     TrainingRecord,
+    check_fingerprint,
     load_network,
     read_record,
-    read_same_photos,
 )
 
 
@@ -80,7 +78,8 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
     """All steps from model.keras to a whole model folder."""
     params = read_params(arguments.params).convert
     record = read_record(arguments.model)
-    dataset = read_same_photos(arguments.data, record, arguments.cache)
+    dataset = read_dataset(arguments.data, record.params, arguments.cache)
+    check_fingerprint(record, dataset.fingerprint, arguments.data)
     validation = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
 

@@ -8,11 +8,8 @@ Keras network). Prints the answer and how exactly the gradients add up.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the answer
 
 from matplotlib.figure import Figure
 

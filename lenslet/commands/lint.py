@@ -8,7 +8,6 @@ Exit code 2 if two splits share a photo, unless --allow-leaks is given. No photo
 """
 
 import argparse
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +21,14 @@ from lenslet.dataset.description import describe
 from lenslet.dataset.lint import lint, report_findings
 from lenslet.dataset.photos import SPLITS, DatasetError
 from lenslet.dataset.reading import read_dataset
+from lenslet.registry.mlflow_registry import RegistryError
+from lenslet.registry.versions import weights_at_hand
 
 SHOWN = 3  # findings of each kind
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the table
     try:
         params = read_params(arguments.params).train
         dataset = read_dataset(arguments.folder, params, arguments.cache)
@@ -70,8 +70,9 @@ def load_backbone(params: BackboneParams, wanted: str | None) -> Any:
     from lenslet.network.backbones import WeightsUnavailable, build_backbone
 
     try:
-        return build_backbone(params)
-    except WeightsUnavailable as error:
+        with weights_at_hand(params.weights) as weights:
+            return build_backbone(replace(params, weights=weights))
+    except (RegistryError, WeightsUnavailable) as error:
         if wanted:
             raise DatasetError(f"--weights {wanted} cannot be had: {error}") from error
         print(f"labels are not judged: {error}")

@@ -10,7 +10,6 @@ server that MLFLOW_TRACKING_URI names; MLFLOW_TRACKING_URI=off goes without.
 """
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import asdict, replace
@@ -18,27 +17,28 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-# Before TensorFlow loads: its notices drown the progress bars.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
 
 from lenslet.commands.options import add_options
 from lenslet.config import ParamsError, TrainParams, read_params
 from lenslet.dataset.array_file import CacheFull
-from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.dataset import Dataset, photos_per_split
 from lenslet.dataset.description import describe
 from lenslet.dataset.lint import lint, mislabelled, report_findings
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
 from lenslet.network.assembly import build_network, set_head
-from lenslet.network.backbones import WeightsUnavailable, build_backbone, pinned
+from lenslet.network.backbones import WeightsUnavailable, build_backbone
 from lenslet.network.devices import Acceleration, acceleration_here
+from lenslet.registry.mlflow_registry import RegistryError
 from lenslet.registry.tracking import Tracker
+from lenslet.registry.versions import pinned, weights_at_hand
 from lenslet.training.features import features_by_split
 from lenslet.training.fit import History, fine_tune, fit_head, head_folds, validate
 from lenslet.training.record import KERAS_NAME, record_of, save
 from lenslet.training.run import CheckpointError, Run, finish_run, start_run, unfinished_run
+
+REFUSALS = CacheFull, CheckpointError, DatasetError, ParamsError, RegistryError, WeightsUnavailable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with Tracker() as tracker:
             train(arguments, tracker)
-    except (CacheFull, CheckpointError, DatasetError, ParamsError, WeightsUnavailable) as error:
+    except REFUSALS as error:
         print(f"lenslet train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -63,8 +63,9 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
     params = chosen_params(arguments)
     dataset = read_dataset(arguments.data, params, arguments.cache)
     print(describe(dataset))
-    wanted = not arguments.no_acceleration
-    accelerated = acceleration_here(dataset, params.fine_tune.batch_size) if wanted else Acceleration()
+    photos = photos_per_split(dataset)
+    first_batch = min(photos["train"], photos["validation"], params.fine_tune.batch_size)
+    accelerated = Acceleration() if arguments.no_acceleration else acceleration_here(first_batch)
     run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
     folder = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{arguments.out.name}"
     killed = find_killed(arguments, run) if arguments.resume else None
@@ -74,8 +75,8 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
     name = arguments.name or arguments.data.resolve().name
     tracker.begin(name, {"train": asdict(params)}, dataset.fingerprint, unfinished=folder)
     keras.utils.set_random_seed(params.seed)
-    with accelerated.strategy.scope():
-        backbone = build_backbone(params.backbone)
+    with accelerated.strategy.scope(), weights_at_hand(params.backbone.weights) as weights:
+        backbone = build_backbone(replace(params.backbone, weights=weights))
         network = build_network(backbone, len(dataset.labels), params)
     check_photos(dataset, params, arguments, backbone)
     history = dict(run.history)
@@ -90,7 +91,8 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
         history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, [epochs])
     validation = validate(network, dataset, params)
     report("network", validation)
-    record = record_of(name, params, dataset, validation, history, (time.monotonic() - started) / 60)
+    minutes = (time.monotonic() - started) / 60
+    record = record_of(name, params, dataset.fingerprint, photos, validation, history, minutes)
     save(network, record, arguments.out)
     if params.fine_tune.epochs:
         finish_run(folder, arguments.out)

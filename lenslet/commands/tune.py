@@ -15,27 +15,26 @@ with a table of the best trials, report/tune_history.png, report/tune_importance
 
 import argparse
 import logging
-import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads: its notices drown the bars
 
 import optuna
 
 from lenslet.commands.options import add_options
 from lenslet.config import Params, ParamsError, read_params, write_params
 from lenslet.dataset.array_file import CacheFull
-from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.dataset import Dataset, photos_per_split
 from lenslet.dataset.lint import lint, report_findings
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import replacing
-from lenslet.network.backbones import WeightsUnavailable, pinned
+from lenslet.network.backbones import WeightsUnavailable
 from lenslet.network.devices import Acceleration, acceleration_here
+from lenslet.registry.mlflow_registry import RegistryError
 from lenslet.registry.tracking import Tracker
+from lenslet.registry.versions import pinned, weights_at_hand
 from lenslet.reporting.plots import lr_finder_figure
 from lenslet.training.lr_finder import LearningRateNotFound
 from lenslet.training.run import CheckpointError
@@ -58,6 +57,7 @@ from lenslet.tuning.study import (
     search_space,
     table,
     winner,
+    with_weights,
     without_password,
 )
 
@@ -68,6 +68,7 @@ REFUSALS = (
     DatasetError,
     LearningRateNotFound,
     ParamsError,
+    RegistryError,
     StudyRefused,
     WeightsUnavailable,
 )
@@ -82,10 +83,11 @@ def main(argv: list[str] | None = None) -> int:
             findings = lint(dataset, arguments.cache)
             print("labels are not judged: a training that starts from weights does that")
             report_findings(findings, arguments.lint_csv, arguments.allow_leaks)
-            if arguments.lr_finder:
-                find_learning_rate(dataset, params, arguments)
-            else:
-                search(dataset, params, arguments, tracker)
+            with weights_at_hand(params.train.backbone.weights) as weights:
+                if arguments.lr_finder:
+                    find_learning_rate(dataset, params, weights, arguments)
+                else:
+                    search(dataset, params, weights, arguments, tracker)
     except REFUSALS as error:
         print(f"lenslet tune: {error}", file=sys.stderr)
         return 2
@@ -129,18 +131,23 @@ def chosen_params(arguments: argparse.Namespace) -> Params:
     params = read_params(arguments.params)
     train = params.train
     weights = pinned(arguments.weights or train.backbone.weights)
-    return replace(params, train=replace(train, backbone=replace(train.backbone, weights=weights)))
+    return replace(params, train=with_weights(train, weights))
 
 
-def find_learning_rate(dataset: Dataset, params: Params, arguments: argparse.Namespace) -> None:
-    seen = sweep(dataset, params.train, arguments.fine_tune, arguments.cache)
+def find_learning_rate(dataset: Dataset, params: Params, weights: str, arguments: argparse.Namespace) -> None:
+    seen = sweep(dataset, with_weights(params.train, weights), arguments.fine_tune, arguments.cache)
     save(lr_finder_figure(seen.rates, seen.losses, seen.suggestion), arguments.report / "lr_finder.png")
     step = "fine_tune" if arguments.fine_tune else "head"
     print(f"suggested train.{step}.learning_rate: {seen.suggestion:.2g}")
 
 
-def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, tracker: Tracker) -> None:
-    """Run what the study still lacks, then show, fine-tune and write as the arguments say."""
+def search(
+    dataset: Dataset, params: Params, weights: str, arguments: argparse.Namespace, tracker: Tracker
+) -> None:
+    """Run what the study still lacks, then show, fine-tune and write as the arguments say.
+
+    `weights`: where those of `params` are, if they are a registered model's.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # each network is traced anew, which it warns of
     backbones = backbones_at_hand(params.train.backbone, params.tune.backbones)
@@ -148,7 +155,8 @@ def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, trac
     sections = {"tune": asdict(params.tune), "train": asdict(params.train)}
     study = open_study(arguments.study, search_space(dataset, params, backbones))
     tracker.begin(f"search {arguments.data.resolve().name}", sections, dataset.fingerprint)
-    folds, classes = read_folds(dataset, params.train, backbones, arguments.cache), len(dataset.labels)
+    folds = read_folds(dataset, with_weights(params.train, weights), backbones, arguments.cache)
+    classes = len(dataset.labels)
     run_trials(study, folds, classes, params, suggested_rates(study, folds, classes, params))
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
     print(
@@ -160,13 +168,16 @@ def search(dataset: Dataset, params: Params, arguments: argparse.Namespace, trac
     for trial in trials[:SHOWN]:
         tracker.add_trial(f"trial {trial.number}", found_values(trial), trial.user_attrs["figures"])
     wanted = arguments.fine_tune_top and not arguments.no_acceleration
-    accelerated = acceleration_here(dataset, params.train.fine_tune.batch_size) if wanted else Acceleration()
+    photos = photos_per_split(dataset)
+    first_batch = min(photos["train"], photos["validation"], params.train.fine_tune.batch_size)
+    accelerated = acceleration_here(first_batch) if wanted else Acceleration()
     values = []
     for trial in trials[: arguments.fine_tune_top]:
         kept = fine_tuning_of(study, trial, params.train, arguments.runs)
         if not kept.figures:
             kept = replace(
-                kept, figures=fine_tune_trial(trial, folds, dataset, params.train, kept.run, accelerated)
+                kept,
+                figures=fine_tune_trial(trial, folds, dataset, params.train, weights, kept.run, accelerated),
             )
             keep_fine_tuning(study, trial, params.train, kept)
         said = ", ".join(f"{name} {value:.4f}" for name, value in kept.figures.items())

@@ -1,5 +1,6 @@
 """Labelled photos with decoded pixels, as training and evaluation take them, and their fingerprint."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,3 +59,9 @@ class Dataset:
         return np.array(
             [number for number, photo in enumerate(self.photos) if photo.split == split], np.int64
         )
+
+
+def photos_per_split(dataset: Dataset) -> dict[str, int]:
+    """Split → number of its photos."""
+    counts = Counter(photo.split for photo in dataset.photos)
+    return {split: counts[split] for split in SPLITS}

@@ -14,9 +14,6 @@ from lenslet.config import BackboneParams
 from lenslet.inference.errors import InputError
 from lenslet.network.batch_norm import rescale_to_he
 from lenslet.network.efficientnet_lite import efficientnet_lite
-from lenslet.registry.mlflow_registry import RegistryError
-from lenslet.registry.versions import PREFIX, fetched, find, open_store
-from lenslet.training.record import KERAS_NAME
 
 
 class WeightsUnavailable(InputError):
@@ -116,6 +113,7 @@ BACKBONES = {
 def build_backbone(params: BackboneParams) -> keras.Model:
     """The convolutional part of the network with its initial weights, for images of any size.
 
+    `params.weights`: imagenet, none, or the path of a .keras file; a registered model is resolved by the caller.
     Pretrained kernels that BatchNorm follows are brought to He scale, which changes no output.
     Returns: a model float32 (batch, height, width, 3), scaled → feature map (batch, h, w, channels).
     Raises: WeightsUnavailable.
@@ -128,27 +126,12 @@ def build_backbone(params: BackboneParams) -> keras.Model:
         backbone = _with_imagenet_weights(params.name, row, construct)
     else:
         backbone = construct(weights=None)
-        if params.weights.startswith(PREFIX):
-            _copy_registered_weights(backbone, params)
-        elif params.weights != "none":
+        if params.weights != "none":
             _copy_weights(Path(params.weights), backbone, params)
     if params.weights != "none":
         rescale_to_he(backbone)
     backbone.name = "backbone"
     return backbone
-
-
-def pinned(weights: str) -> str:
-    """`registry:production` → `registry:name@3`, so that a record says which weights; other words stay as they are.
-
-    Raises: WeightsUnavailable if no such model is registered.
-    """
-    if not weights.startswith(PREFIX):
-        return weights
-    try:
-        return f"{PREFIX}{find(open_store(), weights)}"
-    except RegistryError as error:
-        raise WeightsUnavailable(str(error)) from error
 
 
 def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., keras.Model]) -> keras.Model:
@@ -187,14 +170,6 @@ def _loaded(path: Path, name: str, construct: Callable[..., keras.Model]) -> ker
     except Exception as error:  # Keras raises whatever h5py, zipfile and its own loaders do
         raise WeightsUnavailable(f"{path} holds no weights of {name}: remove the file") from error
     return backbone
-
-
-def _copy_registered_weights(backbone: keras.Model, params: BackboneParams) -> None:
-    try:
-        with fetched(params.weights, KERAS_NAME) as folder:
-            _copy_weights(folder / KERAS_NAME, backbone, params)
-    except RegistryError as error:
-        raise WeightsUnavailable(str(error)) from error
 
 
 def _copy_weights(path: Path, backbone: keras.Model, params: BackboneParams) -> None:

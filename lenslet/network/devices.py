@@ -1,4 +1,4 @@
-"""What the GPUs that are found are used for: several copies of the network, and half the bits per number."""
+"""Data parallelism and mixed precision, chosen from the detected GPUs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
-
-from lenslet.dataset.dataset import Dataset
 
 Capability = tuple[int, int]  # NVIDIA's compute capability: (8, 0) is an A100
 
@@ -24,7 +22,7 @@ class Acceleration:
 
 
 def acceleration(gpus: Sequence[Capability], first_batch: int) -> Acceleration:
-    """What is worth switching on for these GPUs; how much precision, by the oldest of them.
+    """Data parallelism over several GPUs, and the precision that the oldest of them computes fastest in.
 
     bfloat16 has been in hardware since 8.0; it has the range of float32, so that no loss needs scaling. Before
     it, from 7.0, there was float16 alone; older ones and other makers' GPUs gain nothing that we know of.
@@ -37,10 +35,9 @@ def acceleration(gpus: Sequence[Capability], first_batch: int) -> Acceleration:
     return Acceleration(is_mirrored=len(gpus) > 1 and first_batch % len(gpus) == 0, precision=precision)
 
 
-def acceleration_here(dataset: Dataset, batch_size: int) -> Acceleration:
-    """What is worth switching on on this machine, to train on these photos."""
-    fewest = min(len(dataset.members(split)) for split in ("train", "validation"))
-    return acceleration(found_gpus(), first_batch=min(fewest, batch_size))
+def acceleration_here(first_batch: int) -> Acceleration:
+    """`acceleration` for the GPUs of this machine."""
+    return acceleration(found_gpus(), first_batch)
 
 
 def found_gpus() -> list[Capability]:

@@ -17,7 +17,7 @@ from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import ArtifactError
 from lenslet.registry.mlflow_registry import FILES, RegistryError, Store, Version
 from lenslet.registry.tracking import NOTE_NAME
-from lenslet.training.record import read_record
+from lenslet.training.record import KERAS_NAME, read_record
 
 ALIASES = ("staging", "production")
 PREFIX = "registry:"  # begins a reference where a path could stand, too
@@ -125,6 +125,27 @@ def fetched(reference: str, *names: str) -> Iterator[Path]:
         folder = Path(name) / "model"
         _download(store, find(store, reference), names, folder)
         yield folder
+
+
+def pinned(weights: str) -> str:
+    """`registry:production` → `registry:name@3`, so that a record says which weights; other values stay as they are.
+
+    Raises: RegistryError if no such model is registered.
+    """
+    return f"{PREFIX}{find(open_store(), weights)}" if weights.startswith(PREFIX) else weights
+
+
+@contextmanager
+def weights_at_hand(weights: str) -> Iterator[str]:
+    """`registry:name@3` → the path of its Keras network while the block lasts; other values stay as they are.
+
+    Raises: RegistryError.
+    """
+    if not weights.startswith(PREFIX):
+        yield weights
+        return
+    with fetched(weights, KERAS_NAME) as folder:
+        yield str(folder / KERAS_NAME)
 
 
 def table(versions: Sequence[Version]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import platform
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.config import ParamsError, TrainParams, parse_params
-from lenslet.dataset.dataset import Dataset
-from lenslet.dataset.reading import read_dataset
 from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import InputError
@@ -47,17 +44,17 @@ def installed_versions() -> dict[str, str]:
 def record_of(
     name: str,
     params: TrainParams,
-    dataset: Dataset,
+    data_fingerprint: str,
+    photos: Mapping[str, int],
     validation: Mapping[str, float],
     history: Mapping[str, Mapping[str, list[float]]],
     minutes: float,
 ) -> TrainingRecord:
     """The record of a network that was trained just now."""
-    photos = dict(Counter(photo.split for photo in dataset.photos if photo.split))
     return TrainingRecord(
         name,
         params,
-        dataset.fingerprint,
+        data_fingerprint,
         photos,
         validation,
         history,
@@ -109,15 +106,13 @@ def read_record(folder: Path) -> TrainingRecord:
         raise RecordError(f"{path} is damaged or of another version ({error}): train again") from error
 
 
-def read_same_photos(folder: Path, record: TrainingRecord, cache: Path) -> Dataset:
-    """The photos a model was trained on, in the same splits: others could not say how well it generalises.
+def check_fingerprint(record: TrainingRecord, data_fingerprint: str, folder: Path) -> None:
+    """Only the photos of the training, in the same splits, say how well a model generalises.
 
-    Raises: RecordError if `folder` holds other photos; DatasetError as `read_dataset`.
+    Raises: RecordError if `folder`, whose photos have the `data_fingerprint`, holds others.
     """
-    dataset = read_dataset(folder, record.params, cache)
-    if dataset.fingerprint != record.data_fingerprint:
+    if data_fingerprint != record.data_fingerprint:
         raise RecordError(
             f"{folder} does not hold the photos that {record.name} was trained on: "
             "give the same folder, or train again"
         )
-    return dataset

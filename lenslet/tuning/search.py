@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from lenslet.config import BackboneParams, HeadParams, Params, ParamsError, TrainParams, TuneParams
-from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.dataset import Dataset, photos_per_split
 from lenslet.network.assembly import build_network, set_head
 from lenslet.network.backbones import BACKBONES, build_backbone
 from lenslet.network.devices import Acceleration
@@ -33,7 +33,7 @@ from lenslet.training.fit import Fold, fit_head, head_folds, train_network
 from lenslet.training.lr_finder import LearningRateNotFound, Sweep, sweep_head, sweep_network, weight_vector
 from lenslet.training.record import record_of, save
 from lenslet.training.run import CHECKPOINT_NAME
-from lenslet.tuning.study import FINISHED, found_params, remembered_ctrl_c, with_backbone
+from lenslet.tuning.study import FINISHED, found_params, remembered_ctrl_c, with_backbone, with_weights
 
 Folds = Mapping[str, tuple[Fold, Fold]]  # backbone → its features of the training and the validation photos
 Figures = Mapping[str, float]  # log_loss, auc, accuracy
@@ -294,21 +294,27 @@ def fine_tune_trial(
     folds: Folds,
     dataset: Dataset,
     params: TrainParams,
+    weights: str,
     run: Path,
     accelerated: Acceleration,
 ) -> Figures:
     """Train the whole network with a trial's settings, as train.py does; returns its validation figures.
 
+    `weights`: what `build_backbone` starts from, in place of the registered model that `params` may name.
     Network and record are kept in the folder `run`; if training was stopped there, it goes on.
     Raises: CheckpointError.
     """
     started = time.monotonic()
     found = found_params(trial, params)
-    network, history = train_network(dataset, found, folds[found.backbone.name], run, accelerated)
+    started_from = with_weights(found, weights)
+    network, history = train_network(dataset, started_from, folds[found.backbone.name], run, accelerated)
     figures = _judge_network(network, dataset)
     validation = {key: figures[key] for key in ("accuracy", "log_loss")}
     minutes = (time.monotonic() - started) / 60
-    save(network, record_of(f"trial-{trial.number}", found, dataset, validation, history, minutes), run)
+    photos = photos_per_split(dataset)
+    name = f"trial-{trial.number}"
+    record = record_of(name, found, dataset.fingerprint, photos, validation, history, minutes)
+    save(network, record, run)
     (run / CHECKPOINT_NAME).unlink(missing_ok=True)
     return figures
 

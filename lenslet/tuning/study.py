@@ -187,6 +187,10 @@ def with_backbone(params: TrainParams, name: str) -> TrainParams:
     return replace(params, backbone=replace(params.backbone, name=name))
 
 
+def with_weights(params: TrainParams, weights: str) -> TrainParams:
+    return replace(params, backbone=replace(params.backbone, weights=weights))
+
+
 def table(trials: list[FrozenTrial]) -> str:
     """One line per trial: its validation figures and its settings."""
     names = ("log_loss", "auc", "accuracy")

@@ -64,7 +64,7 @@ def test_networks_of_different_builds_do_not_mix(params: TrainParams) -> None:
 
 
 def run(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, command, *map(str, arguments)]
+    words = [sys.executable, "-m", "lenslet", command, *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
@@ -74,21 +74,21 @@ def test_command_keeps_the_mix_of_the_lowest_log_loss(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", epochs=1)
     places = ("--data", tmp_path / "photos", "--cache", tmp_path / "cache")
     trained = run(
-        "train.py", *places, "--out", tmp_path / "one", "--params", tmp_path / "params.yaml",
+        "train", *places, "--out", tmp_path / "one", "--params", tmp_path / "params.yaml",
         "--runs", tmp_path / "runs", "--lint-csv", tmp_path / "lint.csv",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     folders = ("--first", tmp_path / "one", "--second", tmp_path / "one", "--out", tmp_path / "mixed")
-    mixed = run("average.py", *places, *folders)
+    mixed = run("average", *places, *folders)
     assert mixed.returncode == 0, mixed.stderr
     assert len(re.findall(r"^ +\d+%  ", mixed.stdout, re.MULTILINE)) == 11
     record = json.loads((tmp_path / "mixed" / "training.json").read_text(encoding="utf-8"))
     assert record["validation"]["log_loss"] == min(record["history"]["average"]["log_loss"])
-    missing = run("average.py", *places, "--first", tmp_path / "no", *folders[2:])
+    missing = run("average", *places, "--first", tmp_path / "no", *folders[2:])
     assert missing.returncode == 2
     assert "does not exist: train.py writes it" in missing.stderr
     record["data_fingerprint"] = "of other splits"
     (tmp_path / "one" / "training.json").write_text(json.dumps(record), encoding="utf-8")
-    other = run("average.py", *places, *folders[:3], tmp_path / "mixed", *folders[4:])
+    other = run("average", *places, *folders[:3], tmp_path / "mixed", *folders[4:])
     assert other.returncode == 2
     assert "other splits of them" in other.stderr
