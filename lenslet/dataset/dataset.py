@@ -63,5 +63,4 @@ class Dataset:
 
 def photos_per_split(dataset: Dataset) -> dict[str, int]:
     """Split → number of its photos."""
-    counts = Counter(photo.split for photo in dataset.photos)
-    return {split: counts[split] for split in SPLITS}
+    return dict(Counter(photo.split for photo in dataset.photos if photo.split))
