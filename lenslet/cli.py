@@ -1,15 +1,16 @@
 """The command line: `lenslet <command>`, a table of commands, each in a module of `lenslet.commands`.
 
-A command's module is imported when it is called, so that the table and mistyped names answer at once.
+A command's module is imported when the command is called, and imports its rooms when it runs, so that the table,
+`--help` and mistyped words are answered at once.
 """
 
-import argparse
 import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
 
 import lenslet
+from lenslet.inference.errors import InputError, LensletError
 
 # Command → one line about it, in the order of a model's life. Its module is `lenslet.commands.<command>`.
 COMMANDS = {
@@ -19,24 +20,36 @@ COMMANDS = {
     "average": "average the weights of two trained networks",
     "convert": "calibrate a trained model, convert it to TFLite and check it in the serving runtime",
     "evaluate": "measure a model on test photos and write a report",
-    "explain": "draw what a prediction for one photo rests on",
-    "gate": "decide by its figures whether a model may be released",
-    "register": "keep released models under numbers, and promote them",
+    "explain": "draw which parts of one photo its prediction rests on",
+    "gate": "decide from its test figures whether a model may be released",
+    "register": "store released models as numbered versions, promote and fetch them",
     "predict": "classify photos on this computer, without a server",
     "serve": "serve a model over HTTP",
-    "test": "smoke check of a running endpoint",
-    "accept": "acceptance test of a running endpoint with labelled photos",
+    "test": "check that a running endpoint keeps its contract",
+    "accept": "check a running endpoint with labelled photos: accuracy, robustness, latency",
     "label": "choose photos to label, send them to Label Studio, get the annotations back",
-    "drift": "compare what an endpoint answered with the reference of its model, without labels",
+    "drift": "compare what an endpoint sees with the photos its model was checked on",
+    "completion": "print a script that lets a shell complete commands and options",
 }
+USAGE = """usage: lenslet <command> [options]
+
+From a folder of labelled photos to a served classifier, in the order of a model's life:
+
+{rows}
+
+`lenslet <command> --help` explains each one; `lenslet --version` prints the version.
+Exit codes: 0 done, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command. Returns its exit code: 0 done, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C."""
+    """Run a command. Returns its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    if not words or words[0] in ("-h", "--help", "help"):
+    if not words:
+        print(overview(), file=sys.stderr)
+        return 2
+    if words[0] in ("-h", "--help", "help"):
         print(overview())
-        return 0 if words else 2
+        return 0
     if words[0] in ("-V", "--version"):
         print(f"lenslet {lenslet.__version__}")
         return 0
@@ -46,24 +59,35 @@ def main(argv: list[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else "`lenslet --help` lists the commands"
         print(f"lenslet: unknown command {name!r}; {hint}", file=sys.stderr)
         return 2
-    # Before a command loads TensorFlow: its notices would drown progress bars and tables.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    code: int = import_module(f"lenslet.commands.{name}").main(rest)
-    return code
+    return run(name, rest)
 
 
 def overview() -> str:
     width = max(map(len, COMMANDS))
-    rows = "\n".join(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items())
-    return f"usage: lenslet <command> [options]\n\n{rows}\n\n`lenslet <command> --help` explains each one."
+    return USAGE.format(rows="\n".join(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items()))
 
 
-def parser_for(command: str, document: str | None) -> argparse.ArgumentParser:
-    """The parser of a command whose module has the docstring `document`."""
-    description, _, details = (document or "").partition("\n\n")
-    return argparse.ArgumentParser(
-        prog=f"lenslet {command}",
-        description=description,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def run(name: str, words: list[str]) -> int:
+    """Run one command. Every expected failure becomes one sentence on stderr, and an exit code."""
+    # Here, before any room can load TensorFlow: its notices would drown what commands print.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    module = import_module(f"lenslet.commands.{name}")
+    try:
+        code: int = module.main(words)
+    except KeyboardInterrupt:
+        note = getattr(module, "AFTER_CTRL_C", "")  # what a command keeps, and how it continues
+        print(f"\nlenslet {name}: stopped{note}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (InputError, LensletError, OSError) as error:
+        print(f"lenslet {name}: {sentence(error)}", file=sys.stderr)
+        return 2
+    return code
+
+
+def sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error).strip()

@@ -1,20 +1,10 @@
-"""The staging check: may what answers at this address go into production?
+"""Acceptance test of an endpoint: its answers on labelled photos, compared with those of the local model.
 
-    lenslet accept https://….amazonaws.com/staging --json report/endpoint.json
-
-Sends the photos of --data as they are, and some of them once more under nine kinds of damage in five severities
-(lenslet/evaluation/corruptions.py: the same pixels each time, as PNG, which loses none), one photo a request; how
-many, it says before. The model of --model answers each of them here, too: an endpoint that serves the same file
-must say the same, whichever its processor. Prints accuracies, latencies, what went wrong, and a verdict on each
-limit of params.yaml (`endpoint:`). Exit code 0 if all are kept, 1 if one is not or another model is served, 2 if
-the endpoint cannot be asked. The key is best left in the environment variable LENSLET_API_KEY: a command line is
-seen by others.
+Photos are sent as they are, and some of them again under every corruption and severity
+(lenslet/evaluation/corruptions.py: the same pixels each time, as PNG, which loses none). An endpoint that serves the
+same file must give the same answers, whatever its processor.
 """
 
-import argparse
-import json
-import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -23,20 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from lenslet.checks.endpoint import KEY_VARIABLE, CheckError, Endpoint, connect, look_up, send
-from lenslet.checks.labelled_photos import CLEAN, Outcome, fire, prepare
-from lenslet.config import EndpointParams, ParamsError, read_params
+from lenslet.checks.endpoint import KEY_VARIABLE, CheckError, Endpoint, look_up, send
+from lenslet.checks.labelled_photos import CLEAN, Outcome
+from lenslet.config import EndpointParams
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError, Photo
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from lenslet.evaluation.limits import judge, table
 from lenslet.inference.artifact import Artifact
-from lenslet.inference.atomic import write_text
-from lenslet.inference.classifier import Classifier
-from lenslet.inference.errors import ArtifactError
 
-ROOT = Path(__file__).parents[2]
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "slowest": 100}
 SHOWN = 5  # examples of answers that differ from the local model's
 
@@ -45,55 +31,6 @@ Figures = dict[str, Any]
 
 class AnotherModel(Exception):
     """The endpoint serves another model than the one it is compared with."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
-    try:
-        params = read_params(arguments.params).endpoint
-        classifier = Classifier.load(arguments.model)
-        photos = choose_photos(arguments.data, classifier.artifact, params.photos)
-        if arguments.json:
-            check_writable(arguments.json)
-        check_model(connect(arguments.url, arguments.key), classifier.artifact, arguments.key)
-        shots = prepare(photos, params.ladder_photos, classifier)
-    except (ArtifactError, CheckError, DatasetError, ParamsError, OSError) as error:
-        return refuse(error, 2)
-    except AnotherModel as error:
-        return refuse(error, 1)
-    damaged = len(shots) - len(photos)
-    print(
-        f"{len(shots)} requests to {arguments.url}: {len(photos)} photos, {damaged} damaged ones", flush=True
-    )
-    labels = classifier.artifact.labels
-    allowed = params.max.errors * len(shots)
-    outcomes = fire(arguments.url, arguments.key, shots, labels, params.clients, allowed)
-    report = measure(outcomes, len(shots), params, labels)
-    print(text_of(report))
-    if arguments.json:
-        write_report(arguments.json, report, endpoint=arguments.url, model=classifier.artifact.version)
-    return 0 if all(verdict.is_kept for verdict in report["verdicts"]) else 1
-
-
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="lenslet accept",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("url", help="the endpoint, as test.py takes it")
-    add("--key", default=os.environ.get(KEY_VARIABLE), help=f"sent as X-Api-Key (${KEY_VARIABLE})")
-    add("--data", type=Path, default=ROOT / "data/sample/test", help="labelled photos (data/sample/test)")
-    add("--model", type=Path, default=ROOT / "model", help="the folder that is served (model/)")
-    add("--params", type=Path, default=ROOT / "params.yaml", help="limits (params.yaml)")
-    add("--json", type=Path, metavar="FILE", help="write all figures there too")
-    return parser.parse_args(argv)
-
-
-def refuse(reason: Exception, code: int) -> int:
-    print(f"lenslet.checks.acceptance: {reason}", file=sys.stderr)
-    return code
 
 
 def choose_photos(folder: Path, artifact: Artifact, wanted: int) -> list[Photo]:
@@ -219,18 +156,7 @@ def text_of(report: Figures) -> str:
     return "\n".join([*lines, "", table(verdicts), judgement])
 
 
-def check_writable(path: Path) -> None:
-    """Before the requests, because what they found would be lost. Raises: OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OSError(f"{path} cannot be written")
-
-
-def write_report(path: Path, report: Figures, **about: str) -> None:
+def as_json(report: Figures) -> Figures:
+    """The report with its verdicts as plain values."""
     verdicts = [{**asdict(verdict), "is_kept": verdict.is_kept} for verdict in report["verdicts"]]
-    content = {**about, **report, "verdicts": verdicts}
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return {**report, "verdicts": verdicts}

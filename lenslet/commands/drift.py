@@ -9,32 +9,30 @@ labels; writes a page with plots. Exit code 0 without an alarm, 1 with one, 2 if
 says how many windows share the rate of false alarms (5 %): 30 for a daily look that is judged by the month.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from lenslet.cli import parser_for
+from lenslet.commands.options import CommandParser, add_options, here_or_shipped, parser_for, whole_number
+from lenslet.inference.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = read_arguments(argv)
+    arguments = make_parser().parse_args(argv)
 
     from lenslet.evaluation.reference import from_json
     from lenslet.inference.artifact import read_artifact
     from lenslet.inference.atomic import write_text
-    from lenslet.inference.errors import ArtifactError
     from lenslet.monitoring.drift import DriftLimits, measure, summary, table
     from lenslet.monitoring.page import page
-    from lenslet.monitoring.sources import SourceError, moment, read_window
+    from lenslet.monitoring.sources import moment, read_window
 
+    artifact = read_artifact(arguments.model)
     try:
-        artifact = read_artifact(arguments.model)
         reference = from_json(artifact.reference, len(artifact.labels))
         since, until = moment(arguments.since), moment(arguments.until)
-        books = read_window(arguments.source, artifact.labels, since, until)
-    except (ArtifactError, SourceError, ValueError) as error:
-        print(f"lenslet drift: {error}", file=sys.stderr)
-        return 2
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    books = read_window(arguments.source, artifact.labels, since, until)
     limits = DriftLimits(looks=arguments.looks)
     report = measure(reference, books.window, limits)
     if arguments.json:
@@ -48,20 +46,20 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if report.is_alarm else 0
 
 
-def read_arguments(argv: list[str] | None) -> argparse.Namespace:
+def make_parser() -> CommandParser:
     parser = parser_for("drift", __doc__)
     add = parser.add_argument
     add("source", help="the function's log (JSON lines), a CSV of lenslet predict, or cloudwatch://LOG-GROUP")
-    add("--model", type=Path, default=Path("model"), help="model folder that answered (%(default)s)")
+    add_options(parser, "--model", default=here_or_shipped("model"), help="model that answered (%(default)s)")
     add("--since", metavar="TIME", help="ISO 8601, UTC unless it says otherwise; first moment of the window")
     add("--until", metavar="TIME", help="end of the window, itself outside")
     add(
         "--looks",
-        type=int,
+        type=whole_number(1),
         default=30,
         metavar="N",
         help="windows that share 5 %% of false alarms (%(default)s)",
     )
     add("--page", type=Path, default=Path("report/drift.html"), help="HTML page to write (%(default)s)")
-    add("--json", action="store_true", help="print JSON instead of the table")
-    return parser.parse_args(argv)
+    add_options(parser, "--json")
+    return parser

@@ -7,30 +7,28 @@ checked with a linear model on the features of the backbone that params.yaml nam
 Exit code 2 if two splits share a photo, unless --allow-leaks is given. No photo is moved or deleted.
 """
 
-import argparse
-import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lenslet.cli import parser_for
-from lenslet.commands.options import add_options
-from lenslet.config import BackboneParams, ParamsError, read_params
-from lenslet.dataset.array_file import CacheFull
-from lenslet.dataset.description import describe
-from lenslet.dataset.lint import lint, report_findings
-from lenslet.dataset.photos import SPLITS, DatasetError
-from lenslet.dataset.reading import read_dataset
-from lenslet.registry.mlflow_registry import RegistryError
-from lenslet.registry.versions import weights_at_hand
+from lenslet.commands.options import CommandParser, add_options, params_of, parser_for
+from lenslet.commands.output import json_output
+from lenslet.config import BackboneParams
 
 SHOWN = 3  # findings of each kind
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
-    try:
-        params = read_params(arguments.params).train
+    arguments = make_parser().parse_args(argv)
+
+    from lenslet.dataset.description import describe
+    from lenslet.dataset.lint import lint, report_findings
+    from lenslet.dataset.photos import SPLITS
+    from lenslet.dataset.reading import read_dataset
+
+    with json_output(arguments.json) as print_json:
+        params = params_of(arguments).train
         dataset = read_dataset(arguments.folder, params, arguments.cache)
         print(describe(dataset))
         features = None
@@ -39,22 +37,18 @@ def main(argv: list[str] | None = None) -> int:
 
             features = features_by_split(backbone, dataset, params, tuple(SPLITS), arguments.cache)
         findings = lint(dataset, arguments.cache, features)
+        counts = Counter(finding.kind for finding in findings)
+        splits = Counter(photo.split for photo in dataset.photos)
+        print_json({"photos": splits, "findings": counts, "csv": arguments.lint_csv})
         report_findings(findings, arguments.lint_csv, arguments.allow_leaks, SHOWN)
-    except (CacheFull, DatasetError, ParamsError) as error:
-        print(f"lenslet lint: {error}", file=sys.stderr)
-        return 2
     return 0
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = parser_for("lint", __doc__)
+def make_parser() -> CommandParser:
+    parser = parser_for("lint", __doc__, sections=["train"])
     parser.add_argument("folder", type=Path, help="folder of labelled photos")
-    parser.add_argument(
-        "--weights",
-        help="instead of train.backbone.weights: imagenet, none, a .keras file, or registry:production",
-    )
-    add_options(parser, "--params", "--cache", "--allow-leaks", "--lint-csv")
-    return parser.parse_args(argv)
+    add_options(parser, "--weights", "--cache", "--allow-leaks", "--lint-csv", "--json")
+    return parser
 
 
 def load_backbone(params: BackboneParams, wanted: str | None) -> Any:
@@ -64,10 +58,13 @@ def load_backbone(params: BackboneParams, wanted: str | None) -> Any:
     """
     params = replace(params, weights=wanted or params.weights)
     if params.weights == "none":
-        print("labels are not judged: that takes a backbone with weights")
+        print("labels are not checked: that takes a backbone with weights")
         return None
     # Here, because it loads TensorFlow, which the other checks do without.
+    from lenslet.dataset.photos import DatasetError
     from lenslet.network.backbones import WeightsUnavailable, build_backbone
+    from lenslet.registry.mlflow_registry import RegistryError
+    from lenslet.registry.versions import weights_at_hand
 
     try:
         with weights_at_hand(params.weights) as weights:
@@ -75,9 +72,5 @@ def load_backbone(params: BackboneParams, wanted: str | None) -> Any:
     except (RegistryError, WeightsUnavailable) as error:
         if wanted:
             raise DatasetError(f"--weights {wanted} cannot be had: {error}") from error
-        print(f"labels are not judged: {error}")
+        print(f"labels are not checked: {error}")
         return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,8 +18,8 @@ from lenslet.inference.atomic import write_text
 
 NAME = "params.yaml"
 PACKAGE = Path(__file__).parents[1]
-# Of the current folder; of the repository; of an installed package, which carries the file as data.
-PLACES = (Path(NAME), PACKAGE.parent / NAME, PACKAGE / NAME)
+# The current folder; the root of a checkout or an image; the data of an installed package.
+PLACES = (Path(NAME), PACKAGE.parent / NAME, PACKAGE / "shipped" / NAME)
 
 
 @dataclass(frozen=True)

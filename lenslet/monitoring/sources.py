@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from lenslet.evaluation.reference import SCORES
+from lenslet.inference.errors import InputError
 from lenslet.monitoring.drift import Window
 
 CLOUDWATCH = "cloudwatch"
 ANSWERED = "answered"  # the message of the line that the function logs for each event
 
 
-class SourceError(Exception):
+class SourceError(InputError):
     """The source cannot be read; the message is one sentence with the remedy."""
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lenslet.checks import acceptance as staging_check
 from lenslet.checks import endpoint as service
+from lenslet.cli import main
 from lenslet.inference.classifier import Classifier
 from lenslet.serving.answer import answer, description
 from lenslet.serving.request import predict_request_of
@@ -126,14 +126,14 @@ SERVERS: dict[str, tuple[Callable[[int, dict[str, Any]], Answer], set[str]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SERVERS)
-def test_server(name: str, classifier: Classifier, params: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_server(name: str, classifier: Classifier, params: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(service, "PAUSES_S", (0.01, 0.01, 0.01))
     change, failing = SERVERS[name]
     with serving(classifier, change) as (url, asked):
-        code = staging_check.main([url, "--params", str(params), "--json", str(tmp_path / "report.json")])
-    printed = capsys.readouterr().out
-    assert printed.startswith(f"51 requests to {url}: 6 photos, 45 damaged ones\n")
-    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        code = main(["accept", url, "--params", str(params), "--json"])
+    captured = capsys.readouterr()
+    printed, report = captured.err, json.loads(captured.out)
+    assert f"51 requests to {url}: 6 photos as they are, 45 corrupted ones\n" in printed
     assert {each["figure"] for each in report["verdicts"] if not each["is_kept"]} == failing, printed
     assert code == (1 if failing else 0)
     assert report["model"] == classifier.artifact.version
@@ -149,11 +149,11 @@ def test_server(name: str, classifier: Classifier, params: Path, tmp_path: Path,
 @pytest.mark.slow
 def test_another_model_is_refused_before_any_photo_is_sent(classifier, params, capsys) -> None:
     with serving(classifier, unchanged, version="0123456789ab") as (url, asked):
-        assert staging_check.main([url, "--params", str(params)]) == 1
+        assert main(["accept", url, "--params", str(params)]) == 1
     assert asked == ["GET"]
     ours = classifier.artifact.version
     sentence = f"{url} serves model 0123456789ab, the local one is {ours}: deploy it, or give --model"
-    assert capsys.readouterr().err == f"lenslet.checks.acceptance: {sentence}\n"
+    assert capsys.readouterr().err == f"lenslet accept: {sentence}\n"
 
 
 @pytest.mark.slow
@@ -171,23 +171,20 @@ def test_closed_endpoint_is_one_sentence(
     monkeypatch.delenv("LENSLET_API_KEY", raising=False)
     options = ["--key", key] if key else []
     with serving(classifier, unchanged, status=status) as (url, asked):
-        assert staging_check.main([url, "--params", str(params), *options]) == 2
-    assert (
-        capsys.readouterr().err
-        == f"lenslet.checks.acceptance: {url} answers with status {status}: {complaint}\n"
-    )
+        assert main(["accept", url, "--params", str(params), *options]) == 2
+    assert capsys.readouterr().err == f"lenslet accept: {url} answers with status {status}: {complaint}\n"
     assert asked == ["GET"]
 
 
 def test_endpoint_that_is_down_is_one_sentence(params: Path, capsys) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    assert staging_check.main([url, "--params", str(params)]) == 2
+    assert main(["accept", url, "--params", str(params)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    said = [line for line in captured.err.splitlines() if line.startswith("lenslet.checks.acceptance:")]
+    said = [line for line in captured.err.splitlines() if line.startswith("lenslet accept:")]
     assert len(said) == 1
-    assert said[0].startswith(f"lenslet.checks.acceptance: {url} cannot be asked: no answer: ")
+    assert said[0].startswith(f"lenslet accept: {url} cannot be asked: no answer: ")
     assert said[0].endswith("Connection refused")
 
 
@@ -196,15 +193,8 @@ def test_endpoint_that_is_down_is_one_sentence(params: Path, capsys) -> None:
     [("http://[::1", "Invalid IPv6 URL"), ("127.0.0.1:1", "http:// or https:// is missing before it")],
 )
 def test_address_that_is_none_is_one_sentence(url: str, complaint: str, params: Path, capsys) -> None:
-    assert staging_check.main([url, "--params", str(params)]) == 2
-    assert capsys.readouterr().err == f"lenslet.checks.acceptance: {url} is no address: {complaint}\n"
-
-
-def test_report_that_cannot_be_written_is_told_before_anything_is_sent(classifier, params, capsys) -> None:
-    with serving(classifier, unchanged) as (url, asked):
-        assert staging_check.main([url, "--params", str(params), "--json", f"{params}/report.json"]) == 2
-    assert str(params) in capsys.readouterr().err
-    assert asked == []
+    assert main(["accept", url, "--params", str(params)]) == 2
+    assert capsys.readouterr().err == f"lenslet accept: {url} is no address: {complaint}\n"
 
 
 def put_text_among_photos(data: Path) -> str:
@@ -227,7 +217,7 @@ def test_folder_that_cannot_be_sent(damage, classifier, params, tmp_path, capsys
         shutil.copy(SAMPLE / label / "00.jpg", data / label)
     complaint = damage(data) or f"{data} is not a folder"
     with serving(classifier, unchanged) as (url, asked):
-        assert staging_check.main([url, "--data", str(data), "--params", str(params)]) == 2
+        assert main(["accept", url, "--data", str(data), "--params", str(params)]) == 2
     assert complaint in capsys.readouterr().err
     assert "POST" not in asked
 
@@ -237,12 +227,12 @@ def test_real_server_with_a_key_passes(params: Path, monkeypatch, capsys) -> Non
     monkeypatch.setenv("LENSLET_API_KEYS", hashlib.sha256(b"the-key").hexdigest())
     with running() as (url, _):
         monkeypatch.setenv("LENSLET_API_KEY", "the-key")
-        assert staging_check.main([url, "--params", str(params)]) == 0
+        assert main(["accept", url, "--params", str(params)]) == 0
         printed = capsys.readouterr().out
         assert re.search(r"^agreement +1\.0000 ", printed, re.MULTILINE)
         assert printed.endswith("all limits are kept\n")
         assert "the-key" not in printed
-        assert staging_check.main([url, "--params", str(params), "--key", "another"]) == 2
+        assert main(["accept", url, "--params", str(params), "--key", "another"]) == 2
         assert "it refuses this key" in capsys.readouterr().err
 
 
@@ -261,5 +251,5 @@ def test_settings_that_make_no_sense(old: str, new: str, message: str, tmp_path:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     assert text.count(old) == 1
     (tmp_path / "params.yaml").write_text(text.replace(old, new), encoding="utf-8")
-    assert staging_check.main(["http://127.0.0.1:9", "--params", str(tmp_path / "params.yaml")]) == 2
+    assert main(["accept", "http://127.0.0.1:9", "--params", str(tmp_path / "params.yaml")]) == 2
     assert re.search(message, capsys.readouterr().err)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import requests
 
-from lenslet.checks import acceptance as staging_check
+from lenslet.checks import acceptance
 from lenslet.checks.endpoint import CheckError
 from lenslet.checks.labelled_photos import CLEAN, Outcome, Shot, png, prepare, probabilities_of
 from lenslet.config import read_params
@@ -38,7 +38,7 @@ def test_damaged_pictures_arrive_as_the_ladder_made_them() -> None:
 
 @pytest.mark.slow
 def test_every_photo_is_sent_and_some_under_every_damage(classifier: Classifier) -> None:
-    photos = staging_check.choose_photos(SAMPLE, classifier.artifact, 4)
+    photos = acceptance.choose_photos(SAMPLE, classifier.artifact, 4)
     sent = prepare(photos, 2, classifier)
     assert [each.cell for each in sent[:4]] == [CLEAN] * 4
     assert [each.data for each in sent[:4]] == [photo.path.read_bytes() for photo in photos]
@@ -50,7 +50,7 @@ def test_every_photo_is_sent_and_some_under_every_damage(classifier: Classifier)
 
 
 def test_photos_are_spread_over_the_folder(classifier: Classifier) -> None:
-    chosen = staging_check.choose_photos(SAMPLE.parent, classifier.artifact, 12)
+    chosen = acceptance.choose_photos(SAMPLE.parent, classifier.artifact, 12)
     assert {photo.split for photo in chosen} == {"test"}
     assert [photo.label for photo in chosen] == sorted([*classifier.artifact.labels] * 2)
 
@@ -91,7 +91,7 @@ def test_figures_by_hand() -> None:
     outcomes = [outcome(cell, RIGHT) for cell in [CLEAN, CLEAN, *cells]]
     outcomes += [outcome(cell, RIGHT) for cell in cells[9:]]
     outcomes += [outcome(cell, WRONG, seconds=2.0) for cell in cells[:9]]  # half of nine cells
-    report = staging_check.measure(outcomes, len(outcomes), SHIPPED, LABELS)
+    report = acceptance.measure(outcomes, len(outcomes), SHIPPED, LABELS)
     assert report["figures"] == pytest.approx(
         {"accuracy": 1, "robustness_mean": 0.9, "robustness_worst": 0.5, "agreement": 1 - 9 / 92}
         | {"errors": 0, "p95_ms": 2000}
@@ -106,15 +106,15 @@ def test_figures_by_hand() -> None:
 
 def test_no_answer_is_a_wrong_one() -> None:
     outcomes = [outcome(CLEAN, RIGHT), outcome(CLEAN, None), *[outcome(("contrast", 1), RIGHT)] * 2]
-    figures = staging_check.measure(outcomes, 4, SHIPPED, LABELS)["figures"]
+    figures = acceptance.measure(outcomes, 4, SHIPPED, LABELS)["figures"]
     assert (figures["accuracy"], figures["errors"], figures["agreement"]) == (0.5, 0.25, 1)
 
 
 def test_endpoint_that_broke_down_keeps_no_limit_that_was_not_measured() -> None:
-    report = staging_check.measure([outcome(CLEAN, RIGHT), outcome(CLEAN, None)], 600, SHIPPED, LABELS)
+    report = acceptance.measure([outcome(CLEAN, RIGHT), outcome(CLEAN, None)], 600, SHIPPED, LABELS)
     assert [verdict.figure for verdict in report["verdicts"] if verdict.value is not None] == ["errors"]
     assert not any(verdict.is_kept for verdict in report["verdicts"])
-    assert "given up after 2 requests" in staging_check.text_of(report)
+    assert "given up after 2 requests" in acceptance.text_of(report)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lenslet.checks import endpoint as service
-from lenslet.commands import test as smoke_check
+from lenslet.cli import main
 from tests.support.endpoint import running
 
 PREDICTION = {
@@ -123,11 +123,11 @@ def predicting(*pairs, **others):
 
 def test_honest_server_passes(capsys):
     with serving() as (url, _):
-        assert smoke_check.main([url, "--photos"]) == 0
+        assert main(["test", url, "--photos"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("✓") == 9
     assert "✗" not in printed
-    assert printed.endswith("All is well.\n")
+    assert printed.endswith("All checks passed.\n")
 
 
 LIES = [
@@ -182,7 +182,7 @@ LIES = [
 @pytest.mark.parametrize(("check", "answer", "complaint"), LIES)
 def test_lying_server_fails(check, answer, complaint, capsys):
     with serving({**HONEST, check: answer}) as (url, _):
-        assert smoke_check.main([url, "--image-url", "https://example.com/cat.jpg", "--photos"]) == 1
+        assert main(["test", url, "--image-url", "https://example.com/cat.jpg", "--photos"]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗")]
     # A wrong list of labels makes every prediction wrong too; each other lie is found by one check.
     assert complaint in lines[0]
@@ -191,7 +191,7 @@ def test_lying_server_fails(check, answer, complaint, capsys):
 
 def test_server_without_cors_fails(capsys):
     with serving(headers={}) as (url, _):
-        assert smoke_check.main([url, "--photos"]) == 1
+        assert main(["test", url, "--photos"]) == 1
     printed = capsys.readouterr().out
     assert printed.count("header Access-Control-Allow-Origin is None, not * or https://example.com") == 8
     assert "header Access-Control-Allow-Methods is '', without POST" in printed
@@ -205,7 +205,7 @@ def test_link_and_key_are_sent(flag, monkeypatch, capsys):
     else:
         monkeypatch.setenv("LENSLET_API_KEY", "the-key")
     with serving(key="the-key") as (url, seen):
-        assert smoke_check.main([url, *arguments]) == 0
+        assert main(["test", url, *arguments]) == 0
     # Browsers ask without the key whether they may ask with it.
     without = [headers for headers in seen if "X-Api-Key" not in headers]
     assert ["Access-Control-Request-Method" in headers for headers in without] == [True, False]
@@ -218,23 +218,23 @@ def test_link_and_key_are_sent(flag, monkeypatch, capsys):
 
 def test_endpoint_that_is_open_although_there_is_a_key(capsys):
     with serving() as (url, _):
-        assert smoke_check.main([url, "--key", "the-key", "--photos"]) == 1
+        assert main(["test", url, "--key", "the-key", "--photos"]) == 1
     assert "status 200 without a key, not 401 or 403" in capsys.readouterr().out
 
 
 def test_origin_is_sent(capsys):
     page = "https://app.example.com"
     with serving(headers={**CORS, "Access-Control-Allow-Origin": page}) as (url, seen):
-        assert smoke_check.main([url, "--origin", page, "--photos"]) == 0
+        assert main(["test", url, "--origin", page, "--photos"]) == 0
         assert {headers["Origin"] for headers in seen} == {page}
-        assert smoke_check.main([url, "--photos"]) == 1
+        assert main(["test", url, "--photos"]) == 1
     assert f"is {page}, not * or https://example.com" in capsys.readouterr().out
 
 
 def test_origin_of_the_preflight_is_read(capsys):
     origins = {**CORS, "Access-Control-Allow-Origin": "https://app.example.com"}
     with serving({**HONEST, "preflight": (204, None)}, headers=origins) as (url, _):
-        smoke_check.main([url, "--photos"])
+        main(["test", url, "--photos"])
     [line] = [line for line in capsys.readouterr().out.splitlines() if "preflight" in line]
     assert line.startswith("✗")
 
@@ -244,7 +244,7 @@ def test_table_of_photos(tmp_path, capsys):
     for name in ("b.jpg", "more/a.png", ".hidden"):
         (tmp_path / name).write_bytes(b"the server does not look")
     with serving() as (url, _):
-        assert smoke_check.main([url, "--photos", str(tmp_path), str(tmp_path / "missing.jpg")]) == 1
+        assert main(["test", url, "--photos", str(tmp_path), str(tmp_path / "missing.jpg")]) == 1
     table = [line.split() for line in capsys.readouterr().out.splitlines() if str(tmp_path) in line]
     assert [line[0] for line in table] == [
         f"{tmp_path}/b.jpg",
@@ -258,23 +258,23 @@ def test_table_of_photos(tmp_path, capsys):
 def test_unreachable_endpoint_is_one_sentence(capsys):
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    assert smoke_check.main([url, "--wait", "0.2"]) == 1
+    assert main(["test", url, "--wait", "0.2"]) == 1
     captured = capsys.readouterr()
     assert captured.err == f"lenslet test: nothing answers at {url}; `make serve` starts a local endpoint\n"
     assert captured.out == ""
 
 
 @pytest.mark.parametrize(
-    ("url", "complaint"),
+    ("url", "code", "complaint"),
     [
-        ("127.0.0.1:1", "127.0.0.1:1 is no address: http:// or https:// is missing before it"),
-        ("http://[::1", "http://[::1 is no address: Invalid IPv6 URL"),
-        ("ftp://example.com", "nothing answers at"),
-        ("http://", "nothing answers at"),
+        ("127.0.0.1:1", 2, "127.0.0.1:1 is no address: http:// or https:// is missing before it"),
+        ("http://[::1", 2, "http://[::1 is no address: Invalid IPv6 URL"),
+        ("ftp://example.com", 1, "nothing answers at"),
+        ("http://", 1, "nothing answers at"),
     ],
 )
-def test_address_that_is_none(url, complaint, capsys):
-    assert smoke_check.main([url]) == 1
+def test_address_that_is_none(url, code, complaint, capsys):
+    assert main(["test", url]) == code
     assert capsys.readouterr().err.startswith(f"lenslet test: {complaint}")
 
 
@@ -282,14 +282,14 @@ def test_stage_is_not_asked_faster_than_its_throttle_lets(monkeypatch, capsys):
     monkeypatch.setattr(service, "PAUSES_S", (0.0, 0.0, 0.0))  # the gateway itself says how long
     bucket = Bucket(rate=2, burst=4)
     with serving(bucket=bucket) as (url, _):
-        assert smoke_check.main([url, "--photos"]) == 0, capsys.readouterr().out
+        assert main(["test", url, "--photos"]) == 0, capsys.readouterr().out
     assert bucket.refusals
 
 
 def test_used_up_quota_is_waited_for_once(monkeypatch, capsys):
     monkeypatch.setattr(service, "PAUSES_S", (0.01, 0.01, 0.01))
     with serving(bucket=Bucket(rate=0, burst=0)) as (url, seen):
-        assert smoke_check.main([url, "--photos"]) == 1
+        assert main(["test", url, "--photos"]) == 1
     # To see whether anything answers; the first check; the others
     assert len(seen) == 1 + 4 + 8
     assert capsys.readouterr().out.count("status 429") == 9
@@ -298,7 +298,7 @@ def test_used_up_quota_is_waited_for_once(monkeypatch, capsys):
 def test_function_behind_a_gateway_gets_a_key_of_its_own(monkeypatch):
     monkeypatch.setenv("LENSLET_BEARER_KEY", "another-key")
     with serving(key="the-key") as (url, seen):
-        assert smoke_check.main([url, "--key", "the-key", "--photos"]) == 0
+        assert main(["test", url, "--key", "the-key", "--photos"]) == 0
     sent = {(headers.get("X-Api-Key"), headers.get("Authorization")) for headers in seen}
     assert sent == {("the-key", "Bearer another-key"), (None, None)}
 
@@ -306,7 +306,7 @@ def test_function_behind_a_gateway_gets_a_key_of_its_own(monkeypatch):
 @pytest.mark.slow
 def test_real_server_passes(capsys):
     with running() as (url, _):
-        assert smoke_check.main([url, "--wait", "10", "--photos"]) == 0
+        assert main(["test", url, "--wait", "10", "--photos"]) == 0
     assert capsys.readouterr().out.count("✓") == 9
 
 
@@ -316,7 +316,7 @@ def test_real_server_with_key_and_origin_passes(monkeypatch, capsys):
     monkeypatch.setenv("LENSLET_API_KEYS", hashlib.sha256(b"the-key").hexdigest())
     monkeypatch.setenv("LENSLET_CORS_ORIGINS", page)
     with running() as (url, _):
-        assert smoke_check.main([url, "--key", "the-key", "--origin", page, "--photos"]) == 0
+        assert main(["test", url, "--key", "the-key", "--origin", page, "--photos"]) == 0
         assert capsys.readouterr().out.count("✓") == 10
-        assert smoke_check.main([url, "--key", "another", "--origin", page, "--photos"]) == 1
+        assert main(["test", url, "--key", "another", "--origin", page, "--photos"]) == 1
         assert "status 403, not 200" in capsys.readouterr().out

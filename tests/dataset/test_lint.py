@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image, ImageEnhance
 
-from lenslet.commands.lint import main
+from lenslet.cli import main
 from lenslet.config import TrainParams, read_params
 from lenslet.dataset import duplicates
 from lenslet.dataset.duplicates import cluster_names, similar_pairs
@@ -257,11 +257,11 @@ def test_command_refuses_leaks_in_one_sentence(
 ) -> None:
     table = tmp_path / "lint.csv"
     options = ["--weights", "none", "--cache", str(tmp_path / "cache"), "--lint-csv", str(table)]
-    assert main([str(folder), *options]) == 0
+    assert main(["lint", str(folder), *options]) == 0
     assert "nothing was found" in capsys.readouterr().out
 
     shutil.copy(folder / "train" / "hill" / "07.jpg", folder / "test" / "hill" / "leaked.jpg")
-    assert main([str(folder), *options]) == 2
+    assert main(["lint", str(folder), *options]) == 2
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
     assert (
@@ -269,11 +269,11 @@ def test_command_refuses_leaks_in_one_sentence(
         in said.err
     )
     assert f"remove those of kind leak in {table}, column path, or say --allow-leaks" in said.err
-    assert "labels are not judged: that takes a backbone with weights" in said.out
+    assert "labels are not checked: that takes a backbone with weights" in said.out
     assert table.read_text(encoding="utf-8").splitlines()[1].startswith(f"leak,{folder}/train/hill/07.jpg,")
 
-    assert main([str(folder), *options, "--allow-leaks"]) == 0
-    assert main([str(folder / "nowhere"), *options]) == 2
+    assert main(["lint", str(folder), *options, "--allow-leaks"]) == 0
+    assert main(["lint", str(folder / "nowhere"), *options]) == 2
     assert "nowhere is not a folder" in capsys.readouterr().err
 
 
@@ -282,7 +282,7 @@ def test_weights_that_are_asked_for_must_be_there(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = ["--cache", str(tmp_path / "cache"), "--lint-csv", str(tmp_path / "lint.csv")]
-    assert main([str(folder), "--weights", "typo.keras", *places]) == 2
+    assert main(["lint", str(folder), "--weights", "typo.keras", *places]) == 2
     assert "lenslet lint: --weights typo.keras cannot be had: " in capsys.readouterr().err
     assert not (tmp_path / "lint.csv").exists()
 

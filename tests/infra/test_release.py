@@ -185,7 +185,7 @@ def test_deploy_builds_deploys_checks_and_marks(project: Project) -> None:
         "WithCanary": "true",
     }
     assert project.stacks()["lenslet-account"]["AlarmEmail"] == "me@example.com"
-    assert "All is well." in said  # test.py, with the key that the gateway holds
+    assert "All checks passed." in said  # test.py, with the key that the gateway holds
     assert "robustness check with a key" in said
     assert KEY not in said
     assert not any(
@@ -256,7 +256,7 @@ def test_what_has_not_passed_is_not_promoted(project: Project) -> None:
     (project.folder / "robustness-fails").touch()
     expect_refusal(
         project.run("deploy", "staging"),
-        "lenslet.checks.acceptance failed .* make promote refuses it",
+        "-m lenslet accept failed .* make promote refuses it",
         code=1,
     )
     expect_refusal(project.run("promote", "--yes"), "has not passed its checks")

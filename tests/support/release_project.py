@@ -92,11 +92,12 @@ else:
             raise
 """
 
-# In place of lenslet.checks.acceptance, which has tests of its own: fails where a file says so.
+# In place of lenslet accept, which has tests of its own: fails where a file says so.
 ROBUSTNESS = """
-import os, pathlib, sys
-print("robustness check with", "a key" if os.environ.get("LENSLET_API_KEY") else "no key", *sys.argv[1:])
-sys.exit(pathlib.Path("robustness-fails").exists())
+import os, pathlib
+def main(argv):
+    print("robustness check with", "a key" if os.environ.get("LENSLET_API_KEY") else "no key", *argv)
+    return int(pathlib.Path("robustness-fails").exists())
 """
 
 SMALL_TEMPLATE = """
@@ -222,7 +223,7 @@ def project(tmp_path: Path, aws: str, endpoint: str) -> Project:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.keras"))
         else:
             shutil.copy(source, folder / name)
-    (folder / "bench" / "endpoint.py").write_text(ROBUSTNESS)
+    (folder / "lenslet" / "commands" / "accept.py").write_text(ROBUSTNESS)
     (folder / ".gitignore").write_text("__pycache__/\nrobustness-fails\n")
     put_program(programs, "docker", DOCKER)
     put_program(programs, "sam", SAM)

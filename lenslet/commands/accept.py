@@ -1,0 +1,69 @@
+"""Check a running endpoint with labelled photos: may it go into production?
+
+    lenslet accept https://….amazonaws.com/staging
+
+Sends the photos of --data as they are, and some of them again under nine kinds of corruption in five severities, one
+photo a request; prints before how many. The model of --model classifies each of them here, too: an endpoint that
+serves the same file must give the same answers. Prints accuracies, latencies, errors, and a verdict on each limit in
+section `endpoint` of params.yaml. Exit code 0 if all are kept, 1 if one is not or another model is served, 2 if the
+endpoint cannot be asked.
+"""
+
+import os
+import sys
+
+from lenslet.commands.options import (
+    KEY_HELP,
+    KEY_VARIABLE,
+    CommandParser,
+    add_options,
+    here_or_shipped,
+    params_of,
+    parser_for,
+)
+from lenslet.commands.output import json_output
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = make_parser().parse_args(argv)
+
+    from lenslet.checks.acceptance import AnotherModel, as_json, check_model, choose_photos, measure, text_of
+    from lenslet.checks.endpoint import connect
+    from lenslet.checks.labelled_photos import fire, prepare
+    from lenslet.inference.classifier import Classifier
+
+    params = params_of(arguments).endpoint
+    classifier = Classifier.load(arguments.model)
+    artifact = classifier.artifact
+    photos = choose_photos(arguments.data, artifact, params.photos)
+    try:
+        check_model(connect(arguments.url, arguments.key), artifact, arguments.key)
+    except AnotherModel as error:
+        print(f"lenslet accept: {error}", file=sys.stderr)
+        return 1
+    shots = prepare(photos, params.ladder_photos, classifier)
+    with json_output(arguments.json) as print_json:
+        print(
+            f"{len(shots)} requests to {arguments.url}: {len(photos)} photos as they are, "
+            f"{len(shots) - len(photos)} corrupted ones",
+            flush=True,
+        )
+        allowed = params.max.errors * len(shots)
+        outcomes = fire(arguments.url, arguments.key, shots, artifact.labels, params.clients, allowed)
+        report = measure(outcomes, len(shots), params, artifact.labels)
+        print(text_of(report))
+        print_json({"endpoint": arguments.url, "model": artifact.version, **as_json(report)})
+    return 0 if all(verdict.is_kept for verdict in report["verdicts"]) else 1
+
+
+def make_parser() -> CommandParser:
+    parser = parser_for("accept", __doc__, sections=["endpoint"])
+    parser.add_argument("url", help="the endpoint, as lenslet test takes it")
+    parser.add_argument("--key", default=os.environ.get(KEY_VARIABLE), help=KEY_HELP)
+    sample = here_or_shipped("data/sample/test", packaged="sample/test")
+    add_options(parser, "--data", required=False, default=sample, help="labelled photos (%(default)s)")
+    add_options(
+        parser, "--model", default=here_or_shipped("model"), help="folder that is served (%(default)s)"
+    )
+    add_options(parser, "--json")
+    return parser

@@ -1,0 +1,36 @@
+"""What commands print: JSON alone on stdout, and command lines that can be copied."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+
+@contextmanager
+def json_output(is_wanted: bool) -> Iterator[Callable[[Any], None]]:
+    """A function that prints an answer as JSON to stdout; all else that is printed meanwhile goes to stderr.
+
+    Unless JSON `is_wanted`, everything is printed as ever, and the function does nothing.
+    """
+    if not is_wanted:
+        yield lambda answer: None
+        return
+    stdout = sys.stdout
+
+    def print_json(answer: Any) -> None:
+        print(json.dumps(answer, indent=2, ensure_ascii=False, default=_plain), file=stdout, flush=True)
+
+    with redirect_stdout(sys.stderr):
+        yield print_json
+
+
+def command_line(*words: object) -> str:
+    """An indented command line, quoted for a shell where that is needed."""
+    return "  " + shlex.join(map(str, words))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's; paths and other things as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
