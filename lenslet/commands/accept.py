@@ -22,6 +22,7 @@ from lenslet.commands.options import (
     parser_for,
 )
 from lenslet.commands.output import json_output
+from lenslet.shipped import shipped
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,10 +61,8 @@ def make_parser() -> CommandParser:
     parser = parser_for("accept", __doc__, sections=["endpoint"])
     parser.add_argument("url", help="the endpoint, as lenslet test takes it")
     parser.add_argument("--key", default=os.environ.get(KEY_VARIABLE), help=KEY_HELP)
-    sample = here_or_shipped("data/sample/test", packaged="sample/test")
-    add_options(parser, "--data", required=False, default=sample, help="labelled photos (%(default)s)")
-    add_options(
-        parser, "--model", default=here_or_shipped("model"), help="folder that is served (%(default)s)"
-    )
+    photos, model = shipped("sample") / "test", here_or_shipped("model")
+    add_options(parser, "--data", required=False, default=photos, help="labelled photos (%(default)s)")
+    add_options(parser, "--model", default=model, help="folder that is served (%(default)s)")
     add_options(parser, "--json")
     return parser

@@ -17,49 +17,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lenslet.cli import parser_for
+from lenslet.commands.options import CommandParser, add_options, here_or_shipped, parser_for, whole_number
+from lenslet.inference.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
-
-    from lenslet.dataset.array_file import CacheFull
-    from lenslet.inference.errors import ArtifactError
-    from lenslet.labelling.label_studio import LabelStudioError
-
-    try:
-        step = {"next": choose, "push": push_photos, "pull": pull}[arguments.step]
-        return step(arguments)
-    except (ArtifactError, CacheFull, LabelStudioError, ValueError) as error:
-        print(f"lenslet label {arguments.step}: {error}", file=sys.stderr)
-        return 2
+    arguments = make_parser().parse_args(argv)
+    step = {"next": choose, "push": push_photos, "pull": pull}[arguments.step]
+    return step(arguments)
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+def make_parser() -> CommandParser:
     parser = parser_for("label", __doc__)
-    steps = parser.add_subparsers(dest="step", required=True, metavar="next|push|pull")
+    steps = parser.add_subparsers(dest="step", required=True, metavar="next | push | pull")
     following = steps.add_parser("next", help="print the photos to label next")
     pushing = steps.add_parser("push", help="make tasks of them in Label Studio")
     pulling = steps.add_parser("pull", help="write the annotations of a project into a list")
     for each in (following, pushing):
-        each.add_argument("folder", type=Path, help="folder of unlabelled photos")
-        each.add_argument("--count", type=int, default=100, metavar="N", help="photos to label (%(default)s)")
-        each.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
-        each.add_argument("--cache", type=Path, default=Path(".cache"), help="decoded photos (%(default)s)")
-        each.add_argument(
-            "--labelled", type=Path, metavar="LIST", help="list of pull: its photos need no label"
-        )
+        add = each.add_argument
+        add("folder", type=Path, help="folder of unlabelled photos")
+        add("--count", type=whole_number(1), default=100, metavar="N", help="photos to label (%(default)s)")
+        add_options(each, "--model", default=here_or_shipped("model"))
+        add_options(each, "--cache")
+        add("--labelled", type=Path, metavar="LIST", help="list of pull: its photos need no label")
     for each in (pushing, pulling):
         each.add_argument("--project", required=True, metavar="NAME", help="title of the project")
     pushing.add_argument(
         "--document-root",
         type=Path,
         default=Path.cwd(),
+        metavar="FOLDER",
         help="folder that Label Studio serves local files from (the current one)",
     )
     pulling.add_argument("--out", type=Path, default=Path("labels.csv"), help="list to write (%(default)s)")
-    following.add_argument("--json", action="store_true", help="print JSON")
-    return parser.parse_args(argv)
+    add_options(following, "--json")
+    return parser
 
 
 def choose(arguments: argparse.Namespace) -> int:
@@ -130,7 +122,7 @@ def proposal_for(arguments: argparse.Namespace, known: frozenset[str]) -> Any:
     from lenslet.labelling.candidates import propose
 
     if not arguments.folder.is_dir():
-        raise ValueError(f"{arguments.folder} is not a folder")
+        raise InputError(f"{arguments.folder} is not a folder")
     if arguments.labelled:
         files = [Path(row.image) for row in read_list(arguments.labelled)]
         known |= {sha256_of(file.read_bytes()) for file in files if file.is_file()}

@@ -4,14 +4,15 @@ import argparse
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from lenslet.config import Params, read_params
-from lenslet.config.overrides import dotted_keys, likely_keys
+from lenslet.shipped import shipped
+
+if TYPE_CHECKING:
+    from lenslet.config import Params
 
 KEY_VARIABLE = "LENSLET_API_KEY"
 KEY_HELP = f"sent as X-Api-Key; ${KEY_VARIABLE} is a better place for it: other users can read command lines"
-PACKAGE = Path(__file__).parents[1]
 
 # Option → how argparse reads it. `add_options` adds them by name.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -73,6 +74,9 @@ class CommandParser(argparse.ArgumentParser):
     sections: Sequence[str] = ()  # of params.yaml, that the command reads
     _words: Sequence[str] = ()  # the command line, for `error`
 
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **keywords})
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._words = list(args or ())
         return super().parse_known_args(args, namespace)
@@ -95,6 +99,10 @@ class CommandParser(argparse.ArgumentParser):
     def _remedy(self, name: str) -> str:
         close = get_close_matches(name, self.options(), n=1, cutoff=0.75)
         if not close and self.sections:
+            # Here, and in `params_of`: the image of `lenslet serve` has neither settings nor a YAML reader.
+            from lenslet.config import Params
+            from lenslet.config.overrides import dotted_keys, likely_keys
+
             sections = tuple(f"{section}." for section in self.sections)
             keys = [key for key in dotted_keys(Params) if key.startswith(sections)]
             close = [f"--set {key}=…" for key in likely_keys(name.lstrip("-").replace("-", "_"), keys)]
@@ -112,7 +120,6 @@ def parser_for(command: str, document: str | None, sections: Sequence[str] = ())
         description=description,
         epilog=details,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     if sections:
         parser.sections = sections
@@ -126,8 +133,10 @@ def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) ->
         parser.add_argument(name, **{**OPTIONS[name], **changes})
 
 
-def params_of(arguments: argparse.Namespace) -> Params:
+def params_of(arguments: argparse.Namespace) -> "Params":
     """All of params.yaml, as --params and --set say. Raises: ParamsError."""
+    from lenslet.config import read_params
+
     return read_params(arguments.params, arguments.overrides)
 
 
@@ -143,10 +152,6 @@ def whole_number(least: int, most: float = float("inf")) -> Callable[[str], int]
     return read
 
 
-def here_or_shipped(name: str, packaged: str | None = None) -> Path:
-    """`name` in the current folder or, if it is not there, in the checkout or among the data of the package.
-
-    `packaged`: its name there, if that is another one.
-    """
-    places = (Path(name), PACKAGE.parent / name, PACKAGE / "shipped" / (packaged or name))
-    return next((place for place in places if place.exists()), places[0])
+def here_or_shipped(name: str) -> Path:
+    """`name` in the current folder if it exists there, else the one that comes with Lenslet."""
+    return Path(name) if Path(name).exists() else shipped(name)

@@ -13,19 +13,19 @@ some requests wait; more are answered 503 with Retry-After, at once. GET /health
 Ctrl-C it finishes the requests in progress, refuses new ones, and exits with code 0.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from lenslet.cli import parser_for
+from lenslet.commands.options import CommandParser, parser_for, whole_number
+from lenslet.inference.errors import InputError
 
 
 def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C. `prepare` is for tests: each process calls it first."""
-    arguments = read_arguments(argv)
+    arguments = make_parser().parse_args(argv)
 
     from lenslet.serving.http.processes import CannotStart
     from lenslet.serving.http.server import open_port, serve
@@ -36,21 +36,21 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
         listener = open_port(arguments.host, arguments.port)
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # Python adds the address in brackets
-        return refuse(f"cannot listen on {arguments.host}, port {arguments.port}: {reason}")
+        raise InputError(f"cannot listen on {arguments.host}, port {arguments.port}: {reason}") from error
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     ready = partial(print, f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)", flush=True)
     try:
         is_stopped = serve(listener, arguments.workers, arguments.waiting, ready, prepare)
     except CannotStart as error:
-        return refuse(str(error))
+        raise InputError(str(error)) from error
     if not is_stopped:
         print("lenslet serve: a process has died; the others have ended", file=sys.stderr)
         return 1
     return 0
 
 
-def read_arguments(argv: list[str] | None) -> argparse.Namespace:
+def make_parser() -> CommandParser:
     parser = parser_for("serve", __doc__)
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 opens it to the network (default: %(default)s)"
@@ -82,25 +82,4 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="requests that may wait for a worker; each keeps up to 6 MB (default: %(default)s)",
     )
-    return parser.parse_args(argv)
-
-
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """A type for argparse. Raises ArgumentTypeError outside of `least` to `most`."""
-
-    def read(text: str) -> int:
-        if text.isdecimal() and least <= int(text) <= most:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-
-    return read
-
-
-def refuse(sentence: str) -> int:
-    # The TFLite runtime ends its messages with a line end.
-    print(f"lenslet serve: {sentence.strip()}", file=sys.stderr)
-    return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return parser

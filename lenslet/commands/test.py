@@ -18,10 +18,10 @@ from lenslet.commands.options import (
     KEY_VARIABLE,
     CommandParser,
     add_options,
-    here_or_shipped,
     parser_for,
 )
 from lenslet.commands.output import json_output
+from lenslet.shipped import shipped
 
 TWO_KEYS = (
     "With a key, requests without one must be refused. A second key, of a function behind a gateway that asks for the "
@@ -101,10 +101,8 @@ def make_parser() -> CommandParser:
 
 
 def sample_photos() -> list[Path]:
-    folders = [
-        here_or_shipped(f"data/sample/{name}", packaged=f"sample/{name}") for name in ("test", "unlabelled")
-    ]
-    return [folder for folder in folders if folder.is_dir()]
+    folders = [shipped("sample") / name for name in ("test", "unlabelled")]
+    return [folder for folder in folders if folder.is_dir()]  # an image holds none
 
 
 def row(widths: Sequence[int], *cells: str) -> str:

@@ -15,11 +15,9 @@ from lenslet.config.parsing import ParamsError, parse_params
 from lenslet.config.train import TrainParams
 from lenslet.config.tune import TuneParams
 from lenslet.inference.atomic import write_text
+from lenslet.shipped import shipped
 
 NAME = "params.yaml"
-PACKAGE = Path(__file__).parents[1]
-# The current folder; the root of a checkout or an image; the data of an installed package.
-PLACES = (Path(NAME), PACKAGE.parent / NAME, PACKAGE / "shipped" / NAME)
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,12 @@ class Params:
     tune: TuneParams
 
 
-def find_params(places: Sequence[Path] = PLACES) -> Path:
-    """The first of `places` that exists. Raises: ParamsError, naming them all, if none does."""
+def find_params(places: Sequence[Path] = ()) -> Path:
+    """The first of `places` that exists: by default the current folder's file, then the one that Lenslet ships.
+
+    Raises: ParamsError, naming them all, if none does.
+    """
+    places = places or (Path(NAME), shipped(NAME))
     for place in places:
         if place.exists():
             return place

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.inference.atomic import replacing
+from lenslet.inference.errors import InputError
 
 COLUMNS = ("image", "label", "annotator", "date", "agreement", "project")
 
@@ -78,11 +79,11 @@ def merge_into(path: Path, pulled: Pulled, project: str) -> int:
 
 
 def read_list(path: Path) -> list[Row]:
-    """Raises ValueError if the file is not a list that `merge_into` wrote."""
+    """Raises InputError if the file is not a list that `merge_into` wrote."""
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path} is no list of annotations: its columns are not {', '.join(COLUMNS)}")
+            raise InputError(f"{path} is no list of annotations: its columns are not {', '.join(COLUMNS)}")
         return [
             Row(
                 row["image"],

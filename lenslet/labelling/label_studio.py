@@ -12,6 +12,8 @@ from xml.sax.saxutils import quoteattr
 
 import requests
 
+from lenslet.inference.errors import InputError
+
 URL_VARIABLE, TOKEN_VARIABLE = "LABEL_STUDIO_URL", "LABEL_STUDIO_TOKEN"
 DEFAULT_URL = "http://127.0.0.1:8090"
 TIMEOUT_S = 60
@@ -19,7 +21,7 @@ PAGE = 100
 FROM_NAME, TO_NAME = "choice", "image"  # of the labelling configuration
 
 
-class LabelStudioError(Exception):
+class LabelStudioError(InputError):
     """Label Studio cannot be reached or refuses; the message is one sentence with the remedy."""
 
 

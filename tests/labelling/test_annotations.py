@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lenslet.inference.errors import InputError
 from lenslet.labelling.annotations import Row, merge_into, read_export_storage, read_list, read_tasks
 
 
@@ -74,7 +75,7 @@ def test_other_projects_stay_and_corrections_replace(tmp_path: Path) -> None:
 def test_foreign_csv_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("id,label\n1,cat\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="is no list of annotations"):
+    with pytest.raises(InputError, match="is no list of annotations"):
         merge_into(path, read_tasks([task("a.jpg", annotation("cat"))], "one"), "one")
     assert path.read_text(encoding="utf-8") == "id,label\n1,cat\n"
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 from PIL import Image
 
-from lenslet.commands.serve import main
+from lenslet.cli import main
 from lenslet.serving.access import Access
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.bridge import Function, bridge
@@ -230,7 +230,7 @@ def test_port_in_use(monkeypatch, capsys):
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
             open_port("127.0.0.1", port)
-        assert main(["--port", str(port)]) == 2
+        assert main(["serve", "--port", str(port)]) == 2
     assert (
         capsys.readouterr().err
         == f"lenslet serve: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
@@ -265,13 +265,13 @@ def test_broken_model_folder(tmp_path):
 )
 def test_bad_arguments(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(arguments)
+        main(["serve", *arguments])
     assert message in capsys.readouterr().err
 
 
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
+        main(["serve", "--help"])
     printed = capsys.readouterr().out
     for word in ("lenslet serve --port 8080", "curl", "--model", "--workers", "--waiting", "--host"):
         assert word in printed
