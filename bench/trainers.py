@@ -32,9 +32,15 @@ from lenslet.inference.atomic import write_text
 from lenslet.inference.decode import decode
 from lenslet.network.assembly import build_network
 from lenslet.network.backbones import build_backbone
-from lenslet.training.fit import Fold, fine_tune, fit_head, head_folds, train_batches
-from lenslet.tuning.search import backbones_at_hand, read_folds, run_trials, suggested_rates
-from lenslet.tuning.study import open_study, search_space
+from lenslet.training.batches import train_batches
+from lenslet.training.features import LabelledFeatures, head_features
+from lenslet.training.fine_tuning import fine_tune
+from lenslet.training.head_fit import fit_head
+from lenslet.tuning.backbones import available_backbones
+from lenslet.tuning.learning_rates import features_by_backbone, suggested_rates
+from lenslet.tuning.space import search_space
+from lenslet.tuning.study import open_study
+from lenslet.tuning.trials import run_trials
 
 BACKBONE = "mobilenet_v2"
 SHIPPED = Path("model/model.keras")
@@ -48,7 +54,7 @@ Figures = Mapping[str, float]  # measure → value
 def head(job: Job, params: TrainParams) -> Figures:
     started = time.perf_counter()
     dataset = read_dataset(job.photos, params, job.cache)
-    train, validation = head_folds(build_backbone(params.backbone), dataset, params, job.cache)
+    train, validation = head_features(build_backbone(params.backbone), dataset, params, job.cache)
     _, history = fit_head(train, validation, len(dataset.labels), params.head)
     seconds = time.perf_counter() - started
     best = int(np.argmin(history["val_log_loss"]))
@@ -77,7 +83,7 @@ def search(job: Job, params: TrainParams) -> Figures:
         fresh = Path(name)
         dataset = read_dataset(job.photos, params, fresh)
         study = open_study(str(fresh / "study.db"), search_space(dataset, wanted, [BACKBONE]))
-        folds, classes = read_folds(dataset, params, [BACKBONE], fresh), len(dataset.labels)
+        folds, classes = features_by_backbone(dataset, params, [BACKBONE], fresh), len(dataset.labels)
         run_trials(study, folds, classes, wanted, suggested_rates(study, folds, classes, wanted))
         return {"search": time.perf_counter() - started, **peak_memory("search_memory")}
 
@@ -160,7 +166,7 @@ def memory(job: Job, params: TrainParams) -> Figures:
             pass
         random = np.random.default_rng(0)
         folds = [
-            Fold(random.random((len(members), 1280), np.float32), dataset.targets[members])
+            LabelledFeatures(random.random((len(members), 1280), np.float32), dataset.targets[members])
             for members in (dataset.members("train"), dataset.members("validation"))
         ]
         fit_head(folds[0], folds[1], len(dataset.labels), sized.head)
@@ -238,7 +244,7 @@ def chosen_params(job: Job) -> TrainParams:
 def write_weights(job: Job) -> str:
     """Write the same initial weights for both sides; says which: ImageNet's if they are on this disk."""
     try:
-        backbones_at_hand(BackboneParams(BACKBONE, "imagenet", "all"), (BACKBONE,))
+        available_backbones(BackboneParams(BACKBONE, "imagenet", "all"), (BACKBONE,))
         wanted, said = "imagenet", "ImageNet weights"
     except ParamsError:
         wanted, said = str(SHIPPED), f"weights of {SHIPPED.parent.name}/, which has seen more than ImageNet"

@@ -33,10 +33,12 @@ from lenslet.network.devices import Acceleration, acceleration_here
 from lenslet.registry.mlflow_registry import RegistryError
 from lenslet.registry.tracking import Tracker
 from lenslet.registry.versions import pinned, weights_at_hand
-from lenslet.training.features import features_by_split
-from lenslet.training.fit import History, fine_tune, fit_head, head_folds, validate
-from lenslet.training.record import KERAS_NAME, record_of, save
+from lenslet.training.features import features_by_split, head_features
+from lenslet.training.fine_tuning import fine_tune
+from lenslet.training.head_fit import fit_head
+from lenslet.training.record import KERAS_NAME, History, record_of, save
 from lenslet.training.run import CheckpointError, Run, finish_run, start_run, unfinished_run
+from lenslet.training.validation import validate
 
 REFUSALS = CacheFull, CheckpointError, DatasetError, ParamsError, RegistryError, WeightsUnavailable
 
@@ -163,7 +165,7 @@ def train_head(
     network: keras.Model, backbone: keras.Model, dataset: Dataset, params: TrainParams, cache: Path
 ) -> History:
     """Fit the head on cached features and put it into the network."""
-    train, validation = head_folds(backbone, dataset, params, cache)
+    train, validation = head_features(backbone, dataset, params, cache)
     weights, history = fit_head(train, validation, len(dataset.labels), params.head, params.class_weights)
     set_head(network, weights)
     return history

@@ -38,28 +38,18 @@ from lenslet.registry.versions import pinned, weights_at_hand
 from lenslet.reporting.plots import lr_finder_figure
 from lenslet.training.lr_finder import LearningRateNotFound
 from lenslet.training.run import CheckpointError
-from lenslet.tuning.search import (
-    backbones_at_hand,
+from lenslet.tuning.backbones import available_backbones
+from lenslet.tuning.fine_tuned_trials import (
+    best_fine_tuned,
     fine_tune_trial,
-    read_folds,
-    run_trials,
-    suggested_rates,
-    sweep,
-)
-from lenslet.tuning.study import (
-    StudyRefused,
-    best_trials,
     fine_tuning_of,
-    found_values,
     keep_fine_tuning,
-    open_study,
-    pictures,
-    search_space,
-    table,
-    winner,
-    with_weights,
-    without_password,
 )
+from lenslet.tuning.learning_rates import features_by_backbone, learning_rate_sweep, suggested_rates
+from lenslet.tuning.space import found_values, search_space, with_weights
+from lenslet.tuning.study import StudyRefused, best_trials, open_study, without_password
+from lenslet.tuning.summary import study_figures, trial_table
+from lenslet.tuning.trials import run_trials
 
 SHOWN = 10  # trials in the table
 REFUSALS = (
@@ -135,7 +125,9 @@ def chosen_params(arguments: argparse.Namespace) -> Params:
 
 
 def find_learning_rate(dataset: Dataset, params: Params, weights: str, arguments: argparse.Namespace) -> None:
-    seen = sweep(dataset, with_weights(params.train, weights), arguments.fine_tune, arguments.cache)
+    seen = learning_rate_sweep(
+        dataset, with_weights(params.train, weights), arguments.fine_tune, arguments.cache
+    )
     save(lr_finder_figure(seen.rates, seen.losses, seen.suggestion), arguments.report / "lr_finder.png")
     step = "fine_tune" if arguments.fine_tune else "head"
     print(f"suggested train.{step}.learning_rate: {seen.suggestion:.2g}")
@@ -150,20 +142,20 @@ def search(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # each network is traced anew, which it warns of
-    backbones = backbones_at_hand(params.train.backbone, params.tune.backbones)
+    backbones = available_backbones(params.train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")
     sections = {"tune": asdict(params.tune), "train": asdict(params.train)}
     study = open_study(arguments.study, search_space(dataset, params, backbones))
     tracker.begin(f"search {arguments.data.resolve().name}", sections, dataset.fingerprint)
-    folds = read_folds(dataset, with_weights(params.train, weights), backbones, arguments.cache)
+    folds = features_by_backbone(dataset, with_weights(params.train, weights), backbones, arguments.cache)
     classes = len(dataset.labels)
     run_trials(study, folds, classes, params, suggested_rates(study, folds, classes, params))
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
     print(
         f"{len(study.trials)} trials in {without_password(arguments.study)}; the best by {params.tune.objective}:"
     )
-    print(table(trials[:SHOWN]))
-    drawn = [save(each, arguments.report / f"tune_{name}.png") for name, each in pictures(study).items()]
+    print(trial_table(trials[:SHOWN]))
+    drawn = [save(each, arguments.report / f"tune_{name}.png") for name, each in study_figures(study).items()]
     tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": drawn})
     for trial in trials[:SHOWN]:
         tracker.add_trial(f"trial {trial.number}", found_values(trial), trial.user_attrs["figures"])
@@ -185,7 +177,7 @@ def search(
         tracker.add_trial(f"trial {trial.number} fine-tuned", found_values(trial), kept.figures)
         values.append(kept.figures[params.tune.objective])
     if arguments.write:
-        best = winner(trials, values, params.tune.objective)
+        best = best_fine_tuned(trials, values, params.tune.objective)
         write_params(arguments.params, found_values(best))
         print(f"{arguments.params} holds the settings of trial {best.number}")
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+from sklearn import metrics as sklearn_metrics
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 
 def score(
@@ -28,7 +29,7 @@ def score(
         "photos": len(targets),
         "accuracy": accuracy(targets, exact),
         "macro_f1": np.mean(f1),
-        "log_loss": log_loss(targets, exact, labels=columns),
+        "log_loss": log_loss(targets, exact),
         "roc_auc": roc_auc(targets, exact),
     }
     for name, per_class in (("precision", precision), ("recall", recall), ("f1", f1)):
@@ -67,6 +68,13 @@ def bootstrap_interval(
 def accuracy(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
     """Share of photos whose most probable class is the true one."""
     return float(np.mean(probabilities.argmax(axis=1) == targets))
+
+
+def log_loss(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
+    """Mean of −ln of the true class's probability, after each row is scaled to a sum of 1 in float64."""
+    exact = probabilities.astype(np.float64)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return float(sklearn_metrics.log_loss(targets, exact, labels=list(range(exact.shape[1]))))
 
 
 def min_recall(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:

@@ -1,21 +1,10 @@
 """The head on its own, as it is fitted to cached features: layers, optimizer and loss."""
 
-from collections.abc import Callable
-from functools import partial
-
 import keras
 import tensorflow as tf
 
 from lenslet.config import HeadParams
-
-# Each takes learning_rate and weight_decay; the decay is decoupled from the gradient in every one of them
-# (Loshchilov and Hutter 2019), so that adamw is adam with a decay above zero.
-OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "sgd": partial(keras.optimizers.SGD, momentum=0.9),
-    "rmsprop": keras.optimizers.RMSprop,
-}
+from lenslet.network.optimizers import build_optimizer
 
 
 def build_head(channels: int, classes: int, params: HeadParams) -> keras.Sequential:
@@ -29,17 +18,11 @@ def build_head(channels: int, classes: int, params: HeadParams) -> keras.Sequent
     layers += [keras.layers.Dropout(params.dropout), keras.layers.Dense(classes)]
     head = keras.Sequential(layers)
     head.compile(
-        optimizer=head_optimizer(params),
+        optimizer=build_optimizer(params.optimizer, params.learning_rate, params.weight_decay),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=params.label_smoothing),
         metrics=["accuracy", keras.metrics.CategoricalCrossentropy("log_loss", from_logits=True)],
     )
     return head
-
-
-def head_optimizer(params: HeadParams) -> keras.optimizers.Optimizer:
-    optimizer = OPTIMIZERS[params.optimizer](params.learning_rate, weight_decay=params.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    return optimizer
 
 
 def update(model: keras.Model, inputs: tf.Tensor, targets: tf.Tensor, class_weights: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """The frozen backbone run once over the photos, its pooled features cached by content."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -15,6 +16,14 @@ from lenslet.inference.artifact import sha256_of
 from lenslet.network.assembly import build_feature_extractor
 
 BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Features and class indices of one split."""
+
+    features: NDArray[np.float32]  # shape (photos, channels)
+    targets: NDArray[np.int64]  # shape (photos,)
 
 
 def cached_features(
@@ -42,6 +51,17 @@ def features_by_split(
     """Pooled features of the photos of each split, shape (photos, channels). Raises: CacheFull."""
     extractor = build_feature_extractor(backbone, params)
     return {split: cached_features(extractor, dataset, dataset.members(split), cache) for split in splits}
+
+
+def head_features(
+    backbone: keras.Model, dataset: Dataset, params: TrainParams, cache: Path
+) -> tuple[LabelledFeatures, LabelledFeatures]:
+    """Features and labels of the training and of the validation photos: what a head is fitted to and judged by."""
+    features = features_by_split(backbone, dataset, params, ("train", "validation"), cache)
+    train, validation = (
+        LabelledFeatures(features[split], dataset.targets[dataset.members(split)]) for split in features
+    )
+    return train, validation
 
 
 def _extract_into(

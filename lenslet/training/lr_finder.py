@@ -8,7 +8,6 @@ right, and climbs where it is too large.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Literal
 
 import keras
 import numpy as np
@@ -21,9 +20,10 @@ from lenslet.dataset.dataset import Dataset
 from lenslet.inference.errors import InputError
 from lenslet.network.assembly import logits_of, unfreeze
 from lenslet.network.head import build_head, update
-from lenslet.training.fit import Fold, class_weight, train_batches
-
-ClassWeights = Literal["none", "balanced"]
+from lenslet.network.optimizers import build_optimizer
+from lenslet.training.batches import train_batches
+from lenslet.training.class_weights import ClassWeights, class_weight_vector
+from lenslet.training.features import LabelledFeatures
 
 LOWEST, HIGHEST = 1e-6, 10.0  # from where Adam hardly moves to where plain SGD diverges
 MIN_STEPS = 100  # small folders are passed over several times: fewer points make no curve
@@ -92,13 +92,15 @@ def until_diverged(losses: Iterable[float]) -> Iterator[float]:
         yield loss
 
 
-def sweep_head(train: Fold, classes: int, params: HeadParams, class_weights: ClassWeights = "none") -> Sweep:
+def sweep_head(
+    train: LabelledFeatures, classes: int, params: HeadParams, class_weights: ClassWeights = "none"
+) -> Sweep:
     """Sweep a new head on cached features."""
     head = build_head(train.features.shape[1], classes, params)
     targets = tf.one_hot(train.targets, classes)
     batches = tf.data.Dataset.from_tensor_slices((train.features, targets))
     batches = batches.shuffle(len(targets), seed=0).batch(params.batch_size)
-    return _sweep(head, batches, weight_vector(train.targets, classes, class_weights))
+    return _sweep(head, batches, class_weight_vector(train.targets, classes, class_weights))
 
 
 def sweep_network(network: keras.Model, dataset: Dataset, params: TrainParams) -> Sweep:
@@ -107,20 +109,14 @@ def sweep_network(network: keras.Model, dataset: Dataset, params: TrainParams) -
     unfreeze(network, params.backbone)
     trained = logits_of(network)
     trained.compile(
-        optimizer=keras.optimizers.AdamW(weight_decay=tuned.weight_decay),
+        optimizer=build_optimizer("adamw", LOWEST, tuned.weight_decay),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuned.label_smoothing),
     )
-    weights = weight_vector(targets, len(dataset.labels), params.class_weights)
+    weights = class_weight_vector(targets, len(dataset.labels), params.class_weights)
     before = trained.get_weights()
     sweep = _sweep(trained, train_batches(dataset, params), weights)
     trained.set_weights(before)
     return sweep
-
-
-def weight_vector(targets: NDArray[np.int64], classes: int, rule: ClassWeights) -> tf.Tensor:
-    """`fit.class_weight` as a vector of shape (classes,)."""
-    weights = class_weight(targets, classes, rule) or {}
-    return tf.constant([weights.get(number, 1.0) for number in range(classes)])
 
 
 def _sweep(model: keras.Model, batches: tf.data.Dataset, class_weights: tf.Tensor) -> Sweep:

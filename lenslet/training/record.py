@@ -13,6 +13,8 @@ from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import InputError
 
+History = Mapping[str, list[float]]  # metric → its value after each epoch
+
 RECORD_NAME = "training.json"
 KERAS_NAME = "model.keras"
 
@@ -28,7 +30,7 @@ class TrainingRecord:
     data_fingerprint: str
     photos: Mapping[str, int]  # split → number of photos
     validation: Mapping[str, float]  # metrics of the finished network
-    history: Mapping[str, Mapping[str, list[float]]]  # step → metric → value after each epoch
+    history: Mapping[str, History]  # step → metric → value after each epoch
     minutes: float
     versions: Mapping[str, str]
 
@@ -47,7 +49,7 @@ def record_of(
     data_fingerprint: str,
     photos: Mapping[str, int],
     validation: Mapping[str, float],
-    history: Mapping[str, Mapping[str, list[float]]],
+    history: Mapping[str, History],
     minutes: float,
 ) -> TrainingRecord:
     """The record of a network that was trained just now."""

@@ -41,7 +41,7 @@ def dataset(params: TrainParams, tmp_path_factory: pytest.TempPathFactory) -> Da
 
 def epochs_of(dataset: Dataset, params: TrainParams, epochs: range) -> list[np.ndarray]:
     """The pictures of each epoch, in their order."""
-    from lenslet.training.fit import train_batches
+    from lenslet.training.batches import train_batches
 
     pictures = [images.numpy() for images, _ in train_batches(dataset, params, epochs)]
     assert [len(each) for each in pictures] == [4, 4, 4, 4, 2] * len(epochs)
@@ -65,7 +65,7 @@ def test_every_epoch_shows_every_photo_once_in_another_order(dataset: Dataset, p
 
 
 def test_few_photos_are_shown_several_times_in_one_epoch(dataset: Dataset, params: TrainParams) -> None:
-    from lenslet.training.fit import train_batches
+    from lenslet.training.batches import train_batches
 
     plain = replace(params.augmentation, flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0)
     often = replace(params, augmentation=plain, fine_tune=replace(params.fine_tune, min_steps_per_epoch=9))
@@ -78,7 +78,7 @@ def test_few_photos_are_shown_several_times_in_one_epoch(dataset: Dataset, param
 
 
 def test_targets_belong_to_their_pictures(dataset: Dataset, params: TrainParams) -> None:
-    from lenslet.training.fit import train_batches
+    from lenslet.training.batches import train_batches
 
     for images, targets in train_batches(dataset, params):
         is_red = images.numpy().mean(axis=(1, 2))[:, 0] > images.numpy().mean(axis=(1, 2))[:, 2]
@@ -103,20 +103,21 @@ def test_random_layers_draw_apart_from_each_other(params: TrainParams) -> None:
     ],
 )
 def test_balanced_class_weights(targets: list[int], expected: dict[int, float]) -> None:
-    from lenslet.training.fit import class_weight
+    from lenslet.training.class_weights import class_weights
 
-    assert class_weight(np.array(targets), len(expected), "balanced") == pytest.approx(expected)
-    assert class_weight(np.array(targets), len(expected), "none") is None
+    assert class_weights(np.array(targets), len(expected), "balanced") == pytest.approx(expected)
+    assert class_weights(np.array(targets), len(expected), "none") is None
 
 
 def test_balanced_head_weighs_the_loss_of_each_photo() -> None:
     """At learning rate 0, photos of zeros lose ln 2 each, the others some other number each."""
     import keras
 
-    from lenslet.training.fit import Fold, fit_head
+    from lenslet.training.features import LabelledFeatures
+    from lenslet.training.head_fit import fit_head
 
     head = replace(read_params(Path("params.yaml")).train.head, learning_rate=0.0, epochs=1, dropout=0.0)
-    fold = Fold(
+    fold = LabelledFeatures(
         np.repeat([[90, 90], [0, 0]], [90, 10], axis=0).astype(np.float32), np.repeat([0, 1], [90, 10])
     )
     losses = {}
@@ -132,7 +133,7 @@ def test_balanced_head_weighs_the_loss_of_each_photo() -> None:
 def test_unfrozen_0_trains_the_head_alone(dataset: Dataset, params: TrainParams, tmp_path: Path) -> None:
     from lenslet.network.assembly import build_network
     from lenslet.network.backbones import build_backbone
-    from lenslet.training.fit import fine_tune
+    from lenslet.training.fine_tuning import fine_tune
 
     head_alone = replace(params, backbone=BackboneParams("small_cnn", "none", 0))
     network = build_network(build_backbone(head_alone.backbone), 2, head_alone)
@@ -197,7 +198,7 @@ def test_fine_tuning_weighs_the_loss_too(params: TrainParams, tmp_path: Path) ->
     """With a head of bias alone, 1 for the first class, photos of it lose 0.3133 each and the others 1.3133."""
     from lenslet.network.assembly import build_network, set_head
     from lenslet.network.backbones import build_backbone
-    from lenslet.training.fit import fine_tune
+    from lenslet.training.fine_tuning import fine_tune
 
     write_class(tmp_path / "photos" / "blue", 11, BLUE)
     write_class(tmp_path / "photos" / "red", 5, RED, first_seed=100)

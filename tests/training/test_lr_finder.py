@@ -68,11 +68,11 @@ def test_sweep_ends_where_the_loss_diverges(losses: list[float], kept: int) -> N
 
 def two_clouds(photos: int):
     """Features of two classes that a linear head tells apart."""
-    from lenslet.training.fit import Fold
+    from lenslet.training.features import LabelledFeatures
 
     targets = np.arange(photos) % 2
     noise = np.random.default_rng(4).normal(size=(photos, 8))
-    return Fold((noise + 2 * targets[:, np.newaxis]).astype(np.float32), targets)
+    return LabelledFeatures((noise + 2 * targets[:, np.newaxis]).astype(np.float32), targets)
 
 
 def test_head_sweep_finds_a_rate_that_learns_and_ends_early() -> None:

@@ -33,11 +33,11 @@ def params() -> Params:
 
 def clouds(photos: int, seed: int):
     """Features of two overlapping classes."""
-    from lenslet.training.fit import Fold
+    from lenslet.training.features import LabelledFeatures
 
     targets = np.arange(photos) % 2
     noise = np.random.default_rng(seed).normal(size=(photos, 8))
-    return Fold((noise + targets[:, np.newaxis]).astype(np.float32), targets)
+    return LabelledFeatures((noise + targets[:, np.newaxis]).astype(np.float32), targets)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,8 @@ RATES = {f"small_cnn {optimizer}": 0.01 for optimizer in ("adam", "adamw", "sgd"
 
 
 def opened(place: Path | str, params: Params, dataset: Dataset | None = None):
-    from lenslet.tuning.study import open_study, search_space
+    from lenslet.tuning.space import search_space
+    from lenslet.tuning.study import open_study
 
     return open_study(str(place), search_space(dataset or tiny_dataset(), params, ["small_cnn"]))
 
@@ -126,7 +127,7 @@ def test_writing_an_absent_key_is_refused_and_leaves_the_file(tmp_path: Path) ->
 def test_drawn_numbers_are_in_their_ranges_and_have_three_digits(params: Params) -> None:
     import optuna
 
-    from lenslet.tuning.search import draw_head
+    from lenslet.tuning.space import draw_head
 
     def rate_of(optimizer: str) -> float:
         return {"adam": 0.001, "adamw": 0.002, "sgd": 0.1, "rmsprop": 0.004}[optimizer]
@@ -150,21 +151,21 @@ def test_only_backbones_whose_weights_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lenslet.config import BackboneParams
-    from lenslet.tuning.search import backbones_at_hand
+    from lenslet.tuning.backbones import available_backbones
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
     imagenet = BackboneParams("mobilenet_v2", "imagenet", "all")
-    assert backbones_at_hand(imagenet, ("mobilenet_v2", "vgg16", "small_cnn")) == ["vgg16"]
+    assert available_backbones(imagenet, ("mobilenet_v2", "vgg16", "small_cnn")) == ["vgg16"]
     with pytest.raises(ParamsError, match=r"none of tune\.backbones are in .*--weights model/model\.keras"):
-        backbones_at_hand(imagenet, ("mobilenet_v2",))
+        available_backbones(imagenet, ("mobilenet_v2",))
     with pytest.raises(ParamsError, match="'vgg61' is unknown; known are: mobilenet_v2, "):
-        backbones_at_hand(imagenet, ("vgg61",))
+        available_backbones(imagenet, ("vgg61",))
     with pytest.raises(ParamsError, match="without weights has nothing to search a head on"):
-        backbones_at_hand(replace(imagenet, weights="none"), ("vgg16",))
+        available_backbones(replace(imagenet, weights="none"), ("vgg16",))
     of_a_file = replace(imagenet, weights="model/model.keras")
-    assert backbones_at_hand(of_a_file, ("vgg16",)) == ["mobilenet_v2"]
+    assert available_backbones(of_a_file, ("vgg16",)) == ["mobilenet_v2"]
 
 
 @pytest.mark.slow
@@ -180,7 +181,7 @@ def test_file_names_are_those_that_keras_asks_for(monkeypatch: pytest.MonkeyPatc
         raise FileNotFoundError
 
     monkeypatch.setattr(file_utils, "get_file", note)
-    rows = {name: row for name, row in BACKBONES.items() if row.imagenet_file}
+    rows = {name: row for name, row in BACKBONES.items() if row.imagenet_file and row.is_downloadable}
     for row in rows.values():
         with pytest.raises(FileNotFoundError):
             row.constructor(input_shape=(None, None, 3), include_top=False, weights="imagenet")
@@ -193,10 +194,10 @@ def test_file_names_are_those_that_keras_asks_for(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_judgement_of_four_photos() -> None:
     """Mean of -ln(0.8), -ln(0.4), -ln(0.5), -ln(0.5); of four pairs light-dark, three and a half are in order."""
-    from lenslet.tuning.search import judge
+    from lenslet.tuning.trials import validation_figures
 
     probabilities = np.array([[0.8, 0.2], [0.4, 0.6], [0.5, 0.5], [0.5, 0.5]], np.float32)
-    figures = judge(probabilities[[0, 3, 2, 1]], np.array([0, 0, 1, 1]))
+    figures = validation_figures(probabilities[[0, 3, 2, 1]], np.array([0, 0, 1, 1]))
     assert figures["log_loss"] == pytest.approx((0.22314 + 0.69315 + 0.69315 + 0.51083) / 4, abs=1e-4)
     assert figures["auc"] == pytest.approx(3.5 / 4)
     assert figures["accuracy"] == 0.5 + 0.25
@@ -204,8 +205,9 @@ def test_judgement_of_four_photos() -> None:
 
 @pytest.mark.slow
 def test_best_epoch_counts_and_the_search_learns(params: Params, folds, tmp_path: Path) -> None:
-    from lenslet.tuning.search import run_trials
-    from lenslet.tuning.study import best_trials, table
+    from lenslet.tuning.study import best_trials
+    from lenslet.tuning.summary import trial_table
+    from lenslet.tuning.trials import run_trials
 
     study = opened(tmp_path / "tune.db", params)
     run_trials(study, folds, 2, params, RATES)
@@ -215,14 +217,14 @@ def test_best_epoch_counts_and_the_search_learns(params: Params, folds, tmp_path
     assert study.trials[0].params["optimizer"] == "adam"  # the first is what params.yaml says
     assert study.trials[0].user_attrs["head"]["dropout"] == 0.2
     assert study.trials[0].user_attrs["head"]["learning_rate"] == 0.001
-    assert f"{best.value:.4f}" in table([best])
+    assert f"{best.value:.4f}" in trial_table([best])
 
 
 @pytest.mark.slow
 def test_same_seed_same_head(params: Params, folds) -> None:
     import keras
 
-    from lenslet.tuning.search import fit_epochs
+    from lenslet.tuning.trials import fit_epochs
 
     def run() -> list[np.ndarray]:
         keras.utils.set_random_seed(7)
@@ -238,12 +240,12 @@ def test_same_seed_same_head(params: Params, folds) -> None:
 def test_class_weights_make_a_rare_class_count_as_much(params: Params) -> None:
     import keras
 
-    from lenslet.training.fit import Fold
-    from lenslet.tuning.search import fit_epochs
+    from lenslet.training.features import LabelledFeatures
+    from lenslet.tuning.trials import fit_epochs
 
     # Nothing to tell the classes apart: the probability is the share of the class, 40 of 240, or a half.
     targets = np.repeat([0, 1], [200, 40])
-    blind = Fold(np.zeros((240, 8), np.float32), targets)
+    blind = LabelledFeatures(np.zeros((240, 8), np.float32), targets)
     head = replace(params.train.head, learning_rate=0.05)
     for rule, expected in (("none", 1 / 6), ("balanced", 1 / 2)):
         keras.utils.set_random_seed(7)
@@ -259,7 +261,7 @@ def test_class_weights_make_a_rare_class_count_as_much(params: Params) -> None:
 def test_study_goes_on_and_ends_at_its_number_of_trials(
     name: str, params: Params, folds, tmp_path: Path
 ) -> None:
-    from lenslet.tuning.search import run_trials
+    from lenslet.tuning.trials import run_trials
 
     shorter = replace(params, tune=replace(params.tune, trials=2))
     run_trials(opened(tmp_path / name, shorter), folds, 2, shorter, RATES)
@@ -406,11 +408,11 @@ def test_search_without_a_trial_that_ran_to_its_end_writes_no_settings(
     small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lenslet.commands import tune
-    from lenslet.tuning import search
+    from lenslet.tuning import trials
 
     nowhere = np.full((1, 2), np.nan, np.float32)
     monkeypatch.setattr(tune, "read_dataset", lambda *arguments: guarded_dataset())
-    monkeypatch.setattr(search, "fit_epochs", lambda *arguments: iter([nowhere]))  # diverges at once
+    monkeypatch.setattr(trials, "fit_epochs", lambda *arguments: iter([nowhere]))  # diverges at once
     path = own_params(tmp_path)
     before = path.read_text()
     places = [
@@ -435,8 +437,9 @@ def test_search_without_a_trial_that_ran_to_its_end_writes_no_settings(
 
 @pytest.mark.slow
 def test_fine_tuning_by_other_parameters_is_another(params: Params, folds, tmp_path: Path) -> None:
-    from lenslet.tuning.search import run_trials
-    from lenslet.tuning.study import best_trials, fine_tuning_of, keep_fine_tuning
+    from lenslet.tuning.fine_tuned_trials import fine_tuning_of, keep_fine_tuning
+    from lenslet.tuning.study import best_trials
+    from lenslet.tuning.trials import run_trials
 
     study = opened(tmp_path / "tune.db", params)
     run_trials(study, folds, 2, params, RATES)
@@ -456,24 +459,24 @@ def test_optimizer_without_a_learning_rate_is_left_out(
     params: Params, folds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lenslet.training.lr_finder import LearningRateNotFound, sweep_head
-    from lenslet.tuning import search
+    from lenslet.tuning import learning_rates, trials
 
     def sweep(train, classes, head, class_weights):
         if head.optimizer in refused:
             raise LearningRateNotFound("the loss falls at no learning rate")
         return sweep_head(train, classes, head, class_weights)
 
-    monkeypatch.setattr(search, "sweep_head", sweep)
+    monkeypatch.setattr(learning_rates, "sweep_head", sweep)
     two = replace(params, tune=replace(params.tune, optimizers=("adam", "sgd"), trials=6))
     study, refused = opened(tmp_path / "tune.db", two), {"sgd"}
-    rates = search.suggested_rates(study, folds, 2, two)
+    rates = learning_rates.suggested_rates(study, folds, 2, two)
     assert list(rates) == ["small_cnn adam"]
-    search.run_trials(study, folds, 2, two, rates)
+    trials.run_trials(study, folds, 2, two, rates)
     ended = [trial.params["optimizer"] for trial in study.trials if trial.state.name == "COMPLETE"]
     assert set(ended) == {"adam"}
     refused.add("adam")
     with pytest.raises(LearningRateNotFound, match="no backbone has a learning rate"):
-        search.suggested_rates(opened(tmp_path / "none.db", two), folds, 2, two)
+        learning_rates.suggested_rates(opened(tmp_path / "none.db", two), folds, 2, two)
 
 
 @pytest.mark.slow
@@ -483,7 +486,7 @@ def test_ctrl_c_that_a_library_makes_another_error_of_is_ctrl_c(
 ) -> None:
     import optuna
 
-    from lenslet.tuning import search
+    from lenslet.tuning import trials
 
     def run_trial(*ignored: object) -> float:
         with suppress(KeyboardInterrupt):
@@ -491,18 +494,18 @@ def test_ctrl_c_that_a_library_makes_another_error_of_is_ctrl_c(
                 signal.raise_signal(signal.SIGINT)
         raise TypeError("no tensor")
 
-    monkeypatch.setattr(search, "_run_trial", run_trial)
+    monkeypatch.setattr(trials, "_run_trial", run_trial)
     study = optuna.create_study()
     study.enqueue_trial({})
     with pytest.raises(KeyboardInterrupt if is_pressed else TypeError):
-        search.run_trials(study, {}, 2, read_params(Path("params.yaml")), {})
+        trials.run_trials(study, {}, 2, read_params(Path("params.yaml")), {})
 
 
 @pytest.mark.slow
 def test_swallowed_ctrl_c_ends_the_search_after_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     import optuna
 
-    from lenslet.tuning import search
+    from lenslet.tuning import trials
 
     def run_trial(*ignored: object) -> float:
         with suppress(KeyboardInterrupt):  # as a destructor does
@@ -512,9 +515,9 @@ def test_swallowed_ctrl_c_ends_the_search_after_the_trial(monkeypatch: pytest.Mo
     params = read_params(Path("params.yaml"))
     study = optuna.create_study()
     study.enqueue_trial({})
-    monkeypatch.setattr(search, "_run_trial", run_trial)
+    monkeypatch.setattr(trials, "_run_trial", run_trial)
     with pytest.raises(KeyboardInterrupt):
-        search.run_trials(study, {}, 2, params, {})
+        trials.run_trials(study, {}, 2, params, {})
     assert len(study.trials) == 1
 
 

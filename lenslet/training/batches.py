@@ -1,0 +1,72 @@
+"""Batches of photos for fine-tuning: their order, augmentation and reading as a tf.data pipeline."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lenslet.config import FineTuneParams, TrainParams
+from lenslet.dataset.dataset import Dataset
+from lenslet.network.augmentation import Augmentation, for_dataset_size, reseed
+
+
+def steps_per_epoch(photos: int, params: FineTuneParams) -> int:
+    """Batches of one epoch: every photo once, or, where that is fewer than `min_steps_per_epoch`, several times."""
+    return max(math.ceil(photos / params.batch_size), params.min_steps_per_epoch)
+
+
+def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1)) -> tf.data.Dataset:
+    """Augmented batches of (pixels, one-hot targets) of the training photos, epoch after epoch.
+
+    Order and augmentation follow from the seed and the epoch's number alone: training that goes on from a
+    checkpoint sees what it would have seen without a break.
+    """
+    members, batch_size = dataset.members("train"), params.fine_tune.batch_size
+    steps = steps_per_epoch(len(members), params.fine_tune)
+    is_once = steps == math.ceil(len(members) / batch_size)  # then the last batch may be a smaller one
+    passes = 1 if is_once else math.ceil(steps * batch_size / len(members))
+    augment = Augmentation(for_dataset_size(params.augmentation, len(members)), params.seed)
+
+    def positions(epoch: tf.Tensor) -> tf.data.Dataset:
+        orders = [
+            tf.random.experimental.stateless_shuffle(
+                members, seed=tf.stack([params.seed, epoch * passes + number])
+            )
+            for number in range(passes)
+        ]
+        return tf.data.Dataset.from_tensor_slices(tf.concat(orders, 0)).batch(batch_size).take(steps)
+
+    def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        reseed(augment, params.seed, draw=step)
+        images, targets = augment(*batch)
+        return images, targets
+
+    batches = _loaded(tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(positions), dataset)
+    numbered = batches.enumerate(epochs.start * steps).map(augmented)  # one at a time: they share their seeds
+    alone = tf.data.Options()  # one machine reads all photos, however many GPUs share the batch
+    alone.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    counted = numbered.apply(tf.data.experimental.assert_cardinality(len(epochs) * steps))
+    return counted.with_options(alone).prefetch(2)
+
+
+def split_batches(dataset: Dataset, split: str, batch_size: int) -> tf.data.Dataset:
+    """Batches of (pixels, one-hot targets) of a split, in the dataset's order."""
+    return _loaded(tf.data.Dataset.from_tensor_slices(dataset.members(split)).batch(batch_size), dataset)
+
+
+def _loaded(positions: tf.data.Dataset, dataset: Dataset) -> tf.data.Dataset:
+    """Batches of positions become batches of (pixels, one-hot targets), read from the file as needed."""
+    targets, shape = dataset.targets, dataset.pixels.shape[1:]
+
+    def read(members: NDArray[np.int64]) -> NDArray[np.uint8]:
+        pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[members]]
+        return pixels
+
+    def load(members: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = tf.numpy_function(read, [members], tf.uint8, stateful=False)
+        return tf.ensure_shape(pixels, (None, *shape)), tf.one_hot(
+            tf.gather(targets, members), len(dataset.labels)
+        )
+
+    return positions.map(load, num_parallel_calls=2).prefetch(2)

@@ -1,0 +1,134 @@
+"""Fine-tuning of the whole network on augmented photos, under checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from lenslet.config import TrainParams
+from lenslet.dataset.dataset import Dataset
+from lenslet.network.assembly import build_network, logits_of, set_head, unfreeze
+from lenslet.network.backbones import build_backbone
+from lenslet.network.devices import Acceleration, computing_in
+from lenslet.network.optimizers import build_optimizer
+from lenslet.training.batches import split_batches, steps_per_epoch, train_batches
+from lenslet.training.checkpoint import Checkpointing, restore, state_of
+from lenslet.training.class_weights import class_weights
+from lenslet.training.features import LabelledFeatures
+from lenslet.training.head_fit import fit_head
+from lenslet.training.record import History
+from lenslet.training.run import Checkpoint, read_checkpoint, write_checkpoint
+
+
+def fine_tune(
+    network: keras.Model,
+    dataset: Dataset,
+    params: TrainParams,
+    run: Path,
+    precision: str = "float32",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> History:
+    """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
+
+    The best epoch is that of the lowest validation loss; if no epoch is better than the network was on entry,
+    that one stays. With fewer than `min_validation_photos` validation photos the last epoch is taken for the best.
+    `run` is the folder for logs and checkpoint; if it holds a checkpoint, training goes on from there. `precision`
+    is what the backbone computes in meanwhile, a Keras dtype policy. `callbacks` hear of an epoch once its checkpoint
+    is written.
+    Raises: CheckpointError if the checkpoint is damaged or of another network.
+    """
+    tuned, members = params.fine_tune, dataset.members("train")
+    steps = steps_per_epoch(len(members), tuned)
+    is_judged = len(dataset.members("validation")) >= tuned.min_validation_photos
+    patience = tuned.patience if is_judged else tuned.epochs
+    validation = split_batches(dataset, "validation", tuned.batch_size)
+    unfreeze(network, params.backbone)
+    with network.distribute_strategy.scope(), computing_in(precision, network.get_layer("backbone")):
+        trained = logits_of(network)
+        _compile(trained, params, steps, precision)
+        checkpoint = _begin_or_go_on(trained, validation, run)
+        first = len(checkpoint.losses)
+        if first < tuned.epochs and not checkpoint.is_at_end_of(patience):
+            kept = Checkpointing(run, checkpoint, patience, is_judged)
+            trained.fit(
+                train_batches(dataset, params, range(first, tuned.epochs)),
+                validation_data=validation,
+                initial_epoch=first,
+                epochs=tuned.epochs,
+                steps_per_epoch=steps,
+                shuffle=False,  # the batches come in an order of their own
+                class_weight=class_weights(
+                    dataset.targets[members], len(dataset.labels), params.class_weights
+                ),
+                # Scalars only: pictures of the graph and profiles are large, and slow every epoch.
+                callbacks=[
+                    kept,
+                    keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
+                    *callbacks,
+                ],
+            )
+            checkpoint = kept.checkpoint
+        trained.set_weights(checkpoint.best)
+    return checkpoint.history
+
+
+def _compile(trained: keras.Model, params: TrainParams, steps: int, precision: str) -> None:
+    smoothing = params.fine_tune.label_smoothing
+    trained.compile(
+        optimizer=fine_tuning_optimizer(params, steps, precision),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
+        metrics=["accuracy"],
+    )
+
+
+def fine_tuning_optimizer(
+    params: TrainParams, steps_per_epoch: int, precision: str = "float32"
+) -> keras.optimizers.Optimizer:
+    """AdamW under one schedule for all epochs of fine-tuning; `precision` as `fine_tune` takes it."""
+    tuned = params.fine_tune
+    warmup = int(tuned.warmup_epochs * steps_per_epoch)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=max(1, tuned.epochs * steps_per_epoch - warmup),
+        warmup_target=tuned.learning_rate,
+        warmup_steps=warmup,
+    )
+    optimizer = build_optimizer("adamw", schedule, tuned.weight_decay)
+    # Small gradients would vanish in float16. Keras wraps by itself only where the whole model is of that policy.
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
+
+
+def _begin_or_go_on(trained: keras.Model, validation: tf.data.Dataset, run: Path) -> Checkpoint:
+    """The checkpoint of `run`, put into the compiled model; a first one if there is none."""
+    trained.optimizer.build(trained.trainable_variables)
+    checkpoint = read_checkpoint(run)
+    if checkpoint:
+        restore(trained, checkpoint.variables)
+    else:
+        loss, _ = trained.evaluate(validation, verbose=0)
+        checkpoint = Checkpoint(entry_loss=loss, variables=state_of(trained), best=trained.get_weights())
+    write_checkpoint(run, checkpoint)
+    return checkpoint
+
+
+def train_network(
+    dataset: Dataset,
+    params: TrainParams,
+    features: tuple[LabelledFeatures, LabelledFeatures],
+    run: Path,
+    accelerated: Acceleration,
+) -> tuple[keras.Model, Mapping[str, History]]:
+    """A network trained as `params` say, and the history of each step: a head fitted to `features`, then fine-tuning.
+
+    `run` is as `fine_tune` takes it. Raises: WeightsUnavailable; CheckpointError.
+    """
+    keras.utils.set_random_seed(params.seed)
+    with accelerated.strategy.scope():
+        network = build_network(build_backbone(params.backbone), len(dataset.labels), params)
+    weights, history = fit_head(*features, len(dataset.labels), params.head, params.class_weights)
+    set_head(network, weights)
+    if not params.fine_tune.epochs:
+        return network, {"head": history}
+    tuned = fine_tune(network, dataset, params, run, accelerated.precision)
+    return network, {"head": history, "fine_tune": tuned}

@@ -1,0 +1,44 @@
+"""The head fitted to cached features, with early stopping."""
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lenslet.config import HeadParams
+from lenslet.network.head import build_head
+from lenslet.training.class_weights import ClassWeights, class_weights
+from lenslet.training.features import LabelledFeatures
+from lenslet.training.record import History
+
+
+def fit_head(
+    train: LabelledFeatures,
+    validation: LabelledFeatures,
+    classes: int,
+    params: HeadParams,
+    rule: ClassWeights = "none",
+) -> tuple[list[NDArray[np.float32]], History]:
+    """Fit a dense head on pooled features; keeps the weights of the epoch with the lowest validation log loss.
+
+    Returns: weights for `network.set_head`, and the history.
+    """
+    head = build_head(train.features.shape[1], classes, params)
+    stop = keras.callbacks.EarlyStopping(
+        "val_log_loss", patience=params.patience, mode="min", restore_best_weights=True
+    )
+    with tqdm(total=params.epochs, desc="fitting the head", unit=" epochs", leave=False) as progress:
+        fitted = head.fit(
+            train.features,
+            keras.utils.to_categorical(train.targets, classes),
+            batch_size=params.batch_size,
+            epochs=params.epochs,
+            validation_data=(validation.features, keras.utils.to_categorical(validation.targets, classes)),
+            class_weight=class_weights(train.targets, classes, rule),
+            callbacks=[
+                stop,
+                keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress.update()),
+            ],
+            verbose=0,
+        )
+    return head.get_weights(), fitted.history

@@ -1,0 +1,26 @@
+"""The network judged by the validation photos."""
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from lenslet.config import TrainParams
+from lenslet.dataset.dataset import Dataset
+from lenslet.evaluation.metrics import accuracy, log_loss
+from lenslet.training.batches import split_batches
+
+
+def validate(network: keras.Model, dataset: Dataset, params: TrainParams) -> dict[str, float]:
+    """Accuracy and log loss of the network's probabilities on the validation photos."""
+    probabilities = validation_probabilities(network, dataset, params.fine_tune.batch_size)
+    targets = dataset.targets[dataset.members("validation")]
+    return {"accuracy": accuracy(targets, probabilities), "log_loss": log_loss(targets, probabilities)}
+
+
+def validation_probabilities(network: keras.Model, dataset: Dataset, batch_size: int) -> NDArray[np.float32]:
+    """The network's probabilities for the validation photos, shape (photos, classes)."""
+    answering = keras.Model(network.input, network.output["probabilities"])
+    probabilities: NDArray[np.float32] = answering.predict(
+        split_batches(dataset, "validation", batch_size), verbose=0
+    )
+    return probabilities

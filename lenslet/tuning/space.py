@@ -1,0 +1,79 @@
+"""The search space: what is drawn, what makes two searches comparable, and what a trial has drawn."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from lenslet.config import HeadParams, Params, TrainParams, TuneParams
+from lenslet.dataset.dataset import Dataset
+
+SEARCHED = ("hidden_units", "dropout", "optimizer", "learning_rate", "weight_decay", "label_smoothing")
+
+
+def search_space(dataset: Dataset, params: Params, backbones: list[str]) -> dict[str, Any]:
+    """Everything that makes two trials comparable, as plain JSON values."""
+    space = asdict(params.tune) | {"backbones": backbones}
+    del space["trials"]  # going on for longer is no other search
+    head = {key: getattr(params.train.head, key) for key in ("batch_size", "epochs", "patience")}
+    facts = {
+        "photos": dataset.fingerprint,
+        "class_weights": params.train.class_weights,
+        "weights": params.train.backbone.weights,
+    }
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in space.items()}
+    return {**plain, **head, **facts, "image_size": params.train.image_size, "seed": params.train.seed}
+
+
+def draw_head(
+    trial: optuna.Trial, space: TuneParams, head: HeadParams, rate_of: Callable[[str], float]
+) -> HeadParams:
+    """Let the sampler choose; what it does not choose stays as in `head`. `rate_of`: optimizer → suggested rate.
+
+    Numbers have three digits, so that params.yaml can hold exactly what was tried.
+    """
+    optimizer: Any = trial.suggest_categorical("optimizer", space.optimizers)
+    factor = _draw(trial, "learning_rate_factor", space, log=True)
+    return replace(
+        head,
+        optimizer=optimizer,
+        hidden_units=trial.suggest_categorical("hidden_units", space.hidden_units),
+        learning_rate=three_digits(rate_of(optimizer) * factor),
+        weight_decay=0.0
+        if optimizer == "adam"
+        else three_digits(_draw(trial, "weight_decay", space, log=True)),
+        dropout=three_digits(_draw(trial, "dropout", space)),
+        label_smoothing=three_digits(_draw(trial, "label_smoothing", space)),
+    )
+
+
+def _draw(trial: optuna.Trial, key: str, space: TuneParams, log: bool = False) -> float:
+    ends = getattr(space, key)
+    return trial.suggest_float(key, ends.low, ends.high, log=log)
+
+
+def three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def found_params(trial: FrozenTrial, params: TrainParams) -> TrainParams:
+    """`params` with the backbone and the head of a trial."""
+    return replace(
+        with_backbone(params, trial.params["backbone"]), head=HeadParams(**trial.user_attrs["head"])
+    )
+
+
+def found_values(trial: FrozenTrial) -> dict[str, int | float | str]:
+    """What a trial would have params.yaml say: dotted key → value."""
+    head = {f"train.head.{key}": trial.user_attrs["head"][key] for key in SEARCHED}
+    return {"train.backbone.name": trial.params["backbone"], **head}
+
+
+def with_backbone(params: TrainParams, name: str) -> TrainParams:
+    return replace(params, backbone=replace(params.backbone, name=name))
+
+
+def with_weights(params: TrainParams, weights: str) -> TrainParams:
+    return replace(params, backbone=replace(params.backbone, weights=weights))

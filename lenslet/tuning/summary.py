@@ -1,0 +1,43 @@
+"""A study for people: the table of trials and the figures."""
+
+import warnings
+from contextlib import suppress
+
+import matplotlib
+import optuna
+import optuna.visualization.matplotlib as optuna_plots
+from matplotlib.figure import Figure, SubFigure
+from optuna.trial import FrozenTrial
+
+from lenslet.config import HeadParams
+
+
+def trial_table(trials: list[FrozenTrial]) -> str:
+    """One line per trial: its validation figures and its settings."""
+    names = ("log_loss", "auc", "accuracy")
+    lines = [
+        f"{'trial':>5}" + "".join(f"{name:>10}" for name in names) + f"  {'backbone':<20}{'optimizer':<10}"
+        f"{'rate':>9}{'decay':>9}{'dropout':>9}{'smoothing':>11}{'hidden':>8}"
+    ]
+    for trial in trials:
+        head = HeadParams(**trial.user_attrs["head"])
+        figures = "".join(f"{trial.user_attrs['figures'][name]:>10.4f}" for name in names)
+        lines.append(
+            f"{trial.number:>5}{figures}  {trial.params['backbone']:<20}{head.optimizer:<10}"
+            f"{head.learning_rate:>9.2g}{head.weight_decay:>9.2g}{head.dropout:>9.2g}"
+            f"{head.label_smoothing:>11.2g}{head.hidden_units:>8}"
+        )
+    return "\n".join(lines)
+
+
+def study_figures(study: optuna.Study) -> dict[str, Figure | SubFigure]:
+    """Optuna's figures: `history`, the best value so far; `importance`, each setting's share in the variance.
+
+    The second (fANOVA: Hutter et al. 2014) is absent where too few trials ended, or all with the same value.
+    """
+    matplotlib.use("Agg")  # Optuna draws through pyplot, which would look for a screen
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        figures = {"history": optuna_plots.plot_optimization_history(study).figure}
+        with suppress(RuntimeError, ValueError):
+            figures["importance"] = optuna_plots.plot_param_importances(study).figure
+    return figures
