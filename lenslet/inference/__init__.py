@@ -1,1 +1,1 @@
-"""The serving tier: everything that runs inside the function, and the pixel contract that training shares."""
+"""What serves a model, and the decoding that training shares with it: pixels, model folder, classifier, errors."""

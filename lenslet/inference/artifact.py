@@ -17,7 +17,7 @@ FORMAT_VERSION = 3
 JSON_NAME = "model.json"
 TFLITE_NAME = "model.tflite"
 
-# Number in model.json → the least and the most that it may be.
+# Number in model.json → its range, both ends allowed.
 RANGES = {
     "temperature": (0, math.inf),
     "conformal_alpha": (0, 1),
@@ -28,7 +28,7 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a served model says of itself; written by `convert.py`, read by everything that serves."""
+    """The content of `model.json`; written by `lenslet convert`, read by everything that serves."""
 
     name: str
     labels: tuple[str, ...]  # in the order of the model's outputs
@@ -36,12 +36,12 @@ class Artifact:
     resize: str  # `lenslet.inference.decode.RESIZE_RULE` the model was trained with
     sha256: str  # of model.tflite, hexadecimal
     precision: str  # float32 | float16 | dynamic_range | int8
-    runtime: str  # package and version the precision was chosen on, as "tflite-runtime 2.14.0"
+    runtime: str  # package and version on which the precision was chosen, as "tflite-runtime 2.14.0"
     temperature: float  # divides the logits, inside the graph already; Guo et al. 2017
-    conformal_alpha: float  # prediction sets may miss the true label in this share of cases
+    conformal_alpha: float  # prediction sets may miss the true label in this fraction of cases
     conformal_threshold: float  # labels of at least this probability belong to the prediction set
     ood_threshold: float  # pictures with a higher OOD score are out of distribution
-    metrics: Mapping[str, Any] = field(default_factory=dict)  # split → figures and the data fingerprint
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # split → metrics and the data fingerprint
     # What drift is measured against, as `lenslet.evaluation.reference` writes it; empty: drift cannot be measured.
     reference: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -62,7 +62,7 @@ def read_artifact(folder: Path) -> Artifact:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(
-            f"{path} does not exist: convert.py writes it, last, into a whole model folder"
+            f"{path} does not exist: `lenslet convert` writes it, as the last file of a complete model folder"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
@@ -80,9 +80,9 @@ def read_artifact(folder: Path) -> Artifact:
 
 
 def read_model(folder: Path, artifact: Artifact) -> bytes:
-    """The bytes of `folder/model.tflite`, certainly those that `artifact` describes.
+    """The bytes of `folder/model.tflite`, checked against the checksum in `artifact`.
 
-    Raises: ArtifactError if the file is missing or its checksum is another.
+    Raises: ArtifactError if the file is missing or its checksum differs.
     """
     path = folder / TFLITE_NAME
     try:
@@ -93,13 +93,13 @@ def read_model(folder: Path, artifact: Artifact) -> bytes:
     if found != artifact.sha256:
         raise ArtifactError(
             f"{path} is not the file that {JSON_NAME} describes: "
-            f"its sha256 begins {found[:12]}, expected {artifact.sha256[:12]}; run convert.py again"
+            f"its sha256 begins {found[:12]}, expected {artifact.sha256[:12]}; run `lenslet convert` again"
         )
     return model
 
 
 def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
-    """Replace the served model. `model.json` goes first and comes back last: without it, no folder is whole."""
+    """Replace the served model. `model.json` is removed first and written last: a folder without it is incomplete."""
     (folder / JSON_NAME).unlink(missing_ok=True)
     with replacing(folder / TFLITE_NAME) as temporary:
         temporary.write_bytes(model)
@@ -107,7 +107,7 @@ def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
 
 
 def write_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write `model.json` in one step."""
+    """Write `model.json` atomically."""
     content = asdict(artifact)
     reference = json.dumps(content.pop("reference"))  # hundreds of numbers, which nobody reads: one line
     text = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}")

@@ -1,4 +1,4 @@
-"""Files that a reader never finds half-written."""
+"""Atomic replacement of files: a reader sees the old content or the new one, never a part."""
 
 import os
 import shutil
@@ -33,6 +33,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file's content by `text` (UTF-8) in one step."""
+    """Replace the file's content by `text` (UTF-8) atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,8 +1,8 @@
-"""What reading a picture may cost: one that would take too much memory or time is refused before it is decoded.
+"""Limits of memory and time for decoding a picture, checked before it is decoded.
 
-With the limits of links (`lenslet.serving.links.fetcher`) and of batches (`lenslet.serving.answer`) it keeps a
-process that starts with 110 MB and answers one request at a time below 512 MB, and each request below 5 seconds of
-processor time.
+Together with the limits of links (`lenslet.serving.links.fetcher`) and of batches (`lenslet.serving.answer`) they keep
+a process that starts with 110 MB and answers one request at a time below 512 MB, and each request below 5 seconds
+of processor time.
 """
 
 import ctypes
@@ -14,15 +14,15 @@ from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, Tiff
 
 from lenslet.inference.errors import BrokenImage, ImageTooLarge
 
-KEPT_BYTES = 16 * 1024 * 1024  # of freed memory, by each process
+KEPT_BYTES = 16 * 1024 * 1024  # of freed memory, in each process
 MAX_PIXELS = 50_000_000
 MAX_DECODING_BYTES = 310_000_000
 # Pillow reads headers, chunks and tags in Python, one by one, at about a microsecond each.
 MAX_PIECES = 250_000
 MAX_EXIF_SEGMENTS = 16  # JPEG: of 64 KB; a camera writes one
-MAX_EXIF_BYTES = MAX_EXIF_SEGMENTS * 64 * 1024  # longer, in a PNG or WEBP, it is not looked at
+MAX_EXIF_BYTES = MAX_EXIF_SEGMENTS * 64 * 1024  # longer EXIF data of a PNG or WEBP is ignored
 MAX_COMPRESSED_CHUNKS = 64  # PNG: each may unpack to a megabyte
-# TIFF: the numbers of a tag become Python objects. Offsets of a strip for each of 65,535 rows fit.
+# TIFF: the numbers of a tag become Python objects. The offsets of 65,535 strips fit, one for each row.
 MAX_TAG_BYTES = 512 * 1024
 # JPEG: every scan passes over the whole picture, 2 ms a megapixel, and may be ten bytes long.
 # Progressive files have 10 to 18.
@@ -30,13 +30,13 @@ MAX_SCANNED_PIXELS = 1_000_000_000
 # Run-length BMP is decoded in Python, partly pixel by pixel.
 MAX_RUN_LENGTH_PIXELS, MAX_RUN_LENGTH_PIECES = 4_000_000, 1_000_000
 
-# Compressions as Pillow names them. The others are rarely met, and libtiff's decoders for them rarely tested.
+# Compressions by their names in Pillow. The others are rare, and libtiff's decoders for them little tested.
 TIFF_COMPRESSIONS = (
     "raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "jpeg", "tiff_adobe_deflate", "tiff_deflate", "packbits",
 )  # fmt: skip
 COMPRESSED_CHUNKS = (b"zTXt", b"iTXt", b"iCCP")
 START_OF_SCAN = b"\xff\xda"
-# Of Pillow's modes; the others take 4.
+# By mode of Pillow; the others take 4.
 BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 WEBP_BYTES_PER_PIXEL = 17  # two canvases, the frame, the picture
 
@@ -51,11 +51,11 @@ SIZE_TAGS = (256, 257, 277, 278, 284, 322, 323)
 
 
 def bound_freed_memory() -> None:
-    """Keep up to `KEPT_BYTES`, and no block of half of that or more. Where there is no glibc, nothing happens.
+    """Let glibc keep up to `KEPT_BYTES` of freed memory, and no block of half of that or more. No effect without glibc.
 
-    By default glibc gives every freed megabyte back to the system and gets it anew, 5 ms of page faults while a body
-    of 3 MB arrives; until it has freed a large block: then it keeps such blocks, and many costly pictures make 620 MB
-    of it. And each thread keeps its own: those that fetch the links of a batch would have 100 MB together.
+    By default glibc returns every freed megabyte to the system and requests it anew: 5 ms of page faults while a body
+    of 3 MB arrives. Once it has freed a large block it keeps such blocks, up to 620 MB after many costly pictures.
+    Each thread keeps its own: those that fetch the links of a batch would keep 100 MB together.
     """
     trim_threshold, mmap_threshold, most_arenas = -1, -3, -8  # malloc.h
     with suppress(AttributeError, OSError, TypeError):
@@ -66,9 +66,9 @@ def bound_freed_memory() -> None:
 
 
 class CountedReader(BytesIO):
-    """A file of which Pillow may read a limited number of pieces: no format floods its parser.
+    """A file that Pillow may read in a limited number of pieces, so that no format floods its parser.
 
-    Counted here, as they are read: looking through megabytes for them would cost every photo milliseconds.
+    They are counted as they are read: searching megabytes for them would cost milliseconds for every photo.
     Raises: ImageTooLarge.
     """
 
@@ -91,9 +91,9 @@ class CountedReader(BytesIO):
 
 
 def check_directory(data: bytes) -> None:
-    """Refuse a TIFF whose tags would hold up Pillow while it opens the file, or that libtiff would read differently.
+    """Refuse a TIFF whose tags Pillow would read for seconds, or which libtiff would read differently.
 
-    Raises: ImageTooLarge; BrokenImage or struct.error if they make no sense.
+    Raises: ImageTooLarge; BrokenImage or struct.error if the tags are malformed.
     """
     order = "<" if data.startswith(b"II") else ">"
     (place,) = struct.unpack_from(f"{order}I", data, 4)
@@ -107,9 +107,9 @@ def check_directory(data: bytes) -> None:
 
 
 def check(image: ImageFile.ImageFile, reader: CountedReader, size: int) -> None:
-    """Refuse a picture, opened by Pillow from `reader`, that takes too much to decode and to squash to `size` pixels.
+    """Refuse a picture, opened by Pillow from `reader`, that is too costly to decode and to resize to `size` pixels.
 
-    Raises: ImageTooLarge; BrokenImage, if a TIFF's compression is none of those that are read.
+    Raises: ImageTooLarge; BrokenImage, if the compression of a TIFF is not in `TIFF_COMPRESSIONS`.
     """
     pixels = image.width * image.height
     _limit("pixels", max(pixels, _strip_pixels(image)), MAX_PIXELS)
@@ -121,7 +121,7 @@ def check(image: ImageFile.ImageFile, reader: CountedReader, size: int) -> None:
     scans = _scans(image, reader) if isinstance(image, JpegImagePlugin.JpegImageFile) else 1
     scanned = _strip_scans(image, reader.getvalue()) * _strip_pixels(image) or scans * pixels
     _limit("pixels in all scans", scanned, MAX_SCANNED_PIXELS)
-    # Of a line that is ten million pixels long: Pillow's pointers and weights, and the picture squashed one way.
+    # A line may be ten million pixels long: Pillow's pointers and weights, and the picture resized in one direction.
     line = max(image.size) * (4 * size + 24)
     _limit("bytes to unpack", _decoding_bytes(image, scans, size) + line, MAX_DECODING_BYTES)
 
@@ -136,7 +136,7 @@ def _compression(image: TiffImagePlugin.TiffImageFile) -> str:
 
 
 def _strip_pixels(image: ImageFile.ImageFile) -> int:
-    """TIFF decodes whole strips or tiles, and a small picture may announce tiles of a gigabyte; others: 0."""
+    """Pixels of one strip or tile, which TIFF decodes as a whole and a small picture may declare huge; others: 0."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return 0
     tags = image.tag_v2
@@ -148,8 +148,8 @@ def _strip_pixels(image: ImageFile.ImageFile) -> int:
 
 def _scans(image: JpegImagePlugin.JpegImageFile, reader: CountedReader) -> int:
     """How many times the decoder passes over a JPEG; each embedded preview may count as one more."""
-    # Pillow stops at the head of the first scan, which begins with the number of its colours. Are they all in
-    # there, and not progressive, then the decoder stops after this one.
+    # Pillow stops at the header of the first scan, which begins with the number of its components. If it has all of
+    # them and is not progressive, the decoder stops after this scan.
     is_whole = reader.last[:1] == bytes([image.layers]) and "progressive" not in image.info
     return 1 if is_whole else reader.getvalue().count(START_OF_SCAN)
 
@@ -158,7 +158,7 @@ def _strip_scans(image: ImageFile.ImageFile, data: bytes) -> int:
     """The same for all JPEG strips of a TIFF together; other pictures: 0."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or _compression(image) != "jpeg":
         return 0
-    # Each strip is a JPEG of its own, and may be told to lie where others lie.
+    # Each strip is a JPEG of its own, and may be declared at the offset of another.
     tags = image.tag_v2
     starts = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags.get(TiffImagePlugin.TILEOFFSETS, ())
     lengths = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags.get(TiffImagePlugin.TILEBYTECOUNTS, ())
@@ -171,7 +171,7 @@ def _strip_scans(image: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def _decoding_bytes(image: ImageFile.ImageFile, scans: int, size: int) -> int:
-    """The most that Pillow, its decoders and `decode` hold at once, beside the file."""
+    """Peak memory of Pillow, its decoders and `decode`, without the file itself."""
     pixels, per_pixel = image.width * image.height, BYTES_PER_PIXEL.get(image.mode, 4)
     if image.format == "WEBP":
         return pixels * WEBP_BYTES_PER_PIXEL
@@ -189,14 +189,14 @@ def _decoding_bytes(image: ImageFile.ImageFile, scans: int, size: int) -> int:
 
 
 def _strip_bytes(image: TiffImagePlugin.TiffImageFile) -> int:
-    """What libtiff holds of a compressed TIFF: one strip or tile as it is stored."""
+    """Memory of libtiff for a compressed TIFF: one strip or tile as it is stored."""
     tags, compression = image.tag_v2, _compression(image)
     if compression == "raw":
         return 0
     sample_bits = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 3) * max(
         tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
     )
-    # JPEG has its coefficients; of YCbCr libtiff makes RGBA itself.
+    # JPEG keeps its coefficients; libtiff itself converts YCbCr to RGBA.
     is_ycbcr = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 6
     extra_bytes = 8 if compression == "jpeg" else 4 if is_ycbcr else 0
     return int(_strip_pixels(image) * (sample_bits + 8 * extra_bytes) // 8)

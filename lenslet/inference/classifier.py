@@ -1,4 +1,4 @@
-"""A model folder becomes a classifier; the only file that knows the TFLite runtime."""
+"""The classifier of a model folder, run by the TFLite runtime; no other module imports the runtime."""
 
 import importlib
 import threading
@@ -13,14 +13,14 @@ from lenslet.inference.artifact import TFLITE_NAME, Artifact, read_artifact, rea
 from lenslet.inference.decode import RESIZE_RULE
 from lenslet.inference.errors import ArtifactError
 
-# Package → module with the same `Interpreter`; the first one installed is used. The second is the first one's
-# successor, for Python and systems that the first has no wheel for.
+# Package → module with the same `Interpreter`; the first one installed is used. ai-edge-litert is the successor, for
+# Python versions and systems for which tflite-runtime has no wheel.
 RUNTIMES = {"tflite-runtime": "tflite_runtime.interpreter", "ai-edge-litert": "ai_edge_litert.interpreter"}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The model's answer for one picture."""
+    """The model's output for one picture, and the thresholds to interpret it."""
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]  # shape (classes,), calibrated, sums to 1
@@ -36,9 +36,9 @@ class Prediction:
 
     @property
     def prediction_set(self) -> list[str]:
-        """Labels that hold the truth with the model's stated coverage; never empty, the most probable first.
+        """Conformal prediction set: labels that include the true one with the stated coverage; never empty, ranked.
 
-        Least-ambiguous set-valued classifier: Sadinle, Lei and Wasserman 2019.
+        Least-ambiguous set-valued classifier (Sadinle, Lei and Wasserman 2019).
         """
         ranked = self.ranked()
         return [label for label, probability in ranked if probability >= self.conformal_threshold] or [
@@ -56,13 +56,13 @@ class Prediction:
 
     @property
     def is_in_distribution(self) -> bool:
-        """Whether the picture resembles those that trained the model; if not, it is probably none of the labels."""
+        """Whether the picture resembles the training photos; if not, probably none of the labels applies."""
         return self.ood_score <= self.ood_threshold
 
     def explanation(self) -> tuple[str, NDArray[np.float32]] | None:
-        """The most probable label and where the picture speaks for it: shape (height, width), range 0…1.
+        """The most probable label and its class activation map, shape (height, width), scaled to the range 0…1.
 
-        The class activation map of Zhou et al. 2016, exact for this head, stretched to the full range.
+        Class activation map: Zhou et al. 2016; exact for this head. None if the head has hidden units.
         """
         if self.activation_map is None:
             return None
@@ -77,10 +77,10 @@ class Classifier:
     """A loaded model. `classify` may be called from many threads: each has an interpreter of its own."""
 
     def __init__(self, model: bytes, artifact: Artifact) -> None:
-        """Raises ArtifactError if the runtime cannot load the model, or it is not as `artifact` says."""
+        """Raises ArtifactError if the runtime cannot load the model, or its shapes are not those in `artifact`."""
         if artifact.resize != RESIZE_RULE:
             raise ArtifactError(
-                f"the model wants pixels by the rule {artifact.resize}; this program has {RESIZE_RULE}"
+                f"the model needs the resize rule {artifact.resize}; this version of Lenslet has {RESIZE_RULE}"
             )
         self.artifact = artifact
         self._model = model
@@ -90,7 +90,7 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """Load a model folder. Raises ArtifactError if the folder is not whole."""
+        """Load a model folder. Raises ArtifactError if the folder is incomplete or inconsistent."""
         artifact = read_artifact(folder)
         return cls(read_model(folder, artifact), artifact)
 
@@ -125,7 +125,7 @@ class Classifier:
         return self._per_thread.runner
 
     def _check_shapes(self) -> None:
-        # The runtime resizes a model to whatever picture it is given, so only the file's own word tells its size.
+        # The runtime resizes a model to any picture that it is given, so only the signature tells the model's size.
         size, classes = self.artifact.image_size, len(self.artifact.labels)
         takes = {
             name: (*each["shape"], each["dtype"]) for name, each in self._runner().get_input_details().items()
@@ -151,7 +151,7 @@ class Classifier:
 
 def runtime_name() -> str:
     """The installed runtime's package and version, as "tflite-runtime 2.14.0"."""
-    # 16 ms that serving need not pay: only failures and convert.py ask.
+    # Imported here, because it takes 16 ms and only failures and conversion need it.
     from importlib.metadata import version
 
     package = _installed_runtime()[0]

@@ -1,4 +1,4 @@
-"""Image bytes to the pixels the model sees: the one place that decides how a photo is read."""
+"""Image bytes to the pixels of the model's input; training, evaluation and serving all decode with it."""
 
 import re
 import struct
@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-# The two plugins that Pillow does not load by itself: left to it, the first WEBP would import all forty.
+# The two plugins that Pillow does not preload: without these imports, the first WEBP would import all forty.
 from PIL import Image, ImageFile, TiffImagePlugin, TiffTags, WebPImagePlugin  # noqa: F401
 
 from lenslet.inference.budget import MAX_EXIF_BYTES, MAX_PIXELS, CountedReader, check, check_directory
@@ -19,8 +19,8 @@ SIGNATURES = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a
 # Large pictures are turned and brought to 8-bit RGB in bands of this size.
 BAND_PIXELS = 1_000_000
 
-# The name of this procedure in model.json. Change it whenever the pixels that `decode` returns change:
-# cached pixels and trained models are tied to it.
+# The name of this procedure in model.json. Change it whenever the pixels that `decode` returns change, because cached
+# pixels and trained models depend on it.
 RESIZE_RULE = "squash-bilinear-antialias"
 
 EXIF_ORIENTATION = 0x0112
@@ -41,7 +41,7 @@ FAR_END_COMES_FIRST = (3, 4, 7, 8)
 # Pillow scales 2-bit and 4-bit grey to 8 bits, but not the level that is declared transparent.
 GREY_STEPS = {"L;2": 85, "L;4": 17}
 
-# What Pillow's plugins raise on damaged files, beside OSError.
+# Exceptions that Pillow's plugins raise on damaged files.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -55,16 +55,16 @@ DAMAGE = (
     AssertionError,
 )
 
-# Pillow warns of odd metadata, which does not matter here, and of many pixels, which are refused below.
-# Said once, at import: `warnings.catch_warnings` is not safe among threads.
+# Pillow warns of malformed metadata, which does not matter here, and of many pixels, which are refused below.
+# Filtered once, at import, because `warnings.catch_warnings` is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode(data: bytes, size: int) -> NDArray[np.uint8]:
-    """Read a picture in any of `FORMATS`, whatever its file was called, as the square that the model sees.
+    """Decode a picture in any of `FORMATS`, detected from the bytes, to the square input of a model.
 
-    The first frame is turned upright, brought to 8-bit RGB (12 and 16 bits by scale, alpha over white) and
-    squashed to `size` × `size` pixels with an antialiased bilinear filter.
+    The first frame is turned upright, converted to 8-bit RGB (12 and 16 bits by scale, alpha over white) and resized
+    to `size` × `size` pixels, whatever its aspect ratio, with an antialiased bilinear filter.
 
     Returns: uint8 RGB, shape (size, size, 3), range 0…255; read-only.
     Raises: NotAnImage (unknown format), ImageTooLarge (takes more than `lenslet.inference.budget` allows,
@@ -83,7 +83,7 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
 
 
 def _open(data: bytes, size: int) -> ImageFile.ImageFile:
-    """Sniff the format, read the header and weigh what decoding will take; no pixel is decoded yet."""
+    """Detect the format, read the header and check what decoding costs; no pixel is decoded yet."""
     if not SIGNATURES.match(data):
         raise NotAnImage(f"the data are not an image we read ({', '.join(FORMATS)})")
     try:
@@ -101,10 +101,10 @@ def _open(data: bytes, size: int) -> ImageFile.ImageFile:
 
 
 def _mend_header(image: ImageFile.ImageFile) -> None:
-    """What Pillow would misread, or read at length for nothing."""
+    """Correct header fields that Pillow misreads, and remove those that it would spend long on without need."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         exif = image.getexif()
-        # Of a lone page's EXIF and GPS tags it makes an object for every number.
+        # Pillow makes an object for every number in a page's EXIF and GPS tags.
         for tag in TiffTags.TAGS_V2_GROUPS:
             if tag in exif:
                 del exif[tag]
@@ -118,7 +118,7 @@ def _mend_header(image: ImageFile.ImageFile) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the camera was held. Damaged or endless EXIF is no reason to refuse a photo that decodes."""
+    """EXIF orientation. A photo that decodes is not refused for damaged or very long EXIF data."""
     if len(image.info.get("exif", b"")) > MAX_EXIF_BYTES:
         return 1
     try:
@@ -129,7 +129,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright_rgb(image: Image.Image, orientation: int) -> Image.Image:
-    """The picture turned, and in 8-bit RGB. In bands, so that only it and the stored picture are large."""
+    """The picture turned upright, in 8-bit RGB; in bands, so that there are never more than two large copies."""
     if image.mode == "RGB" and orientation == 1 and not image.has_transparency_data:
         return image
     across, down = image.size[::-1] if orientation in COLUMNS_BECOME_ROWS else image.size
@@ -162,8 +162,8 @@ def _rgb(band: Image.Image, image: Image.Image) -> Image.Image:
 def _eight_bits(band: Image.Image, image: Image.Image) -> Image.Image:
     """16-bit grey to 8-bit by its upper byte, as Pillow does with 16-bit colours (its grey it would clip).
 
-    The one grey that a PNG may declare transparent becomes white. Of a TIFF, Pillow leaves 12 bits where they
-    are, and does not heed that 0 may be white.
+    The one grey that a PNG may declare transparent becomes white. Pillow neither scales the 12 bits of a TIFF nor
+    heeds that 0 may be white in one.
     """
     samples = np.asarray(band)
     if "transparency" in image.info:

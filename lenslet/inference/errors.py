@@ -9,7 +9,7 @@ class InputError(Exception):
 
 
 class LensletError(Exception):
-    """A failure the caller can act on; the message is one sentence that is safe to show to a stranger."""
+    """A failure the caller can act on; the message is one sentence, safe to show to untrusted callers."""
 
     status = 500
     code = "internal_error"
@@ -43,42 +43,42 @@ class MethodNotAllowed(LensletError):
 
 
 class RequestTimeout(LensletError):
-    """The client was too slow to send its request; only a server of our own (`lenslet serve`) meets it."""
+    """The client was too slow to send its request; only `lenslet serve` raises it."""
 
     status = 408
     code = "request_timeout"
 
 
 class RequestTooLarge(LensletError):
-    """The body, or what a link delivers, has more bytes than the service takes."""
+    """The body, or what a link delivers, has more bytes than the limit."""
 
     status = 413
     code = "request_too_large"
 
 
 class ImageTooLarge(LensletError):
-    """Decoding the picture would take more memory or time than the service gives to one."""
+    """Decoding the picture would exceed the limit of memory or time for one picture."""
 
     status = 413
     code = "image_too_large"
 
 
 class NotAnImage(LensletError):
-    """The bytes are none of the formats that `lenslet.inference.decode` reads."""
+    """The bytes are not of a format that `lenslet.inference.decode` reads."""
 
     status = 415
     code = "not_an_image"
 
 
 class BrokenImage(LensletError):
-    """The format is known, but the picture is truncated, damaged or of a kind that has no 8-bit meaning."""
+    """The format is known, but the picture is truncated, damaged or has samples without an 8-bit equivalent."""
 
     status = 422
     code = "broken_image"
 
 
 class LinkRefused(LensletError):
-    """The link is of a kind, or leads to a place, that the service does not fetch."""
+    """The link has a scheme or a host that the service does not fetch."""
 
     status = 422
     code = "link_refused"
@@ -92,7 +92,7 @@ class LinkFailed(LensletError):
 
 
 class Overloaded(LensletError):
-    """More requests are waiting than the server lets in; only a server of our own (`lenslet serve`) meets it."""
+    """More requests are waiting than the server admits; only `lenslet serve` raises it."""
 
     status = 503
     code = "overloaded"

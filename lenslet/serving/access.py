@@ -1,11 +1,11 @@
-"""Who may ask, and which pages may read the answers, as the operator says in the environment at start.
+"""API keys and CORS, as the operator sets them in the environment; read once, at the start.
 
-- LENSLET_API_KEYS: SHA-256 hashes of the keys that are let in, in hexadecimal, separated by commas. A caller sends
-  the key itself as `X-Api-Key: <key>` or `Authorization: Bearer <key>`. Not set or blank: everybody is let in.
-- LENSLET_CORS_ORIGINS: origins of web pages that may read the answers, as `https://app.example.com`, separated by
-  commas. Not set, blank or `*`: every page.
+- LENSLET_API_KEYS: SHA-256 hashes of the accepted keys, in hexadecimal, separated by commas. A caller sends the key
+  itself as `X-Api-Key: <key>` or `Authorization: Bearer <key>`. Not set or blank: no key is needed.
+- LENSLET_CORS_ORIGINS: origins of web pages that may read the answers, for example `https://app.example.com`, separated
+  by commas. Not set, blank or `*`: every page.
 
-A direct invoke has no headers and needs no key: AWS let it in already, by the caller's permission to invoke.
+A direct invoke has no headers and needs no key: AWS has checked the caller's permission to invoke.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from lenslet.inference.errors import KeyMissing, KeyRefused
 from lenslet.serving.settings import read_entries
 
 KEY_HASH = re.compile(r"[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
-# As browsers send it: no path, and no port that goes without saying.
+# As browsers send it: no path, and no default port.
 ORIGIN = re.compile(
     r"(http://(?!.*:80$)|https://(?!.*:443$))([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?",
     re.IGNORECASE | re.ASCII,
 )
-# No Access-Control-Allow-Credentials, ever: a key is sent by a page that knows it, cookies mean nothing here.
+# Never Access-Control-Allow-Credentials: pages send the key themselves, and no cookie is read.
 CORS = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, Authorization, X-Api-Key",
@@ -34,25 +34,25 @@ CORS = {
 
 @dataclass(frozen=True)
 class Access:
-    """No hashes let everybody in; no origins let every page read."""
+    """Without hashes no key is needed; without origins every page may read the answers."""
 
     key_hashes: tuple[bytes, ...] = field(default=(), repr=False)
     origins: frozenset[str] = frozenset()
 
     def check_key(self, headers: Mapping[str, str]) -> None:
-        """`headers` have names in lower case. Raises KeyMissing, or KeyRefused if no key in them is right."""
+        """Raises KeyMissing, or KeyRefused if no key is accepted; `headers` have names in lower case."""
         if not self.key_hashes:
             return
         keys = _keys_in(headers)
         if not keys:
             raise KeyMissing("an API key is needed, as X-Api-Key: <key> or Authorization: Bearer <key>")
         hashes = [hashlib.sha256(key.encode(errors="surrogatepass")).digest() for key in keys]
-        # Counted to the end, where `any` would stop: the time must not tell which hash was met.
+        # No short-circuit as with `any`, so that timing does not leak which hash matched.
         if not sum(hmac.compare_digest(given, known) for given in hashes for known in self.key_hashes):
-            raise KeyRefused("the API key is not one that is let in")
+            raise KeyRefused("the API key is not accepted")
 
     def cors_headers(self, origin: str | None) -> dict[str, str]:
-        """What tells a browser whether the page at `origin` may read the answer, errors and preflights too."""
+        """Headers by which a browser lets the page at `origin` read the answer; on errors and preflights, too."""
         if not self.origins:
             return {"Access-Control-Allow-Origin": "*", **CORS}
         if origin not in self.origins:
@@ -61,13 +61,13 @@ class Access:
 
 
 def read_access(environment: Mapping[str, str]) -> Access:
-    """The settings named above. Raises ValueError, naming the setting and what makes no sense in it."""
+    """The settings named above. Raises ValueError, naming the setting and its malformed entry."""
     hashes = read_entries(
         environment,
         "LENSLET_API_KEYS",
         KEY_HASH,
         "SHA-256 hashes of 64 hexadecimal digits",
-        is_secret=True,  # a key may stand there by mistake
+        is_secret=True,  # it may hold a key by mistake
     )
     origins: list[str] = []
     if environment.get("LENSLET_CORS_ORIGINS", "").strip() != "*":
@@ -77,7 +77,7 @@ def read_access(environment: Mapping[str, str]) -> Access:
 
 
 def _keys_in(headers: Mapping[str, str]) -> list[str]:
-    """Both are looked at: an API Gateway with keys or an authorizer of its own takes one of them for itself."""
+    """Keys in both headers: an API Gateway with keys or an authorizer of its own uses one of the two for itself."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = [headers.get("x-api-key", ""), token if scheme.lower() == "bearer" else ""]
     return [key.strip() for key in given if key.strip()]

@@ -1,4 +1,4 @@
-"""Predictions, refusals and the model itself as the JSON objects of `openapi.yaml`."""
+"""Predictions, errors and the model's description as the JSON objects of `openapi.yaml`."""
 
 import json
 import time
@@ -14,24 +14,24 @@ from lenslet.serving.request import MAX_IMAGES, PredictRequest
 
 PROBABILITY_DECIMALS = 6
 GRID_DECIMALS = 3
-# Of processor time. Sixteen photos of 12 megapixels take a third of it; sixteen that are as costly as one may be
-# would take four times as much. The last that begins within it may take a second more.
+# Of processor time. Sixteen photos of 12 megapixels take a third of it; sixteen of the costliest that are allowed
+# would take four times as much. The last one that starts within it may take a second more.
 BATCH_LIMIT_S = 3.0
 
 
 def answer(request: PredictRequest, classifier: Classifier) -> dict[str, Any]:
-    """The prediction asked for; for a batch {"results": […]}, in order, each a prediction or an error.
+    """A prediction; for a batch {"results": […]}, in order, each a prediction or an error.
 
-    Raises: LensletError if the one image of a request that is no batch cannot be classified.
+    Raises: LensletError if the image of a request that is not a batch cannot be classified.
     """
     if not request.is_batch:
         return _prediction(request.photos[0](), request, classifier)
-    # Links are waited for side by side: sixteen slow ones in a row would outlast every gateway.
+    # Links are fetched concurrently: sixteen slow ones in sequence would exceed the timeout of any gateway.
     with ThreadPoolExecutor(len(request.photos)) as pool:
         readings = deque(pool.submit(photo) for photo in request.photos)
     results = []
     started_s = time.thread_time()
-    while readings:  # what is done with leaves the queue, and with it the memory
+    while readings:  # a finished one leaves the queue, so that its memory is freed
         try:
             photo = readings.popleft().result()
             if time.thread_time() - started_s > BATCH_LIMIT_S:
@@ -49,7 +49,7 @@ def refusal(error: LensletError) -> dict[str, Any]:
 
 
 def description(artifact: Artifact) -> dict[str, Any]:
-    """What is served: labels, input, how it was built and what it scored."""
+    """The model: labels, input, precision, runtime and metrics."""
     return {
         "name": artifact.name,
         "version": artifact.version,
@@ -59,7 +59,7 @@ def description(artifact: Artifact) -> dict[str, Any]:
         "max_images": MAX_IMAGES,
         "precision": artifact.precision,
         "runtime": artifact.runtime,
-        # An undefined figure is NaN in Python; JSON has no such number.
+        # An undefined metric is NaN in Python, which JSON does not have.
         "metrics": json.loads(json.dumps(dict(artifact.metrics)), parse_constant=lambda _: None),
     }
 
@@ -81,10 +81,10 @@ def _prediction(image: bytes, request: PredictRequest, classifier: Classifier) -
     if not request.explain:
         return found
     explanation = prediction.explanation()
-    if explanation is None:  # a head with hidden units has no map
+    if explanation is None:  # a head with hidden units has no activation map
         return {**found, "explanation": None}
     label, grid = explanation
-    # As float64: a rounded float32 is printed with all its false digits.
+    # As float64: a rounded float32 would be printed with digits that are not significant.
     return {
         **found,
         "explanation": {"label": label, "grid": grid.astype(float).round(GRID_DECIMALS).tolist()},

@@ -1,4 +1,4 @@
-"""What a caller asks for: events of API Gateway, Function URL and direct invoke, in one form, checked."""
+"""Checked requests, from events of API Gateway, Function URLs and direct invokes."""
 
 import base64
 import json
@@ -13,20 +13,20 @@ from typing import Any
 from lenslet.inference.errors import BadRequest, RequestTooLarge
 from lenslet.serving.links.fetcher import Allowance, fetch
 
-# Lambda's own limit of an event. It holds behind plain HTTP too: what works on a laptop works when deployed.
+# Lambda's limit of an event. `lenslet serve` has it, too, so that what works locally works when deployed.
 MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_IMAGES = 16
-# Whole arrays and objects in a body. A batch of links full of IPv6 addresses has some hundred; six megabytes of
-# nothing else would take seconds and 200 MB to parse.
+# Arrays and objects in a body. A batch of links with IPv6 addresses has about a hundred; six megabytes of brackets
+# would take seconds and 200 MB to parse.
 MAX_BRACKETS = 10_000
-MAX_TOP = 999_999_999  # any client's integer holds it
+MAX_TOP = 999_999_999  # fits into 32 bits, for any client
 SOURCES = ("url", "image", "images")
 OPTIONS = ("top", "explain")
 
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """One HTTP request, the same for payload 1.0 and 2.0."""
+    """One HTTP request, from an event of payload format 1.0 or 2.0."""
 
     method: str
     path: str  # without the stage, the query and a closing slash
@@ -52,8 +52,8 @@ class HttpRequest:
 class PredictRequest:
     """A checked request for predictions."""
 
-    photos: tuple[Callable[[], bytes], ...]  # each gives one image's bytes, or raises a LensletError
-    is_batch: bool  # asked as `images`: answered as `results`
+    photos: tuple[Callable[[], bytes], ...]  # each returns one image's bytes, or raises a LensletError
+    is_batch: bool  # requested as `images`, answered as `results`
     top: int | None  # how many labels to answer with; None: all
     explain: bool
 
@@ -62,7 +62,7 @@ def read_http_request(event: object) -> HttpRequest | None:
     """The HTTP request in an event, or None if the function was invoked directly.
 
     Event shapes: "Lambda proxy integrations", payload format versions 1.0 and 2.0, of the AWS documentation.
-    Raises BadRequest if a hand-made event looks like one of these, but has other types in it.
+    Raises: BadRequest if the event looks like one of these, but has values of other types.
     """
     context = event.get("requestContext") if isinstance(event, dict) else None
     if not isinstance(event, dict) or not isinstance(context, dict):
@@ -79,12 +79,12 @@ def read_http_request(event: object) -> HttpRequest | None:
 
 def _http_request_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> HttpRequest:
     path = event["rawPath" if "rawPath" in event else "path"] or "/"
-    if path == stage or path.startswith(f"{stage}/"):  # an HTTP API puts the name of its stage in front
+    if path == stage or path.startswith(f"{stage}/"):  # an HTTP API prefixes the name of its stage
         path = path.removeprefix(stage)
-    # Senders spell header names as they like; payload 1.0 has null where there is nothing.
+    # The case of header names varies; payload 1.0 has null for empty values.
     given = (event.get("headers") or {}).items()
     headers = {name.lower(): value for name, value in given if isinstance(value, str)}
-    # Of a name given twice, payload 1.0 has the last value here and all in the other; payload 2.0 joins them.
+    # Of a repeated name, payload 1.0 has the last value here and all of them in the other; payload 2.0 joins them.
     single = {name: [value] for name, value in (event.get("queryStringParameters") or {}).items()}
     query = single | (event.get("multiValueQueryStringParameters") or {})
     body, is_base64 = event.get("body") or "", event.get("isBase64Encoded") or False
@@ -118,7 +118,7 @@ def read_predict_request(request: HttpRequest) -> PredictRequest:
 def predict_request_of(fields: object) -> PredictRequest:
     """The checked JSON of POST /predict, which is also the event of a direct invoke.
 
-    Raises: BadRequest, naming the field. What is wrong with one image's bytes shows only when they are read.
+    Raises: BadRequest, naming the field. The bytes of images are checked when they are read, not here.
     """
     if not isinstance(fields, dict):
         raise BadRequest("the request must be a JSON object")
@@ -137,11 +137,11 @@ def predict_request_of(fields: object) -> PredictRequest:
 
 
 def read_json(content: bytes) -> object:
-    """Raises BadRequest: no JSON (as RFC 8259 has it, so no NaN), a field given twice, or brackets without end."""
+    """Raises BadRequest: no JSON (as RFC 8259 has it, so no NaN), a repeated field, or more brackets than allowed."""
     if _brackets(content) > MAX_BRACKETS:
         raise BadRequest(f"the body has more than {MAX_BRACKETS:,} brackets, the limit")
     try:
-        text = content.decode("utf-8-sig")  # some editors put a byte order mark in front
+        text = content.decode("utf-8-sig")  # some editors write a byte order mark
         return json.loads(text, object_pairs_hook=_object_of, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadRequest(
@@ -150,8 +150,9 @@ def read_json(content: bytes) -> object:
 
 
 def _brackets(content: bytes) -> int:
-    """How many are opened, counted to one over the limit: `find` passes megabytes of base64 ten times as fast as
-    `count`, which takes 2.5 ms of a photo of 12 megapixels.
+    """Number of opening brackets, counted up to one above the limit.
+
+    `find` skips megabytes of base64 ten times as fast as `count`, which takes 2.5 ms for a photo of 12 megapixels.
     """
     count = 0
     for bracket in (b"{", b"["):
@@ -163,14 +164,14 @@ def _brackets(content: bytes) -> int:
 
 
 def read_base64(text: str, place: str = "image") -> bytes:
-    """Strict base64 (RFC 4648, section 4), with or without a data URL's head; ASCII white space is fine."""
+    """Strict base64 (RFC 4648, section 4), with or without the head of a data URL; ASCII white space is skipped."""
     head, comma, payload = text.partition(",") if text.startswith("data:") else ("", "", text)
     if head and not (comma and head.endswith(";base64")):
         raise BadRequest("the data URL must begin with data:<type>;base64,")
     try:
         return base64.b64decode(payload, validate=True)
     except ValueError:
-        pass  # rarely, there is white space: looking for it first would cost every photo a pass over its megabytes
+        pass  # white space is rare: searching it first would cost a pass over the megabytes of every photo
     try:
         return base64.b64decode(payload.encode("ascii").translate(None, b" \t\r\n\f\v"), validate=True)
     except ValueError as error:
@@ -190,12 +191,12 @@ def _checked_request(
 
 
 def _is_whole(number: Any) -> bool:
-    """JSON Schema takes 2.0 for a whole number too; True is one to `isinstance` only."""
+    """As in JSON Schema, 2.0 is a whole number, and true is not."""
     return type(number) is int or (type(number) is float and number.is_integer())
 
 
 def _photo(image: object, place: str, allowance: Allowance) -> Callable[[], bytes]:
-    """The reader of {"url": …} or {"image": …}, found at `place` in a request with this allowance for links."""
+    """A function that reads {"url": …} or {"image": …}, which stands at `place` in a request with this allowance."""
     if not isinstance(image, dict) or len(image) != 1:
         raise BadRequest(f'{place} must be {{"url": …}} or {{"image": …}}')
     _refuse_unknown(image, ("url", "image"), f"field in {place}")
@@ -206,9 +207,9 @@ def _photo(image: object, place: str, allowance: Allowance) -> Callable[[], byte
 
 
 def _options_of_query(query: Mapping[str, str]) -> dict[str, object]:
-    """Query parameters as JSON would spell them; what is no JSON stays text, for the type check to refuse."""
+    """Query parameters as JSON values; other text stays as it is, and the type check refuses it."""
     spelled: dict[str, object] = {"true": True, "false": False}
-    # At most nine digits: Python refuses to read thousands of them.
+    # At most nine digits: Python refuses to parse thousands of them.
     return {
         name: int(text) if text.isascii() and text.isdigit() and len(text) < 10 else spelled.get(text, text)
         for name, text in query.items()
@@ -216,7 +217,7 @@ def _options_of_query(query: Mapping[str, str]) -> dict[str, object]:
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a name given twice some readers take the first, some the last: what a filter sees is not what runs."""
+    """Refuse repeated names: some parsers take the first, some the last, so a filter in front may see another value."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)

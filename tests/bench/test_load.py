@@ -257,4 +257,4 @@ def test_numbers_must_be_at_least_one(option, capsys):
 
 def test_wrong_model_folder_is_one_sentence(tmp_path, capsys):
     assert load.main(["--model", str(tmp_path)]) == 2
-    assert "convert.py writes it" in capsys.readouterr().err
+    assert "`lenslet convert` writes it" in capsys.readouterr().err

@@ -93,7 +93,7 @@ def test_refusal_is_no_answer():
 
 def test_wrong_model_folder_is_one_sentence(tmp_path, capsys):
     assert serving.main(["--model", str(tmp_path)]) == 2
-    assert "convert.py writes it" in capsys.readouterr().err
+    assert "`lenslet convert` writes it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rounds", ["0", "-1", "many"])

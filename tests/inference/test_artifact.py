@@ -202,7 +202,7 @@ def test_wrong_values(folder: Path, values: dict[str, Any], message: str) -> Non
 
 
 def test_missing_file_says_who_writes_it(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"model\.json does not exist: convert\.py writes it"):
+    with pytest.raises(ArtifactError, match=r"model\.json does not exist: `lenslet convert` writes it"):
         read_artifact(tmp_path)
 
 
@@ -217,7 +217,7 @@ def test_folder_that_is_a_file(folder: Path) -> None:
 def test_tampered_model(folder: Path) -> None:
     (folder / "model.tflite").write_bytes(TFLITE.replace(b"model", b"Model"))
     with pytest.raises(
-        ArtifactError, match=r"begins 3e0a13acd854, expected 68d18a506016; run convert\.py again"
+        ArtifactError, match=r"begins 3e0a13acd854, expected 68d18a506016; run `lenslet convert` again"
     ):
         read_model(folder, ARTIFACT)
 

@@ -175,7 +175,9 @@ def test_labels_of_another_model(tmp_path: Path) -> None:
 
 def test_another_resize_rule() -> None:
     artifact = read_artifact(SHIPPED)
-    with pytest.raises(ArtifactError, match=f"by the rule crop-nearest; this program has {RESIZE_RULE}"):
+    with pytest.raises(
+        ArtifactError, match=f"needs the resize rule crop-nearest; this version of Lenslet has {RESIZE_RULE}"
+    ):
         Classifier(read_model(SHIPPED, artifact), replace(artifact, resize="crop-nearest"))
 
 

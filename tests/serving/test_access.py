@@ -1,4 +1,4 @@
-"""Who is let in, and which pages may read the answers."""
+"""API keys and CORS."""
 
 import hashlib
 import hmac
@@ -108,7 +108,7 @@ def test_no_key(headers):
     ],
 )
 def test_wrong_key(headers):
-    with pytest.raises(KeyRefused, match="the API key is not one that is let in"):
+    with pytest.raises(KeyRefused, match="the API key is not accepted"):
         read_access(TWO_KEYS).check_key(headers)
 
 

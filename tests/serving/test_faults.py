@@ -177,8 +177,8 @@ def replace_by_folder(path):
 
 
 BROKEN = {
-    "missing": (shutil.rmtree, "model.json does not exist: convert.py writes it, last"),
-    "no model.json": (lambda f: (f / "model.json").unlink(), "model.json does not exist: convert.py writes it"),
+    "missing": (shutil.rmtree, "model.json does not exist: `lenslet convert` writes it, last"),
+    "no model.json": (lambda f: (f / "model.json").unlink(), "model.json does not exist: `lenslet convert` writes it"),
     "model.json cut off": (lambda f: os.truncate(f / "model.json", 300), "model.json cannot be read: "),
     "model.json empty": (lambda f: os.truncate(f / "model.json", 0), "model.json cannot be read: "),
     "model.json binary": (lambda f: (f / "model.json").write_bytes(b"\xff\xfe"), "model.json cannot be read: "),
@@ -193,7 +193,7 @@ BROKEN = {
     "weights are none": (lambda f: replace_weights(f, b"no weights"), "cannot load model.tflite: "),
     "labels of another": (lambda f: change(f, labels=["a", "b"]), "must give `probabilities` for 2 labels"),
     "size of another": (lambda f: change(f, image_size=96), "must take one 96 × 96 uint8 `image`"),
-    "other pixels": (lambda f: change(f, resize="crop"), "wants pixels by the rule crop"),
+    "other pixels": (lambda f: change(f, resize="crop"), "needs the resize rule crop"),
 }  # fmt: skip
 
 

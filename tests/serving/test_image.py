@@ -232,7 +232,7 @@ def test_missing_model_is_reported_as_an_init_error(image: Image, tmp_path: Path
     with running(image, tmp_path / "log", LENSLET_MODEL=str(tmp_path)) as function:
         report = function.api.next_report()
         assert (report.kind, report.content["errorType"]) == ("init/error", "ArtifactError")
-        assert "convert.py writes it" in report.content["errorMessage"]
+        assert "`lenslet convert` writes it" in report.content["errorMessage"]
         assert function.process.wait(timeout=10) == 1
 
 

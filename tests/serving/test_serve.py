@@ -249,7 +249,7 @@ def test_broken_model_folder(tmp_path):
     assert done.returncode == 2
     assert done.stderr == (
         f"lenslet serve: the model cannot be served: {tmp_path}/model.json does not exist: "
-        "convert.py writes it, last, into a whole model folder\n"
+        "`lenslet convert` writes it, as the last file of a complete model folder\n"
     )
     assert done.stdout == ""
 

@@ -1,4 +1,4 @@
-"""A request over HTTP as the event that a Function URL sends for it, payload format version 2.0."""
+"""HTTP requests as the events that a Function URL sends, payload format version 2.0."""
 
 import time
 import uuid
@@ -14,7 +14,7 @@ TEXT_TYPES = ("text/", "application/json")
 
 @dataclass(frozen=True)
 class Context:
-    """What Lambda tells the function about one invocation."""
+    """Lambda's context object of one invocation."""
 
     function_name: str = "lenslet"
     function_version: str = "$LATEST"
@@ -29,7 +29,7 @@ class Context:
 
 
 def event_of(request: Request) -> dict[str, Any]:
-    """What an API Gateway HTTP API or a Function URL sends for a request without a body."""
+    """The event of a request, without its body."""
     path = request.scope["path"]
     event = {
         "version": "2.0",
@@ -62,9 +62,9 @@ def event_of(request: Request) -> dict[str, Any]:
 
 
 def with_body(event: dict[str, Any], body: bytes) -> dict[str, Any]:
-    """The same for one with a body; but what would be base64 there is bytes here.
+    """The event with a body, as text or bytes, where AWS would send base64.
 
-    Base64 there and back is 15 ms of processor time for a photo of 12 megapixels, a third of the whole request.
+    Base64 and back takes 15 ms of processor time for a photo of 12 megapixels, a third of the whole request.
     """
     if not body:
         return event
@@ -76,12 +76,12 @@ def text_or_bytes(body: bytes, content_type: str) -> str | bytes:
         try:
             return body.decode()
         except UnicodeDecodeError:
-            pass  # the handler says what is wrong
+            pass  # the handler answers with the reason
     return body
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """(name, value) pairs as a dictionary; the values of a name given more than once are joined by commas."""
+    """(name, value) pairs as a dictionary; the values of a repeated name are joined by commas."""
     values: dict[str, str] = {}
     for name, value in pairs:
         values[name] = f"{values[name]},{value}" if name in values else value

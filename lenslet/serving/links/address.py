@@ -1,4 +1,4 @@
-"""Where an http(s) link leads: its text taken apart strictly, and whether that is the public internet."""
+"""Strict parsing of http(s) links, and the check that a host has public addresses only."""
 
 import re
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from lenslet.serving.links.rules import Rules
 
 WEB_PORTS = {"http": 80, "https": 443}
 
-# RFC 3986, section 3, with far fewer characters in the host than section 3.2.2 would let pass. Not `urlsplit`:
-# that one removes tabs and line ends, and what it takes for the host has changed from one Python to the next.
+# RFC 3986, section 3, with far fewer characters in the host than section 3.2.2 allows. Not `urlsplit`: it removes
+# tabs and line ends, and what it takes for the host has changed between Python versions.
 LINK = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE | re.ASCII)
 AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{0,5}))?", re.IGNORECASE | re.ASCII)
 NEVER_IN_LINKS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")  # browsers take a backslash for a slash, others do not
 
-# The special-purpose registries of IANA, stated here because Python's own `is_global` differs between 3.10 and
-# 3.13. Nothing that these hold serves photos, so that the few blocks in them which are routed are refused too.
+# The special-purpose address registries of IANA, listed here because `is_global` differs between Python 3.10 and 3.13.
+# No photos are served from these blocks, so the few of them that are routed are refused, too.
 NOT_PUBLIC = [
     ip_network(block)
     for block in (
@@ -26,7 +26,7 @@ NOT_PUBLIC = [
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # shared by carriers
         "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # Azure's own services to the machine
+        "168.63.129.16/32",  # Azure's services for the machine itself
         "169.254.0.0/16",  # link-local; 169.254.169.254 gives credentials
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
@@ -45,18 +45,18 @@ NOT_PUBLIC = [
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4, which has an IPv4 address inside
         "2620:4f:8000::/48",  # AS112
-        "3ffe::/16",  # a test network, given back
+        "3ffe::/16",  # 6bone, a former test network
         "3fff::/20",  # documentation
     )
 ]
-# Loopback, fd00:ec2::254, IPv4 in IPv6, link-local, multicast lie outside.
+# Loopback, fd00:ec2::254, IPv4-mapped, link-local and multicast addresses are outside of it.
 PUBLIC_IPV6 = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")  # how networks with IPv6 alone reach IPv4 (RFC 6052)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an http(s) link leads, taken apart once: whatever connects or asks goes by these fields."""
+    """The target of an http(s) link, parsed once: connections and requests use these fields only."""
 
     scheme: str  # http or https
     host: str  # lower case; an IPv6 address in its brackets
@@ -65,17 +65,17 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The host as resolvers and TLS want it."""
+        """The host in the form that resolvers and TLS expect."""
         return self.host.strip("[]")
 
     @property
     def authority(self) -> str:
-        """The host as the header `Host` wants it."""
+        """Host and port in the form of the header `Host`."""
         return self.host if self.port == WEB_PORTS[self.scheme] else f"{self.host}:{self.port}"
 
 
 def locate(link: str, rules: Rules) -> Place:
-    """Where an http(s) link leads. Raises LinkRefused; no name is looked up yet."""
+    """The target of an http(s) link. Raises LinkRefused; no name is looked up yet."""
     if NEVER_IN_LINKS.search(link):
         raise LinkRefused("the link has a control character or a backslash in it")
     parts = LINK.fullmatch(link)
@@ -99,17 +99,17 @@ def locate(link: str, rules: Rules) -> Place:
     try:  # what `requests` and browsers leave as it is
         target = quote(target, safe="!$%&'()*+,/:;=?@[]~")
     except UnicodeEncodeError as error:
-        raise LinkRefused("the link has half a character (a lone surrogate) in it") from error
+        raise LinkRefused("the link has a lone surrogate, half a character, in it") from error
     return Place(scheme, host, port, target if target.startswith("/") else f"/{target}")
 
 
 def public_addresses(place: Place) -> list[str]:
-    """The addresses of a place's host, looked up once. To be connected to as they are, never by name again.
+    """The addresses of a host, looked up once; connect to these and never by name again (DNS rebinding).
 
     Raises: LinkRefused if any of them is not public, OSError if there are none.
     """
-    # Tests let `resolve` and `is_public` say otherwise, by replacing them. Not an environment variable: one
-    # that opens the private network would sooner or later be set where strangers send the links.
+    # Tests replace `resolve` and `is_public`. There is no environment variable for it: one that opens the private
+    # network would sooner or later be set where untrusted callers send the links.
     addresses = resolve(place.name)
     if not all(is_public(address) for address in addresses):
         raise LinkRefused("the link's host is not on the public internet, and nothing else is fetched")
@@ -117,15 +117,15 @@ def public_addresses(place: Place) -> list[str]:
 
 
 def resolve(name: str) -> list[str]:
-    """All IP addresses of a host, those to try first in front. Raises OSError if there are none."""
-    import socket  # 6 ms that a start without links need not pay
+    """All IP addresses of a host, in the order to try them. Raises OSError if there are none."""
+    import socket  # imported here, because it takes 6 ms and only links need it
 
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return [str(address[0]) for _, _, _, _, address in found]
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to a host on the internet that anybody may ask."""
+    """Whether an IP address is on the public internet."""
     parsed = ip_address(address)
     if parsed in NAT64:
         parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""Connections to addresses that were checked, which end when a fetch must have ended."""
+"""Connections to checked addresses, bounded by the deadline of a fetch."""
 
 import os
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """When a fetch must have ended, and the connections to cut if it has not."""
+    """The end of a fetch's time, and the connections to close when it has passed."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -33,28 +33,28 @@ class Deadline:
         return LinkTimeout(f"the link's server took longer than {self.timeout_s:g} s")
 
     def cut(self) -> None:
-        """End the connections under the thread that waits for them: one byte now and then could keep it for days."""
+        """Shut the connections down under the thread that reads them, which a slow server could hold for days."""
         import socket
 
         for connection in self.connections:
-            with suppress(OSError):  # it has ended by itself
-                # Not SSLSocket.shutdown, which takes the thread's TLS state away while it is used.
+            with suppress(OSError):  # it is closed already
+                # Not SSLSocket.shutdown, which removes the TLS state while the thread uses it.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def connect(place: Place, deadline: Deadline) -> "socket.socket":
-    """A connection to an address of the place that was checked; https: to a server that proved to be the host.
+    """A connection to a checked address of the place; with https, the server's certificate is verified.
 
     Raises: LinkRefused if one of the addresses is not public, OSError, LinkTimeout.
     """
     connection = _dial(public_addresses(place), place.port, deadline)
     try:
-        connection.settimeout(deadline.remaining_s())  # which bounds the handshake as a whole
+        connection.settimeout(deadline.remaining_s())  # bounds the whole handshake
         if place.scheme == "https":
             context = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
             connection = context.wrap_socket(connection, server_hostname=place.name)
         deadline.connections.append(connection)
-        # Or it is too late, and nobody comes any more to cut it.
+        # Raises if the deadline has passed meanwhile: then no other thread closes this connection.
         connection.settimeout(deadline.remaining_s())
     except BaseException:
         connection.close()
@@ -63,19 +63,19 @@ def connect(place: Place, deadline: Deadline) -> "socket.socket":
 
 
 def _dial(addresses: list[str], port: int, deadline: Deadline) -> "socket.socket":
-    """A connection to the first address that takes one; each may use its share of the time that is left."""
+    """A connection to the first address that accepts one; each gets an equal share of the remaining time."""
     import socket
 
     failure = OSError("the host has no address")
     for index, address in enumerate(addresses):
-        patience_s = deadline.remaining_s() / (len(addresses) - index)
+        timeout_s = deadline.remaining_s() / (len(addresses) - index)
         try:
             connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         except OSError as error:  # a machine without IPv6
             failure = error
             continue
         try:
-            connection.settimeout(patience_s)
+            connection.settimeout(timeout_s)
             connection.connect((address, port))
             return connection
         except OSError as error:
@@ -86,11 +86,11 @@ def _dial(addresses: list[str], port: int, deadline: Deadline) -> "socket.socket
 
 @cache
 def _tls(authorities: str | None, folder: str | None) -> "ssl.SSLContext":
-    """What checks certificates, by the operator's own authorities or the usual ones."""
+    """Certificate verification with the operator's authorities, or those of certifi."""
     import ssl
 
     if not (authorities or folder):
-        import certifi  # the same list everywhere; a slim image or a Mac may have none of its own
+        import certifi  # the same list everywhere; slim images and macOS may have none
 
         authorities = certifi.where()
     return ssl.create_default_context(cafile=authorities or None, capath=folder or None)

@@ -1,4 +1,4 @@
-"""http(s):// and s3:// links to bytes, within limits of place (`lenslet.serving.links.address`), time and size."""
+"""Fetching of http(s):// and s3:// links, with limits of host (`address`), time and size."""
 
 import os
 import string
@@ -21,14 +21,14 @@ from lenslet.serving.links.rules import Rules, read_rules
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-# http.client with ssl (33 ms), certifi and boto3 (205 ms with a client) are imported where a link needs them, not
-# at start-up. Not `requests`: it resolves a name itself, after any check, follows proxies and unpacks bodies.
+# http.client with ssl (33 ms), certifi and boto3 (205 ms with a client) are imported where a link needs them, not at
+# start-up. `requests` is not used: it resolves a name itself, after any check, uses proxies and decompresses bodies.
 
 MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
-MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of a request: 2.5 MB for each of sixteen
+MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of one request: 2.5 MB for each of sixteen
 TIMEOUT_S = 10.0  # for the whole fetch; the gateway gives up after 29 s
-# A thread that outlives its S3 fetch ends with its socket; later, so that the limit above speaks first.
+# Ends the thread of an S3 fetch that has timed out; longer than the limit above, whose error is to be reported.
 S3_TIMEOUT_FACTOR = 2
 MAX_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -36,9 +36,9 @@ CHUNK_BYTES = 64 * 1024
 
 
 class Allowance:
-    """The bytes that all links of one request may keep in memory; they are fetched side by side.
+    """The bytes that all links of one request, which are fetched concurrently, may keep in memory.
 
-    The one that would go beyond it is refused, and what it had is free for the others.
+    The link that would exceed it is refused, and its bytes are free for the others.
     """
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ class Allowance:
 
 
 def fetch(link: str, allowance: Allowance | None = None) -> bytes:
-    """The bytes behind http(s)://host/path or s3://bucket/key; a key is taken literally, as AWS's own tools do.
+    """The bytes behind http(s)://host/path or s3://bucket/key; a key is taken literally, as by AWS's own tools.
 
-    `allowance` is that of the whole request, if it has more links.
+    `allowance` is shared by all links of the request, if there are several.
 
     Raises: LinkRefused (another scheme, or a place that is not public or not allowed), LinkFailed (unreachable,
         or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`, or
@@ -78,7 +78,7 @@ def fetch(link: str, allowance: Allowance | None = None) -> bytes:
 
 
 def _in_time(read: Callable[[Deadline], bytes], deadline: Deadline) -> bytes:
-    """`read(deadline)` on its own thread: no socket timeout bounds a name look-up or slow headers."""
+    """`read(deadline)` in a thread of its own, because no socket timeout bounds a name look-up or slow headers."""
     outcome: Future[bytes] = Future()
 
     def work() -> None:
@@ -115,15 +115,15 @@ def _read_web(link: str, rules: Rules, allowance: Allowance, deadline: Deadline)
 
 @contextmanager
 def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPResponse]":
-    """The head of what a place answers; the body is not read yet."""
+    """The response of a place, of which only the headers are read yet."""
     from http.client import HTTPConnection
 
     contact = f" (+{rules.contact})" if rules.contact else ""
     headers = {
         "Host": place.authority,
-        # Some hosts (Wikimedia among them) refuse a library's default agent and let in one that gives its name.
+        # Some hosts, Wikimedia among them, refuse the default agents of libraries and accept one with a name.
         "User-Agent": f"lenslet/{lenslet.__version__}{contact}",
-        # Photos are compressed already, and what a server packs once more could unpack to any size.
+        # Photos are compressed already, and a body with a second compression could unpack to any size.
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
@@ -135,10 +135,10 @@ def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPRes
 
 
 def _redirected(place: Place, location: str, rules: Rules) -> Place:
-    """Where a redirect leads, checked like a link of its own."""
+    """The target of a redirect, checked as a link is."""
     # Headers arrive as Latin-1; what servers send is mostly UTF-8, which percent-encoding keeps as it was.
     sent = location.encode("latin-1")
-    if NEVER_IN_LINKS.search(sent.decode(errors="replace")):  # before urljoin takes tabs and line ends out
+    if NEVER_IN_LINKS.search(sent.decode(errors="replace")):  # before urljoin removes tabs and line ends
         raise LinkRefused("the link redirects to one with a control character or a backslash in it")
     try:
         link = urljoin(
@@ -150,7 +150,7 @@ def _redirected(place: Place, location: str, rules: Rules) -> Place:
         raise LinkRefused("the link redirects to something else than http:// or https://")
     following = locate(link, rules)
     if place.scheme == "https" and following.scheme == "http":
-        raise LinkRefused("the link redirects from https:// to http://, which anybody on the way can change")
+        raise LinkRefused("the link redirects from https:// to http://, which is not encrypted")
     return following
 
 
@@ -159,7 +159,7 @@ def _body(response: "HTTPResponse", allowance: Allowance, deadline: Deadline) ->
         raise LinkFailed(f"the link's server answered with status {response.status}")
     if response.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise LinkFailed("the link's server sent a compressed body, though it was asked for a plain one")
-    # Not `read`: it waits until all is there, past any deadline.
+    # Not `read`, which waits for the whole body, past any deadline.
     data = _join(iter(lambda: response.read1(CHUNK_BYTES), b""), allowance, deadline)
     if response.length:
         raise LinkFailed("the link's server sent fewer bytes than it announced")
@@ -189,7 +189,7 @@ def _read_s3(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) 
 
 @cache
 def _s3_client(timeout_s: float) -> Any:
-    # Clients may be shared among threads. A session may not, so the client gets one of its own.
+    # Clients are thread-safe, sessions are not, so the client gets a session of its own.
     import boto3.session
     from botocore.config import Config
 
@@ -201,8 +201,8 @@ READERS = {"http": _read_web, "https": _read_web, "s3": _read_s3}
 
 
 def _join(chunks: Iterable[bytes], allowance: Allowance, deadline: Deadline) -> bytes:
-    """All chunks as one, counted while they arrive: a server may lie about its Content-Length."""
-    with BytesIO() as data:  # which gives its bytes without a copy; a bytearray would take twice the memory
+    """All chunks as one; they are counted as they arrive, because a server may send a false Content-Length."""
+    with BytesIO() as data:  # its value is not copied; a bytearray would take twice the memory
         try:
             for chunk in chunks:
                 if data.tell() + len(chunk) > MAX_BYTES:

@@ -1,4 +1,4 @@
-"""The one spelling of a host: links are read so, and the settings that say which of them are allowed."""
+"""Normalization of host names and IP addresses, for links and for the settings that allow them."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address
@@ -12,7 +12,7 @@ ENDS_IN_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)", re.ASCII)
 
 
 def one_host(text: str) -> str:
-    """The one spelling of a host: a name in lower case, or an address. Raises LinkRefused if it is neither."""
+    """A host name in lower case, or a canonical IP address. Raises LinkRefused if `text` is neither."""
     host = text.lower()
     if host.startswith("[") or ENDS_IN_NUMBER.fullmatch(host):
         try:

@@ -1,8 +1,8 @@
-"""What the operator allows links to name, read from the environment with every link.
+"""Hosts and buckets that links may name, as the operator sets them in the environment; read with every link.
 
 - LENSLET_LINK_HOSTS: hosts that http(s) links may name, separated by commas, as `images.example.com,
-  *.example.org` (each host below example.org, not that one itself). `images.example.com:8443` allows that port
-  instead of 80 and 443. Not set or blank: every host. What a listed host resolves to must be public all the same.
+  *.example.org` (every subdomain of example.org, not that host itself). `images.example.com:8443` allows that port
+  instead of 80 and 443. Not set or blank: every host. The addresses of a listed host must be public all the same.
 - LENSLET_S3_BUCKETS: buckets that s3 links may name, separated by commas. Not set or blank: none.
 - LENSLET_CONTACT: the address of a page about this deployment, which the User-Agent of its requests then names.
 
@@ -26,7 +26,7 @@ CONTACT = re.compile(r"https?://[!-'*-~]+")  # printable; a bracket would end th
 
 @dataclass(frozen=True)
 class Rules:
-    """Hosts are (name or *.name, port or None for the usual ones); if there are none, every host is allowed."""
+    """Hosts are (name or *.name, port or None for 80 and 443); without hosts, every public one is allowed."""
 
     hosts: tuple[tuple[str, int | None], ...] = ()
     buckets: frozenset[str] = frozenset()
@@ -43,7 +43,7 @@ class Rules:
 
 
 def read_rules(environment: Mapping[str, str]) -> Rules:
-    """The settings named above. Raises ValueError, naming the setting and what makes no sense in it."""
+    """The settings named above. Raises ValueError, naming the setting and its malformed entry."""
     hosts = []
     for entry in read_entries(environment, "LENSLET_LINK_HOSTS", HOST, HOST_KIND):
         try:
@@ -60,9 +60,9 @@ def read_rules(environment: Mapping[str, str]) -> Rules:
 
 
 def _host_and_port(entry: str) -> tuple[str, int | None]:
-    """Spelled as `locate` spells a link's, else they would never meet. Raises LinkRefused, ValueError."""
+    """Normalized as `locate` normalizes those of links. Raises LinkRefused, ValueError."""
     name, *ports = re.split(r":(?=[0-9]+$)", entry)  # not within [2606:4700::1111]
-    # What is below a name has to be a name itself, whatever stands for the asterisk.
+    # A subdomain of an IP address does not exist, so a name with any label for the asterisk must be a host name.
     host = "*" + one_host(f"x{name[1:]}")[1:] if name.startswith("*") else one_host(name)
     port = int(ports[0]) if ports else None
     if port is not None and not 1 <= port <= MAX_PORT:
