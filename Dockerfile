@@ -1,13 +1,14 @@
-# Two images. The last stage is the function for AWS Lambda: its packages, lambda_func.py, the two rooms of lenslet/
-# that it runs and the model's two files. The stage before it, `server`, is the same behind plain HTTP, for any other host; compose.yaml builds it.
+# Two images. The last stage is the function for AWS Lambda: its packages, lambda_func.py, lenslet/inference,
+# lenslet/serving and the two files of the model. The stage before it, `server`, is the same behind plain HTTP, for any
+# other host; compose.yaml builds it.
 #
 #   docker build --platform linux/amd64 --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:… -t lenslet .
 #
-# linux/arm64 works too. With the base by digest, every build starts from the same bytes; `docker buildx imagetools
-# inspect python:3.11-slim` prints today's. `make deploy` gives none: a new release starts from that day's base, with
-# its security fixes, and what is tested and released is the image that came of it, by its own digest.
-# Where no Docker engine is, tests/support/containers.py does by hand what this file says. It gives every stage a folder,
-# and its WORKDIRs below that: no other absolute path may stand in these instructions.
+# linux/arm64 works too. With a base image by digest, every build starts from the same bytes; `docker buildx imagetools
+# inspect python:3.11-slim` prints today's digest. `make deploy` gives none: a new release starts from the current base
+# with its security fixes, and the image that is tested and released is named by its own digest.
+# Where there is no Docker engine, tests/support/containers.py executes these instructions. Each stage is a folder there,
+# with its WORKDIRs below: the instructions may contain no other absolute path.
 
 # Debian, not AWS's own image for Python 3.11: that one has glibc 2.26, and the wheels of tflite-runtime 2.14
 # need 2.29 (x86-64) or 2.34 (arm64).
@@ -17,10 +18,10 @@ ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /build
 COPY requirements/lambda.txt ./
-# pip's cache stays behind in this stage.
+# A stage of its own, so that pip's cache is in none of the images.
 RUN pip install --require-hashes --no-compile --target /var/task -r lambda.txt
-# Lambda's file system is read-only: without bytecode made here, every cold start would compile all modules anew.
-# Unchecked, because a registry may change the files' times, and that would make checked bytecode worthless.
+# Lambda's file system is read-only: without bytecode from the build, every cold start would compile all modules.
+# Unchecked, because a registry may change the times of files, which would invalidate checked bytecode.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /var/task
 
 
@@ -37,10 +38,10 @@ COPY lenslet/serving/links/ lenslet/serving/links/
 COPY model/model.tflite model/model.json model/
 RUN python -m compileall -q --invalidation-mode unchecked-hash lambda_func.py lenslet
 ENV PYTHONDONTWRITEBYTECODE=1
-# Debian's `nobody`, by number because Kubernetes can tell only of a number that it is not root. (Lambda itself
-# runs every image as a user without rights.)
+# Debian's `nobody`, by number, because Kubernetes can verify only a number as non-root. (Lambda itself runs every
+# image as a user without rights.)
 USER 65534:65534
-# A library, file permission or model that does not fit fails the build here, not the first request.
+# One prediction, so that a wrong library, file permission or model fails the build, not the first request.
 RUN python -c "import base64, io; from PIL import Image; from lambda_func import handler; photo = io.BytesIO(); Image.new('RGB', (320, 240)).save(photo, 'JPEG'); print(handler({'image': base64.b64encode(photo.getvalue()).decode()}, None)['predictions'])"
 
 
@@ -59,12 +60,12 @@ COPY lenslet/commands/__init__.py lenslet/commands/options.py lenslet/commands/s
 COPY lenslet/shipped/__init__.py lenslet/shipped/
 COPY lenslet/serving/http/ lenslet/serving/http/
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-c", "from http.client import HTTPConnection; door = HTTPConnection('127.0.0.1', 8080, timeout=4); door.request('GET', '/health'); exit(door.getresponse().status != 200)"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-c", "from http.client import HTTPConnection; connection = HTTPConnection('127.0.0.1', 8080, timeout=4); connection.request('GET', '/health'); exit(connection.getresponse().status != 200)"]
 ENTRYPOINT ["python", "-m", "lenslet", "serve"]
 CMD ["--host", "0.0.0.0", "--port", "8080"]
 
 
-# Last, so that it is what `docker build` makes when nobody names a stage.
+# The last stage, which `docker build` makes by default.
 FROM function
 ENTRYPOINT ["python", "-m", "awslambdaric"]
 CMD ["lambda_func.handler"]

@@ -1,1 +1,1 @@
-"""Inputs that nobody would send in good faith: `make fuzz` runs both targets."""
+"""Fuzz targets, decoding and the handler; `make fuzz` runs both."""

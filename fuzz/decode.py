@@ -1,11 +1,11 @@
-"""Bytes nobody would call a picture, into `lenslet.inference.decode`: pixels or one of our errors, in time.
+"""Fuzz `lenslet.inference.decode` with damaged pictures: it must return pixels or raise a LensletError, in time.
 
     python -m fuzz.decode --inputs 200000
 
-Atheris changes tiny pictures of every format (`fuzz.seeds`) and keeps what reaches new lines of Pillow's plugins and
-of ours. It stops at the first input that raises anything else, takes more than five seconds or more than 512 MB, keeps
-it in tests/crashes/, names the file, and ends with exit code 77. The tests decode what lies there: mend the code, and
-commit the file with it.
+Atheris mutates tiny pictures of every format (`fuzz.seeds`) and keeps those that reach new lines of Pillow's plugins or
+of Lenslet. It stops at the first input that raises another error, takes more than five seconds or more than 512 MB,
+writes it to tests/crashes/, names the file, and ends with exit code 77. The tests decode the files there: fix the code
+and commit the file with it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from bench.console import at_least_one
 PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 
 with atheris.instrument_imports(include=["PIL", "lenslet.inference"]):
-    for plugin in PLUGINS:  # those that a picture loads only later would stay unwatched
+    for plugin in PLUGINS:  # plugins that are imported later would not be instrumented
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
     from fuzz.seeds import write_seeds
     from lenslet.inference.decode import decode
@@ -49,7 +49,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
     parser.add_argument(
-        "--findings", type=Path, default=CRASHES, metavar="FOLDER", help="for what was found (tests/crashes)"
+        "--findings",
+        type=Path,
+        default=CRASHES,
+        metavar="FOLDER",
+        help="for inputs that fail (tests/crashes)",
     )
     given = parser.parse_args(argv)
     given.findings.mkdir(parents=True, exist_ok=True)
@@ -81,7 +85,7 @@ def decode_one(data: bytes) -> None:
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """What libFuzzer makes of `data`; in a PNG the checksums are set right again, else nothing else would matter."""
+    """A mutation by libFuzzer; the checksums of a PNG are corrected, else decoding would end at the first of them."""
     changed = atheris.Mutate(data, len(data))
     return with_right_checksums(changed)[:max_size] if changed.startswith(b"\x89PNG\r\n\x1a\n") else changed
 

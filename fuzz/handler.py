@@ -1,8 +1,8 @@
-"""Events nobody would send in good faith, into `lambda_func.handler`: always an answer of `openapi.yaml`, never a 5xx.
+"""Fuzz `lambda_func.handler` with malformed events: every answer must be as in `openapi.yaml`, and none a 5xx.
 
     python -m fuzz.handler --inputs 20000
 
-Hypothesis makes events of payload 1.0, payload 2.0 and direct invokes, and reduces the first that goes wrong to its
+Hypothesis generates events of payload 1.0, payload 2.0 and direct invokes, and reduces the first that fails to its
 smallest form; the command then ends with exit code 1.
 """
 
@@ -38,11 +38,11 @@ STATUSES = {
 
 
 def either(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """One of these, each as often; `st.one_of` counts the branches within them."""
+    """One of these with equal probability; `st.one_of` would weight them by their branches."""
     return st.sampled_from(kinds).flatmap(lambda kind: kind)
 
 
-# What can be asked: the right words often enough that the wrong ones are met behind them too.
+# Valid values are frequent, so that invalid ones are also reached in the fields after them.
 METHODS = st.sampled_from(["POST"] * 12 + ["GET", "OPTIONS", "PUT", "HEAD", "post", ""])
 PATHS = st.sampled_from(
     ["/predict"] * 12 + ["/", "/health", "/predict/", "//predict", "/nothing", "", "/prod/predict"]
@@ -55,7 +55,7 @@ ANY_JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-# No name is looked up: names would be, and the network is not what is tried here.
+# No host names, because they would be looked up in the network.
 LINKS = st.sampled_from(
     [
         "http://127.0.0.1/a.jpg",
@@ -79,7 +79,7 @@ BASE64 = BYTES.map(lambda data: base64.b64encode(data).decode())
 ENCODED = BASE64 | BASE64.map(lambda text: f"data:image/png;base64,{text}") | st.text(max_size=30)
 PHOTO = either(st.fixed_dictionaries({"image": ENCODED}), st.fixed_dictionaries({"url": LINKS}), ANY_JSON)
 OPTIONS = {"top": st.integers(1, 9) | ANY_JSON, "explain": either(st.booleans(), ANY_JSON)}
-QUESTIONS = either(
+REQUESTS = either(
     st.fixed_dictionaries({"image": BASE64}),
     st.fixed_dictionaries({"image": ENCODED}, optional=OPTIONS),
     st.fixed_dictionaries({"url": LINKS}, optional=OPTIONS),
@@ -89,7 +89,7 @@ QUESTIONS = either(
     ),
     st.dictionaries(st.text(max_size=8), ANY_JSON, max_size=3),
 )
-JSON_BODIES = QUESTIONS.map(json.dumps)
+JSON_BODIES = REQUESTS.map(json.dumps)
 BODIES = either(
     JSON_BODIES,
     JSON_BODIES,
@@ -137,7 +137,7 @@ PAYLOAD_2 = st.fixed_dictionaries(
     },
     optional=COMMON,
 )
-EVENTS = either(PAYLOAD_1, PAYLOAD_1, PAYLOAD_2, PAYLOAD_2, QUESTIONS, ANY_JSON)
+EVENTS = either(PAYLOAD_1, PAYLOAD_1, PAYLOAD_2, PAYLOAD_2, REQUESTS, ANY_JSON)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -162,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def ask_many(inputs: int, random_seed: int) -> Counter[str]:
-    """How often each status, or code of a direct invoke, was answered. Raises: AssertionError, jsonschema's errors."""
+    """Number of answers by status, or by code of a direct invoke. Raises: AssertionError, errors of jsonschema."""
     answered: Counter[str] = Counter()
 
     @seed(random_seed)
@@ -201,7 +201,7 @@ def check_direct(answer: dict[str, Any]) -> str:
 
 
 def check_error(content: dict[str, Any]) -> str:
-    """Its code; never one of the service's own failures, and never what Python would say."""
+    """The error's code; its status must be below 500, and its message must contain no traceback."""
     VALIDATORS["error"].validate(content)
     code, message = content["error"]["code"], content["error"]["message"]
     assert STATUSES[code] < 500, content

@@ -1,4 +1,4 @@
-"""Tiny pictures of every format and mode, drawn: where the fuzzer begins."""
+"""Seeds of the fuzzer: tiny drawn pictures of every format and mode."""
 
 from functools import cache
 from io import BytesIO
@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 SIDE = 12
-# Format, its modes, and the ways of saving each of them.
-WAYS: tuple[tuple[str, tuple[str, ...], tuple[dict[str, Any], ...]], ...] = (
+# Format, its modes, and the options with which each of them is saved.
+VARIANTS: tuple[tuple[str, tuple[str, ...], tuple[dict[str, Any], ...]], ...] = (
     ("JPEG", ("L", "RGB", "CMYK"), ({}, {"progressive": True}, {"subsampling": 2, "restart_marker_rows": 1})),
     ("PNG", ("L", "LA", "RGB", "RGBA", "I;16"), ({},)),
     ("PNG", ("1", "P"), ({}, {"transparency": 1}, {"bits": 2})),
@@ -29,7 +29,7 @@ ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "MPO")
 
 
 def write_seeds(folder: Path) -> int:
-    """Write `pictures()`, one a file; returns how many."""
+    """Write `pictures()`, one a file. Returns their number."""
     for number, picture in enumerate(pictures()):
         (folder / f"seed_{number:03}").write_bytes(picture)
     return len(pictures())
@@ -37,16 +37,16 @@ def write_seeds(folder: Path) -> int:
 
 @cache
 def pictures() -> tuple[bytes, ...]:
-    """Every combination that Pillow can write, and one that it can only read."""
+    """Every combination that Pillow can write, and a run-length BMP, which it can only read."""
     return (*_plain(), *_with_metadata(), *_animated(), _run_length_bmp())
 
 
 def _plain() -> list[bytes]:
     return [
-        _saved(_drawn(mode), image_format, **way)
-        for image_format, modes, ways in WAYS
+        _saved(_drawn(mode), image_format, **options)
+        for image_format, modes, variants in VARIANTS
         for mode in modes
-        for way in ways
+        for options in variants
     ]
 
 
@@ -64,7 +64,7 @@ def _with_metadata() -> list[bytes]:
 
 
 def _animated() -> list[bytes]:
-    # Drawn anew for each: an image keeps settings of the format that it was last saved in.
+    # Drawn anew for each, because an image keeps settings of the format in which it was last saved.
     return [
         _saved(_drawn("RGB"), each, save_all=True, append_images=[_drawn("RGB").rotate(90)])
         for each in ANIMATED
