@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lenslet.commands.options import here_or_shipped
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.atomic import replacing
 from lenslet.inference.classifier import Classifier, Prediction
@@ -75,7 +76,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", type=Path, nargs="+", help="photos, or folders of photos")
-    parser.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
+    parser.add_argument(
+        "--model", type=Path, default=here_or_shipped("model"), help="model folder (%(default)s)"
+    )
     parser.add_argument("--csv", type=Path, help="write all probabilities to this file")
     parser.add_argument("--submission", type=Path, metavar="FILE", help="write id,label to this file")
     parser.add_argument(

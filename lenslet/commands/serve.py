@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from lenslet.commands.options import CommandParser, parser_for, whole_number
+from lenslet.commands.options import CommandParser, here_or_shipped, parser_for, whole_number
 from lenslet.inference.errors import InputError
 
 
@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
     from lenslet.serving.http.processes import CannotStart
     from lenslet.serving.http.server import open_port, serve
 
-    if arguments.model:
-        os.environ["LENSLET_MODEL"] = str(arguments.model)
+    if arguments.model or not os.environ.get("LENSLET_MODEL"):
+        os.environ["LENSLET_MODEL"] = str(arguments.model or here_or_shipped("model"))
     try:
         listener = open_port(arguments.host, arguments.port)
     except OSError as error:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from lenslet.cli import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
@@ -78,10 +80,19 @@ def missing(script: str) -> Iterator[str]:
     for file in re.findall(r"""[\s@"]((?:[\w.-]+/)*[\w.-]+\.(?:py|json|yml|yaml))\b""", f" {script}"):
         if file not in written and not any((folder / file).is_file() for folder in (ROOT, FOLDER)):
             yield f"there is no {file}"
-    for command, options in re.findall(r"python (\w+\.py)([^\n|;&]*)", script):
-        source = (ROOT / command).read_text(encoding="utf-8") if (ROOT / command).is_file() else ""
-        unknown = [option for option in re.findall(r"--[a-z-]+", options) if f'"{option}"' not in source]
-        yield from (f"{command} has no {option}" for option in unknown)
+    for command, words in re.findall(r"python -m lenslet (\w+)([^\n|;&]*)", script):
+        if command not in COMMANDS:
+            yield f"there is no lenslet {command}"
+            continue
+        described = help_of(command, *re.findall(r"^ (\w+)", words))
+        unknown = [option for option in re.findall(r"--[a-z-]+", words) if f"{option} " not in described]
+        yield from (f"lenslet {command} has no {option}" for option in unknown)
+
+
+def help_of(command: str, *subcommand: str) -> str:
+    asked = [sys.executable, "-m", "lenslet", command, *subcommand, "--help"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    return " ".join(re.split(r"[\s\]]+", done.stdout)) + " "
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -112,12 +123,12 @@ BREAKS = [
     ("image.yml", "test.py http", "smoke.py http", "there is no smoke.py"),
     ("release.yml", "id-token: write", "packages: write", "staging may write packages"),
     ("release.yml", "lambda_func.py", "function.py", "waits for changes of function.py"),
-    ("release.yml", "inference/**", "inferring/**", "waits for changes of inferring/**"),
+    ("release.yml", "lenslet/inference/**", "inference/**", "waits for changes of inference/**"),
     ("release.yml", "workflows/check.yml", "workflows/checks.yml", "not pinned by a commit"),
     ("release.yml", "vars.AWS_DEPLOY_ROLE", "secrets.AWS_KEY", "names a secret: AWS_KEY"),
-    ("release.yml", "gate.py --metrics", "gates.py --metrics", "there is no gates.py"),
+    ("release.yml", "lenslet gate", "lenslet gates", "there is no lenslet gates"),
     ("retrain.yml", "vars.AWS_DATA_ROLE", "secrets.MLFLOW_TRACKING_PASSWORD", "to more than a step's environment"),
-    ("retrain.yml", "--record", "--recorded", "evaluate.py has no --recorded"),
+    ("retrain.yml", "--record", "--recorded", "lenslet evaluate has no --recorded"),
     ("retrain.yml", "git add model", "make install\n          git add model", "runs the project's code with a token"),
     ("retrain.yml", "gh workflow run check.yml", "gh workflow run test.yml", "there is no test.yml"),
 ]  # fmt: skip
