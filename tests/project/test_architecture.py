@@ -1,0 +1,244 @@
+"""The map of the code, read from its imports: which room may import which, and what each room may bring in."""
+
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+# Room → rooms that it may import, besides itself. What is not listed here imports nothing of Lenslet.
+# evaluation.metrics is pure functions of arrays: every room above inference may call it (see PURE).
+MODEL_ROOMS = {"dataset", "network", "training", "conversion", "evaluation", "config", "inference"}
+ALLOWED = {
+    "commands": {
+        *MODEL_ROOMS, "tuning", "registry", "reporting", "batch", "labelling", "monitoring", "checks", "serving", "cli", "shipped"
+    },
+    "cli": {"inference", "config", "commands"},
+    "reporting": {"evaluation", "registry", "dataset", "config", "inference"},
+    "batch": {"evaluation", "registry", "dataset", "config", "inference", "serving"},
+    "labelling": {"evaluation", "registry", "dataset", "config", "inference"},
+    "monitoring": {"evaluation", "registry", "dataset", "config", "inference"},
+    "checks": {"evaluation", "registry", "dataset", "config", "inference"},
+    "registry": {"training", "config", "inference"},
+    "tuning": {"training", "network", "dataset", "config", "inference"},
+    "training": {"network", "dataset", "config", "inference"},
+    "conversion": {"network", "dataset", "config", "inference"},
+    "network": {"config", "inference"},
+    "dataset": {"config", "inference"},
+    "evaluation": {"inference"},
+    "config": {"inference", "shipped"},
+    "serving": {"inference"},
+    "inference": set(),
+    "shipped": set(),  # where the model lies that the package brings along
+}  # fmt: skip
+PURE = "lenslet.evaluation.metrics"
+FUNCTION_ROOMS = {"serving", "inference"}
+# What is in the image of the function, besides the standard library; the late ones only inside functions.
+FUNCTION_PACKAGES = {"numpy", "PIL", "tflite_runtime", "ai_edge_litert", "aws_lambda_powertools"}
+LATE_FUNCTION_PACKAGES = {"boto3", "botocore", "certifi", "pillow_heif", "pi_heif", "pybase64"}
+TENSORFLOW_ROOMS = {"network", "training", "conversion", "tuning"}
+TENSORFLOW_FILES = {"lenslet/evaluation/attribution.py"}
+MAX_LINES, MAX_COMMAND_LINES = 300, 150
+# Every command has these; `connection` and the like are not listed: one name, one meaning, one place.
+SHARED_NAMES = {"main", "make_parser"}
+
+# What is not kept yet, each with the room that will keep it. An entry that is no longer needed fails the test.
+PENDING: dict[str, set[str]] = {
+    "arrows": set(),
+    "tensorflow": {"lenslet/commands/train.py"},
+    "lines": {
+        "lenslet/commands/convert.py",
+        "lenslet/commands/options.py",
+        "lenslet/commands/predict.py",
+        "lenslet/commands/train.py",
+        "lenslet/commands/tune.py",
+    },
+    "names": {
+        "Answer",
+        "Candidate",
+        "Finding",
+        "Row",
+        "accuracy",
+        "check_photos",
+        "choose",
+        "chosen_params",
+        "connect",
+        "facts",
+        "fetch",
+        "find_photos",
+        "judge",
+        "measure",
+        "page",
+        "parse_arguments",
+        "run",
+        "save",
+        "summary",
+        "table",
+    },
+}
+
+
+class Import(NamedTuple):
+    importer: str  # module
+    target: str  # module, or package where the name is not a module
+    is_late: bool  # inside a function
+
+
+def product_files() -> list[Path]:
+    folders = ("lenslet", "frontend", "infra", "bench", "fuzz", "data")
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+    return [*files, *(Path(name) for name in ("lambda_func.py", "train.py", "convert.py", "test.py"))]
+
+
+def module_of(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> frozenset[str]:
+    return frozenset(map(module_of, product_files()))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    tree, importer = tree_of(path), module_of(path)
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    late = {id(inner) for node in ast.walk(tree) if isinstance(node, functions) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(importer, alias.name, id(node) in late) for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield Import(importer, whole if whole in modules() else str(node.module), id(node) in late)
+
+
+def room_of(module: str) -> str:
+    """The room of a module of lenslet, `` for the package itself; of other modules, the first part of the name."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "lenslet" and len(parts) > 1 else parts[0]
+
+
+def lenslet_files() -> list[Path]:
+    return [path for path in product_files() if path.parts[0] == "lenslet"]
+
+
+def wrong_arrows() -> set[str]:
+    wrong = set()
+    for path in lenslet_files():
+        for each in imports_of(path):
+            room, target = room_of(each.importer), room_of(each.target)
+            if not each.target.startswith("lenslet.") or room in (target, "lenslet", "__main__"):
+                continue
+            is_pure = each.target == PURE and room not in FUNCTION_ROOMS | {"config"}
+            if target not in ALLOWED.get(room, set()) and not is_pure:
+                wrong.add(f"{each.importer} → {each.target}")
+    return wrong
+
+
+def test_arrows_point_down() -> None:
+    assert wrong_arrows() == PENDING["arrows"]
+
+
+def test_every_room_has_its_arrows_in_the_table() -> None:
+    folders = {path.parts[1] for path in lenslet_files() if len(path.parts) > 2}
+    assert folders <= set(ALLOWED)
+
+
+def test_table_of_arrows_has_no_circle() -> None:
+    inner = {
+        room: targets - {"commands"} for room, targets in ALLOWED.items()
+    }  # cli imports commands by name
+    TopologicalSorter(inner).prepare()
+
+
+def test_modules_form_no_circle() -> None:
+    graph = defaultdict(set)
+    for path in product_files():
+        for each in imports_of(path):
+            if each.target in modules() and each.target != each.importer:
+                graph[each.importer].add(each.target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_circle_is_found() -> None:
+    with pytest.raises(CycleError):
+        TopologicalSorter({"a": {"b"}, "b": {"c"}, "c": {"a"}}).prepare()
+
+
+def test_page_knows_the_service_by_http_only() -> None:
+    found = {each.target for path in Path("frontend").glob("*.py") for each in imports_of(path)}
+    assert not {target for target in found if target.split(".")[0] == "lenslet"}
+
+
+def test_function_brings_in_what_is_in_its_image() -> None:
+    files = [path for path in lenslet_files() if room_of(module_of(path)) in FUNCTION_ROOMS]
+    # The development server is not in the image.
+    files = [path for path in files if Path("lenslet/serving/http") not in path.parents]
+    for path in [*files, Path("lambda_func.py")]:
+        for each in imports_of(path):
+            package = each.target.split(".")[0]
+            if package in sys.stdlib_module_names:
+                continue
+            if package == "lenslet":
+                assert each.target == "lenslet" or room_of(each.target) in FUNCTION_ROOMS, each
+                assert not each.target.startswith("lenslet.serving.http"), each
+                continue
+            allowed = FUNCTION_PACKAGES | (LATE_FUNCTION_PACKAGES if each.is_late else set())
+            assert package in allowed, each
+
+
+def test_tensorflow_is_imported_where_networks_are() -> None:
+    found = set()
+    for path in lenslet_files():
+        packages = {each.target.split(".")[0] for each in imports_of(path)}
+        if packages & {"tensorflow", "keras"} and room_of(module_of(path)) not in TENSORFLOW_ROOMS:
+            found.add(str(path))
+    assert found - TENSORFLOW_FILES == PENDING["tensorflow"]
+
+
+def test_only_commands_parse_arguments() -> None:
+    for path in lenslet_files():
+        if "argparse" in {each.target for each in imports_of(path)}:
+            assert room_of(module_of(path)) in ("commands", "cli"), path
+
+
+def test_tensorflow_is_set_up_in_one_place() -> None:
+    found = [
+        str(path) for path in lenslet_files() if "TF_CPP_MIN_LOG_LEVEL" in path.read_text(encoding="utf-8")
+    ]
+    assert found == ["lenslet/cli.py"]
+
+
+def test_files_are_short() -> None:
+    found = set()
+    for path in product_files():
+        is_command = Path("lenslet/commands") in path.parents
+        limit = MAX_COMMAND_LINES if is_command else MAX_LINES
+        if len(path.read_text(encoding="utf-8").splitlines()) > limit:
+            found.add(str(path))
+    assert found == PENDING["lines"]
+
+
+def test_name_is_defined_in_one_module() -> None:
+    places = defaultdict(set)
+    for path in lenslet_files():
+        for node in tree_of(path).body:
+            is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            if is_definition and not node.name.startswith("_"):
+                places[node.name].add(module_of(path))
+    assert {name for name, found in places.items() if len(found) > 1} - SHARED_NAMES == PENDING["names"]
