@@ -1,4 +1,4 @@
-"""The fuzz targets themselves: that their seeds are pictures, and that they would notice what is wrong."""
+"""The fuzz targets: their seeds are pictures, and they report wrong answers."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The model folder's `model.json`, its checksum, and files that are never half-written."""
+"""`model.json`, the checksum of the model, and atomic replacement of files."""
 
 import hashlib
 import json
@@ -267,7 +267,7 @@ def test_readers_see_the_old_file_until_the_end(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_artifact_that_cannot_be_written_down_keeps_the_old_one(folder: Path) -> None:
+def test_artifact_that_cannot_be_serialized_keeps_the_old_one(folder: Path) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_artifact(replace(ARTIFACT, metrics={"accuracy": object()}), folder)
     assert read_artifact(folder) == ARTIFACT

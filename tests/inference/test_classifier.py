@@ -1,4 +1,4 @@
-"""A model folder as a classifier: the shipped one, and tiny ones of which each breaks another promise."""
+"""The classifier of a model folder: the shipped model, and tiny models with wrong inputs or outputs."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def test_ranked_by_probability() -> None:
     assert prediction([0.25, 0.125, 0.625]).ranked() == [("street", 0.625), ("forest", 0.25), ("sea", 0.125)]
 
 
-def test_equals_keep_the_order_of_the_labels() -> None:
+def test_ties_keep_the_order_of_the_labels() -> None:
     labels = tuple(f"label {index}" for index in range(64))
     probabilities = np.array([0.01, 0.02] * 32, np.float32)
     answer = Prediction(labels, probabilities, None, 0.5, np.log(probabilities), 0.0)
@@ -92,7 +92,7 @@ def test_explanation_belongs_to_the_first_label_and_fills_the_range() -> None:
     assert grid.tolist() == [[0.0, 0.5], [0.75, 1.0]]
 
 
-def test_constant_map_speaks_for_nothing() -> None:
+def test_constant_map_is_all_zero() -> None:
     explained = prediction([1, 0, 0], activation_map=np.full((2, 3, 3), 7, np.float32)).explanation()
     assert explained is not None
     assert explained[1].tolist() == [[0, 0, 0], [0, 0, 0]]
@@ -132,7 +132,7 @@ def test_shipped_model_answers(shipped: Classifier) -> None:
     assert (grid.min(), grid.max()) == (0, 1)
 
 
-def test_answers_stay_when_the_next_picture_comes(shipped: Classifier) -> None:
+def test_predictions_are_not_overwritten_by_the_next_picture(shipped: Classifier) -> None:
     first, second = pictures(2, shipped.artifact.image_size)
     answer = shipped.classify(first)
     before = answer.probabilities.copy()

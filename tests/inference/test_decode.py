@@ -1,4 +1,4 @@
-"""The pixel contract, on pictures that are built here, byte by byte where it matters."""
+"""Decoding, on pictures that are built here, byte by byte where it matters."""
 
 import hashlib
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_every_format_is_read_by_its_content(name: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 8, 160])
 @pytest.mark.parametrize("name", ["JPEG", "PNG"])
-def test_pixels_are_a_square_of_bytes_that_nobody_can_change(name: str, size: int) -> None:
+def test_pixels_are_a_read_only_square(name: str, size: int) -> None:
     pixels = decode(FORMATS[name], size)
     assert pixels.shape == (size, size, 3)
     assert pixels.dtype == np.uint8
@@ -172,7 +172,7 @@ def test_antialias_averages_a_checkerboard_of_single_pixels() -> None:
         assert pixels.max() <= 133
 
 
-def test_sides_are_squashed_not_cropped() -> None:
+def test_picture_is_squashed_not_cropped() -> None:
     assert read_quadrants(decode(saved(quadrants("RGBY", (400, 20)), "PNG"), 32)) == "RGBY"
 
 

@@ -1,4 +1,4 @@
-"""What lies beside the pixels: orientation, further frames, profiles and text."""
+"""Metadata of pictures: orientation, further frames, profiles and text."""
 
 import zlib
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_orientation_of_16_bit_grey(orientation: int) -> None:
         b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x03\0\0\0ab\0\0" + bytes(4),  # orientation is text
     ],
 )
-def test_broken_exif_does_not_hinder(exif: bytes, format: str) -> None:
+def test_broken_exif_is_ignored(exif: bytes, format: str) -> None:
     options: dict[str, Any] = {
         "JPEG": {"quality": 95, "subsampling": 0, "exif": b"Exif\0\0" + exif},
         "PNG": {"exif": exif},
@@ -92,7 +92,7 @@ FRAMES = [quadrants("RGBY"), quadrants("YYYY")]
         ("MPO", {"quality": 95, "subsampling": 0}),  # two JPEGs in one file, as phones write
     ],
 )
-def test_first_frame_counts(format: str, options: dict[str, Any]) -> None:
+def test_first_frame_is_used(format: str, options: dict[str, Any]) -> None:
     data = saved(FRAMES[0], format, save_all=True, append_images=FRAMES[1:], **options)
     assert len(data) > len(saved(FRAMES[0], "JPEG" if format == "MPO" else format, **options))
     assert read_quadrants(decode(data, 32)) == "RGBY"
@@ -106,14 +106,14 @@ def test_mpo_whose_second_picture_an_editor_has_cut_off() -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_an_icc_profile_does_not_hinder(format: str) -> None:
+def test_icc_profile_is_ignored(format: str) -> None:
     # Not even a senseless one: profiles are not applied.
     options = {"lossless": True} if format == "WEBP" else {}
     data = saved(quadrants("RRRR"), format, icc_profile=b"no profile at all" * 5000, **options)
     assert np.abs(decode(data, 8).astype(int) - RED).max() <= 2
 
 
-def test_long_text_does_not_hinder() -> None:
+def test_long_text_is_ignored() -> None:
     text = chunk(b"tEXt", b"Comment\0" + b"word " * 1_000_000)
     assert all_pixels(png(4, 4, 8, 2, bytes(RED * 4), text)) == [[255, 0, 0]]
 

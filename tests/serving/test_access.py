@@ -53,7 +53,7 @@ def with_keys(monkeypatch):
 
 
 @pytest.mark.parametrize("environment", [{}, {"LENSLET_API_KEYS": "  "}])
-def test_without_keys_everybody_is_let_in(environment):
+def test_without_hashes_no_key_is_needed(environment):
     read_access(environment).check_key({})
     read_access(environment).check_key({"x-api-key": "any"})
 
@@ -71,7 +71,7 @@ def test_without_keys_everybody_is_let_in(environment):
         {"x-api-key": "first", "authorization": "Basic Zmlyc3Q6"},
     ],
 )
-def test_right_key_is_let_in(headers):
+def test_right_key_is_accepted(headers):
     read_access(TWO_KEYS).check_key(headers)
 
 
@@ -181,7 +181,7 @@ DOORS = [
 
 
 @pytest.mark.parametrize(("name", "headers", "status", "code"), DOORS)
-def test_doors(with_keys, name, headers, status, code):
+def test_key_check_by_event(with_keys, name, headers, status, code):
     found_status, found_headers, found_code = ask(name, headers)
     assert (found_status, found_code) == (status, code)
     assert found_headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
@@ -193,8 +193,8 @@ def test_direct_invoke_needs_no_key(with_keys):
 
 
 @pytest.mark.parametrize("context", [{}, {"http": None}, {"http": {}}, {"elb": {}}, "none", None])
-def test_request_that_poses_as_a_direct_invoke(with_keys, context):
-    """What came over HTTP has a requestContext, and a question has none: no event is both."""
+def test_http_event_cannot_pass_as_a_direct_invoke(with_keys, context):
+    """Events of HTTP have a requestContext and direct invokes have none: no event is both."""
     event = {**read_event("direct_predict_image"), "requestContext": context}
     assert lambda_func.handler(event, None)["error"]["code"] == "bad_request"
 
@@ -221,7 +221,7 @@ def test_request_that_poses_as_a_direct_invoke(with_keys, context):
     ],
 )
 @pytest.mark.parametrize("name", ["http_api_describe", "http_api_bad_json", "rest_preflight"])
-def test_pages_that_may_read(monkeypatch, name, environment, origin, allowed):
+def test_cors_headers(monkeypatch, name, environment, origin, allowed):
     monkeypatch.setattr(lambda_func, "access", read_access(environment))
     _, headers, _ = ask(name, {"Origin": origin} if origin else {})
     sent = {header for header in headers if header.startswith("Access-Control-")}
@@ -233,7 +233,7 @@ def test_pages_that_may_read(monkeypatch, name, environment, origin, allowed):
         assert headers["Access-Control-Allow-Headers"] == "Content-Type, Authorization, X-Api-Key"
 
 
-def test_page_may_read_why_it_is_not_let_in(monkeypatch):
+def test_page_may_read_the_refusal_of_its_key(monkeypatch):
     access = read_access(TWO_KEYS | {"LENSLET_CORS_ORIGINS": PAGE})
     monkeypatch.setattr(lambda_func, "access", access)
     status, headers, _ = ask("function_url_predict_image", {"origin": PAGE})
@@ -290,7 +290,7 @@ def test_malformed_setting_stops_the_start(monkeypatch, setting, value):
 
 
 @pytest.mark.slow
-def test_key_made_as_the_page_says_opens_the_server(monkeypatch):
+def test_key_made_as_documented_is_accepted_by_the_server(monkeypatch):
     code = re.search(r"python -c '(.+?)'\n", (ROOT / "docs/security.md").read_text()).group(1)
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     key, hashed = re.fullmatch(r"key +(\S{43})\nhash +([0-9a-f]{64})\n", made).groups()

@@ -214,7 +214,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(setting, raising=False)
 
 
-def test_the_table_is_long_and_has_no_link_twice() -> None:
+def test_the_table_is_long_and_without_repeats() -> None:
     assert len({link for link, _ in HOSTILE}) == len(HOSTILE) >= 60
 
 
@@ -255,7 +255,7 @@ def test_public_link_is_connected_to(link: str) -> None:
         ("https://[2606:2800:0::1]/", "https", "[2606:2800::1]", 443, "/"),
     ],
 )
-def test_link_is_taken_apart(link: str, scheme: str, authority: str, port: int, target: str) -> None:
+def test_link_is_parsed(link: str, scheme: str, authority: str, port: int, target: str) -> None:
     place = locate(link, Rules())
     assert (place.scheme, place.authority, place.port, place.target) == (scheme, authority, port, target)
 
@@ -358,7 +358,7 @@ def test_hosts_that_links_may_name(setting: str, link: str, allowed: bool) -> No
             locate(link, rules)
 
 
-def test_an_allowed_host_must_be_public_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_allowed_host_must_be_public_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENSLET_LINK_HOSTS", "private.example,10.0.0.1")
     for link in ("https://private.example/", "https://10.0.0.1/"):
         with pytest.raises(LinkRefused, match=NOT_PUBLIC):

@@ -1,4 +1,4 @@
-"""compose.yaml and the two images that it starts: checked, and both processes run by hand as the files say."""
+"""compose.yaml and its two images; both processes are started without an engine, as the files specify."""
 
 import json
 import re
@@ -150,7 +150,7 @@ def test_page_context_is_what_its_dockerfile_copies() -> None:
 
 # --- both processes
 
-# Files of a size over 0 cannot be written: as with a file system that is read-only, whoever runs the test.
+# No file may grow beyond 0 bytes: like a read-only file system, also for root.
 
 
 def forbid_files() -> None:

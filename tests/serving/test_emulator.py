@@ -1,4 +1,4 @@
-"""The function's image, built by hand as the Dockerfile says, under AWS's own Runtime Interface Emulator."""
+"""The function's image, built from the Dockerfile without an engine, under AWS's Runtime Interface Emulator."""
 
 import base64
 import json
@@ -25,16 +25,16 @@ pytestmark = pytest.mark.slow
 
 EVENTS = ROOT / "tests" / "events"
 LARGEST_ANSWER_BYTES = 6_291_556  # of Lambda: 6 MiB and 100 bytes
-TIMEOUT_S = 6  # after a mishap it holds for the start of a new process, too
+TIMEOUT_S = 6  # after a failure it holds for the start of a new process, too
 HEALTH = (EVENTS / "http_api_health.json").read_bytes()
 
-# What befalls functions. The function's own code bounds all of it, so that another handler has to do it on purpose.
-MISHAPS = """
+# Failures of functions. The real handler prevents all of them, so another handler causes them on purpose.
+FAILURES = """
 import os, time
 from lambda_func import handler as whole
 
 def handler(event, context):
-    match event.get("mishap"):
+    match event.get("failure"):
         case "large": return {"text": "x" * event["characters"]}
         case "late": time.sleep(60)
         case "crash": os._exit(3)
@@ -58,13 +58,13 @@ def function(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def unlucky(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The same function behind a handler that can be told what to do."""
-    folder = tmp_path_factory.mktemp("unlucky")
-    (folder / "mishaps.py").write_text(MISHAPS, encoding="utf-8")
+def failing_function(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The same function behind a handler that fails on request."""
+    folder = tmp_path_factory.mktemp("failing_function")
+    (folder / "failing.py").write_text(FAILURES, encoding="utf-8")
     environment = {**LAMBDA_ENVIRONMENT, **image.environment, "PYTHONPATH": str(folder)}
     environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(TIMEOUT_S)
-    command = [*image.command[:-1], "mishaps.handler"]
+    command = [*image.command[:-1], "failing.handler"]
     with emulating(image.folder, command, folder / "log", **environment) as emulator:
         yield emulator
 
@@ -107,22 +107,22 @@ def test_photo_of_the_largest_size(function: Emulator, large_photo: bytes) -> No
 
 MISFORTUNES = [
     # event, status, what the answer says. Without a gateway around, an exception and a time-out are 200.
-    ({"mishap": "large", "characters": LARGEST_ANSWER_BYTES - len('{"text": ""}')}, 200, '{"text": "xxx'),
-    ({"mishap": "large", "characters": LARGEST_ANSWER_BYTES}, 502, "Function.ResponseSizeTooLarge"),
-    ({"mishap": "late"}, 200, f"Task timed out after {TIMEOUT_S}.00 seconds"),
-    ({"mishap": "crash"}, 502, "Runtime exited with error: exit status 3"),
-    ({"mishap": "raise"}, 200, '"errorMessage": "on purpose", "errorType": "ValueError"'),
+    ({"failure": "large", "characters": LARGEST_ANSWER_BYTES - len('{"text": ""}')}, 200, '{"text": "xxx'),
+    ({"failure": "large", "characters": LARGEST_ANSWER_BYTES}, 502, "Function.ResponseSizeTooLarge"),
+    ({"failure": "late"}, 200, f"Task timed out after {TIMEOUT_S}.00 seconds"),
+    ({"failure": "crash"}, 502, "Runtime exited with error: exit status 3"),
+    ({"failure": "raise"}, 200, '"errorMessage": "on purpose", "errorType": "ValueError"'),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("event", "status", "sentence"), MISFORTUNES)
-def test_function_lives_on_after(
-    unlucky: Emulator, event: dict[str, object], status: int, sentence: str
+def test_function_survives(
+    failing_function: Emulator, event: dict[str, object], status: int, sentence: str
 ) -> None:
-    response = unlucky.invoke(json.dumps(event).encode())
+    response = failing_function.invoke(json.dumps(event).encode())
     assert (response.status_code, sentence in response.text) == (status, True), response.text[:500]
     # In a new process, where the old one is gone.
-    assert unlucky.invoke(HEALTH).json() == lambda_func.handler(json.loads(HEALTH), None)
+    assert failing_function.invoke(HEALTH).json() == lambda_func.handler(json.loads(HEALTH), None)
 
 
 def test_event_that_is_cut_off(function: Emulator, large_photo: bytes) -> None:
@@ -132,10 +132,10 @@ def test_event_that_is_cut_off(function: Emulator, large_photo: bytes) -> None:
         assert function.invoke(HEALTH).json()["statusCode"] == 200
 
 
-def test_credentials_of_this_machine_do_not_reach_the_function(unlucky: Emulator) -> None:
-    environment = unlucky.invoke(b'{"mishap": "environment"}').json()
+def test_credentials_of_this_machine_do_not_reach_the_function(failing_function: Emulator) -> None:
+    environment = failing_function.invoke(b'{"failure": "environment"}').json()
     assert environment["AWS_SECRET_ACCESS_KEY"] == ""
-    assert environment["_HANDLER"] == "mishaps.handler"
+    assert environment["_HANDLER"] == "failing.handler"
 
 
 def test_log_holds_a_line_for_each_event_and_no_picture(function: Emulator) -> None:
@@ -160,7 +160,7 @@ def bucket() -> Iterator[tuple[dict[str, str], Any]]:
         yield {**nobody, "AWS_ENDPOINT_URL_S3": address, "LENSLET_S3_BUCKETS": BUCKET}, client
 
 
-def test_events_of_s3_lay_an_answer_beside_each_photo(
+def test_events_of_s3_write_an_answer_beside_each_photo(
     image: Image, bucket: tuple[dict[str, str], Any], tmp_path: Path
 ) -> None:
     settings, client = bucket

@@ -1,4 +1,4 @@
-"""What happens when something around the service breaks, as the table in docs/security.md says."""
+"""Faults around the service, with the effects that the table in docs/security.md states."""
 
 import base64
 import hashlib
@@ -101,7 +101,7 @@ def test_link_that_fails(answers_to_links, link, status, code):
     assert (found, content.get("error", {}).get("code")) == (status, code)
 
 
-def test_denial_of_s3_is_told_without_its_details(answers_to_links):
+def test_denial_of_s3_is_reported_without_its_details(answers_to_links):
     assert answers_to_links["s3://photos/denied"][1] == {
         "error": {"code": "link_failed", "message": "S3 did not give the object: AccessDenied"}
     }

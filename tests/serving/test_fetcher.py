@@ -331,7 +331,7 @@ def test_https_delivers(https: str, path: str, body: bytes) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_links_of_a_request_share_what_they_may_deliver(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_of_a_request_share_their_allowance(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "MAX_BYTES_TOGETHER", LIMIT_BYTES + len(PHOTO))
     allowance = Allowance()
     assert fetch(https + "/at-the-limit", allowance) == bytes(LIMIT_BYTES)
@@ -343,7 +343,7 @@ def test_links_of_a_request_share_what_they_may_deliver(https: str, monkeypatch:
 
 
 @pytest.mark.usefixtures("patient")
-def test_request_gives_our_name_and_asks_for_plain_bytes(https: str) -> None:
+def test_request_headers(https: str) -> None:
     fetch(https + "/photo")
     assert Scenes.seen == [
         {
@@ -356,7 +356,7 @@ def test_request_gives_our_name_and_asks_for_plain_bytes(https: str) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_request_gives_the_operators_page(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_agent_names_the_operators_page(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENSLET_CONTACT", "https://example.com/about")
     fetch(https + "/photo")
     assert Scenes.seen[0]["User-Agent"] == f"lenslet/{lenslet.__version__} (+https://example.com/about)"
@@ -405,7 +405,7 @@ def test_https_fails(https: str, path: str, error: type[Exception], message: str
         "http://photos.example/endless-continue",
     ],
 )
-def test_a_slow_server_is_let_go_of(link: str) -> None:
+def test_slow_server_is_abandoned(link: str) -> None:
     start, before = time.monotonic(), set(threading.enumerate())
     with pytest.raises(LinkTimeout, match=f"longer than {LIMIT_S} s"):
         fetch(link)
@@ -431,10 +431,10 @@ def test_a_handshake_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         port = silent.getsockname()[1]
         threading.Thread(target=trickle, daemon=True).start()
         monkeypatch.setenv("LENSLET_LINK_HOSTS", f"photos.example:{port}")
-        test_a_slow_server_is_let_go_of(f"https://photos.example:{port}/photo")
+        test_slow_server_is_abandoned(f"https://photos.example:{port}/photo")
 
 
-def test_the_timeout_of_a_socket_is_told_like_that_of_the_fetch() -> None:
+def test_the_timeout_of_a_socket_is_reported_like_that_of_the_fetch() -> None:
     with pytest.raises(LinkTimeout, match=f"longer than {LIMIT_S} s"):
         remote._read_web("http://photos.example/stall-in-the-body", Rules(), Allowance(), Deadline(LIMIT_S))
 
@@ -449,7 +449,7 @@ def test_unknown_authority_is_not_trusted(https: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("patient")
-def test_the_usual_authorities_are_those_of_certifi(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_authorities_are_those_of_certifi(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert connection._tls(None, None).cert_store_stats()["x509_ca"] > 50
     bundle = os.environ["SSL_CERT_FILE"]
     monkeypatch.delenv("SSL_CERT_FILE")
@@ -513,7 +513,7 @@ def test_certificate_of_another_name_is_refused() -> None:
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_address_that_was_checked_is_connected_to(
+def test_connection_is_to_the_checked_address(
     internet: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     answers = [["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2"]]
@@ -540,7 +540,7 @@ def test_each_redirect_is_looked_up_and_checked_again(internet: SimpleNamespace)
 
 
 @pytest.mark.usefixtures("patient")
-def test_one_address_that_is_not_public_is_enough(internet: SimpleNamespace) -> None:
+def test_one_private_address_is_enough_to_refuse(internet: SimpleNamespace) -> None:
     with pytest.raises(LinkRefused, match="not on the public internet"):
         fetch("http://both.example/photo")
     assert internet.connections == []
@@ -552,7 +552,7 @@ def test_the_next_address_is_tried(internet: SimpleNamespace) -> None:
     assert internet.connections[-1] == "127.0.0.1"
 
 
-def test_an_address_that_swallows_everything_does_not_use_up_the_time(
+def test_an_address_that_does_not_respond_does_not_use_up_the_time(
     internet: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect = socket.socket.connect
@@ -830,13 +830,13 @@ def scenes_as_s3(client_of_scenes: Any, buckets: None, monkeypatch: pytest.Monke
         ("\ud800", LinkRefused, "impossible bucket or key"),
     ],
 )
-def test_s3_misbehaves(key: str, error: type[Exception], message: str) -> None:
+def test_faults_of_s3(key: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         fetch(f"s3://photos/{key}")
 
 
 @pytest.mark.usefixtures("scenes_as_s3", "patient")
-def test_s3_gives_bytes_as_they_are() -> None:
+def test_s3_bytes_are_not_decoded() -> None:
     assert fetch("s3://photos/photo") == PHOTO
     assert fetch("s3://photos/packed") == gzip.compress(bytes(50 * LIMIT_BYTES), mtime=0)
 

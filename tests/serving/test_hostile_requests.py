@@ -1,4 +1,4 @@
-"""Requests that nobody sends in good faith: each has its status and code, and none leaves a trace in answer or log."""
+"""Malformed and hostile requests: status, code, and that neither answer nor log repeats anything of them."""
 
 import base64
 import io
@@ -221,7 +221,7 @@ TABLE = {
     "http has no method": (http(requestContext={"http": {"path": "/"}}), None, "bad_request"),
     "no stage": (http(requestContext={"http": {"method": "POST"}}), 200, None),
     # Direct invokes
-    "requestContext beside a question": ({"requestContext": {}, "image": RAW}, None, "bad_request"),
+    "requestContext beside a direct invoke": ({"requestContext": {}, "image": RAW}, None, "bad_request"),
     "requestContext is text": ({"requestContext": "http", "image": RAW}, None, "bad_request"),
     "event of a queue": ({"Records": [{"body": GOOD}]}, None, "bad_request"),
     "event is a number": (7, None, "bad_request"),
@@ -271,11 +271,11 @@ def test_status_and_code(event, status, code):
         ('{"image": "", "top": 1e999}', "top must be a whole number from 1 to 999,999,999, not inf"),
     ],
 )
-def test_sentence(body, message):
+def test_error_message(body, message):
     assert json.loads(lambda_func.handler(http(body), None)["body"])["error"]["message"] == message
 
 
-def test_sentence_about_the_bodys_own_base64():
+def test_error_message_for_the_bodys_base64():
     answer = json.loads(lambda_func.handler(http(GOOD, isBase64Encoded=True), None)["body"])
     assert answer["error"]["message"] == "the body is not valid base64"
 
@@ -379,7 +379,7 @@ def answer_on_the_wire(port, request):
 
 
 @pytest.mark.slow
-def test_server_survives_what_is_no_request_and_repeats_none_of_it(tmp_path):
+def test_server_survives_malformed_http_and_logs_none_of_it(tmp_path):
     log = tmp_path / "log"
     with log.open("w") as file:
         command = [sys.executable, "-m", "lenslet", "serve", "--port", "0"]

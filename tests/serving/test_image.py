@@ -1,4 +1,4 @@
-"""The function's image, built by hand as the Dockerfile says, and run under a Runtime API."""
+"""The function's image, built from the Dockerfile without an engine, and run under a Runtime API."""
 
 import json
 import os
@@ -221,7 +221,7 @@ def test_image_answers_as_the_tested_function(function: Function, name: str) -> 
 
 
 @pytest.mark.slow
-def test_broken_event_is_reported_and_the_function_lives_on(function: Function) -> None:
+def test_broken_event_is_reported_and_the_function_survives(function: Function) -> None:
     report = function.invoke(b"{not JSON")
     assert (report.kind, report.content["errorType"]) == ("error", "Runtime.UnmarshalError")
     assert function.invoke(b"{}").kind == "response"

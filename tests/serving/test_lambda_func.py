@@ -183,7 +183,7 @@ def test_event_without_a_stage_has_none_in_its_path(stage):
     assert {path: ask(event | {"rawPath": path})[0] for path in paths} == paths
 
 
-def test_one_picture_has_one_answer_whichever_way_it_comes():
+def test_answer_is_the_same_for_every_form_of_request():
     answers = [
         ask(read_event(name))[1]
         for name in ("rest_predict_image", "function_url_predict_image", "direct_predict_image")
@@ -231,7 +231,7 @@ def test_explanation_is_null_where_the_model_has_no_map(monkeypatch):
 
 
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (2, 2), (3, 3), (4, 3), (999_999_999, 3)])
-def test_top_cuts_the_list(monkeypatch, top, count):
+def test_top_limits_the_labels(monkeypatch, top, count):
     monkeypatch.setattr(lambda_func, "classifier", fixed([0.1, 0.8, 0.1]))
     assert len(ask({"image": PICTURE, "top": float(top)})[1]["predictions"]) == count
     assert len(ask({"image": PICTURE, "top": top})[1]["predictions"]) == count
@@ -257,7 +257,7 @@ def test_batch_of_one_is_still_a_batch():
     assert len(answer["results"]) == 1
 
 
-def test_batch_ends_when_its_time_is_spent(monkeypatch):
+def test_batch_has_a_time_limit(monkeypatch):
     def slowly(pixels):
         began = time.thread_time()
         while time.thread_time() - began < 0.2:
@@ -271,7 +271,7 @@ def test_batch_ends_when_its_time_is_spent(monkeypatch):
     assert found == [None, None, "image_too_large", "image_too_large"]
 
 
-def test_links_of_a_batch_are_fetched_side_by_side(monkeypatch):
+def test_links_of_a_batch_are_fetched_concurrently(monkeypatch):
     everyone = threading.Barrier(3, timeout=10)
     allowances = set()
 
@@ -409,7 +409,7 @@ def test_query_parameters_beside_json_are_refused_not_ignored():
         f"data:application/octet-stream;name=x.png;base64,{PICTURE}",
     ],
 )
-def test_ways_to_write_base64(image):
+def test_forms_of_base64(image):
     assert ask({"image": image}) == ask({"image": PICTURE})
     assert "predictions" in ask({"image": image})[1]
 
@@ -456,7 +456,7 @@ def test_body_over_the_limit():
     assert "6,291,456" in answer["error"]["message"]
 
 
-def test_unexpected_failure_is_told_to_the_log_alone(monkeypatch, output):
+def test_unexpected_failure_is_described_in_the_log_only(monkeypatch, output):
     def fail(pixels):
         raise RuntimeError("cannot read https://example.com/x?signature=SECRET now")
 
@@ -481,7 +481,7 @@ def test_nan_never_leaves_the_function(monkeypatch):
     assert "NaN" not in answer["body"]
 
 
-def test_undefined_figures_are_null(monkeypatch):
+def test_undefined_metrics_are_null(monkeypatch):
     artifact = lambda_func.classifier.artifact.__class__(
         **{
             **vars(lambda_func.classifier.artifact),
@@ -592,7 +592,7 @@ def test_metrics_of_a_batch(monkeypatch, output):
     assert by_label == [("dog", {"Predictions": [2]}), ("cat", {"Predictions": [1]})]
 
 
-def test_label_outside_ascii_is_still_a_dimension(monkeypatch, output):
+def test_label_outside_ascii_is_a_dimension(monkeypatch, output):
     probabilities = np.array([0.9, 0.1], np.float32)
     prediction = Prediction(("Straße", "Brücke"), probabilities, None, 0.5, np.log(probabilities), 0.0)
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: prediction))

@@ -1,4 +1,4 @@
-"""The server with more to do than it can: right answers, early refusals, and no client that takes it for itself."""
+"""The server under overload: right answers, early refusals, and no client that blocks the others."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ PHOTO = plain((200, 30, 30))
 RAW = {"Content-Type": "image/png"}
 
 
-def test_every_answer_of_sixteen_clients_is_the_known_one():
+def test_sixteen_clients_get_the_expected_answers():
     photos = draw_photos(large_size=(1600, 1200))
     with (
         serving_links(photos[SMALL]) as links,
@@ -69,7 +69,7 @@ def until_refused(address):
         time.sleep(0.05)
 
 
-def test_overload_is_answered_at_once_and_says_when_to_come_again(full):
+def test_overload_is_answered_at_once_with_retry_after(full):
     address, links, taken = full
     started = time.monotonic()
     answer = requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30)
@@ -98,7 +98,7 @@ def test_health_is_answered_while_everything_else_is_refused(full):
     assert requests.post(f"{address}/health", data=bytes(20_000_000), timeout=30).status_code == 405
 
 
-def test_refusals_are_where_the_contract_has_them(full):
+def test_refusals_are_as_documented(full):
     address, _, _ = full
     for path, operations in yaml.safe_load((ROOT / "openapi.yaml").read_text())["paths"].items():
         for method, operation in operations.items():
@@ -115,7 +115,7 @@ def test_client_that_sends_megabytes_reads_its_refusal(full):
             assert answer.status_code == 503
 
 
-def test_nobody_waits_for_a_worker_for_long():
+def test_wait_for_a_worker_is_bounded():
     with (
         link_server.serving_links(PHOTO) as links,
         running(
@@ -154,7 +154,7 @@ def test_slow_client_loses_its_place():
         assert requests.get(f"{address}/", timeout=30).status_code == 200
 
 
-def test_client_that_goes_away_gives_its_place_back():
+def test_client_that_disconnects_frees_its_place():
     with running("--workers", "1", "--waiting", "0") as (address, _):
         for _ in range(5):
             connection = Connection(address)
@@ -184,7 +184,7 @@ def closed(connection):
         return True
 
 
-def test_who_has_no_key_takes_no_place():
+def test_client_without_a_key_takes_no_place():
     """Nor does one with a wrong key; a body that is on its way is not waited for."""
     hashed = hashlib.sha256(KEY.encode()).hexdigest()
     with running("--workers", "1", "--waiting", "0", LENSLET_API_KEYS=hashed) as (address, _):
@@ -202,7 +202,7 @@ def test_who_has_no_key_takes_no_place():
             connection.close()
 
 
-def test_half_a_head_is_not_waited_for_without_end():
+def test_incomplete_headers_time_out():
     with running("--workers", "1", numbers=["lenslet.serving.http.connection.HEADER_TIMEOUT_S=1"]) as (
         address,
         _,
@@ -222,7 +222,7 @@ def test_half_a_head_is_not_waited_for_without_end():
         assert received.count(b"HTTP/1.1 ") == 1
 
 
-def test_request_may_take_longer_than_a_head_may():
+def test_header_timeout_does_not_bound_the_request():
     with (
         link_server.serving_links(PHOTO) as links,
         running(
@@ -241,7 +241,7 @@ def test_request_may_take_longer_than_a_head_may():
         assert answer.result().status_code == 200
 
 
-def test_who_comes_to_wait_keeps_nobody_out():
+def test_idle_connections_do_not_keep_clients_out():
     with running("--workers", "1", numbers=["lenslet.serving.http.connection.MAX_IDLE=8"]) as (address, _):
         waiting = [half_a_request(address, "GET / HTTP/1.1\r\nX: ") for _ in range(20)]
         for _ in range(3):

@@ -216,8 +216,8 @@ def test_examples_of_requests_are_accepted():
     examples = CONTRACT["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     for example in examples.values():
         validate(example["value"], {"$ref": "#/components/schemas/PredictRequest"})
-        question = predict_request_of(example["value"])
-        assert len(question.photos) == len(example["value"].get("images", [None]))
+        request = predict_request_of(example["value"])
+        assert len(request.photos) == len(example["value"].get("images", [None]))
     assert "predictions" in lambda_func.handler(examples["image"]["value"], None)
     assert "explanation" in lambda_func.handler(examples["dataUrl"]["value"], None)
 

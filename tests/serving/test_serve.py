@@ -119,7 +119,7 @@ def test_body_of_the_event(content_type, body, expected):
     assert (event["body"], event["isBase64Encoded"]) == (expected, False)
 
 
-def test_what_is_empty_is_left_out_and_what_is_double_is_joined():
+def test_empty_fields_are_omitted_and_repeated_headers_joined():
     event, _, _ = through_bridge(method="GET", path="/", headers=[(b"accept", b"a"), (b"accept", b"b")])
     assert "body" not in event
     assert "queryStringParameters" not in event

@@ -1,4 +1,4 @@
-"""Several processes behind one port: who gets which connection, and how they end together."""
+"""Several processes behind one port: distribution of connections, and shutdown."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ needs_two = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor 
     ("whole", "count", "expected"),
     [(2, 2, [1, 1]), (19, 2, [10, 9]), (1, 3, [1, 0, 0]), (0, 2, [0, 0]), (32, 1, [32])],
 )
-def test_work_is_shared_out_whole(whole, count, expected):
+def test_split_evenly(whole, count, expected):
     assert split_evenly(whole, count) == expected
 
 
@@ -81,7 +81,7 @@ def both_busy(**options):
 
 @needs_two
 @pytest.mark.slow
-def test_connections_are_dealt_by_turns_and_answered_when_processes_stop():
+def test_connections_are_passed_round_robin_and_answered_when_processes_stop():
     with both_busy() as (address, process, links, taken):
         workers = workers_of(process)
         assert len(workers) == 2
@@ -100,7 +100,7 @@ def test_connections_are_dealt_by_turns_and_answered_when_processes_stop():
 
 @needs_two
 @pytest.mark.slow
-def test_death_of_one_process_ends_all_and_is_told():
+def test_death_of_one_process_ends_all_and_is_reported():
     with both_busy(log=subprocess.PIPE) as (_, process, links, taken):
         os.kill(workers_of(process)[0], signal.SIGKILL)
         wait_until(lambda: any(each.done() for each in taken))
@@ -115,7 +115,7 @@ def test_death_of_one_process_ends_all_and_is_told():
 
 @needs_two
 @pytest.mark.slow
-def test_processes_do_not_outlive_the_one_that_deals():
+def test_processes_end_with_their_parent():
     with running("--workers", "2") as (_, process):
         workers = workers_of(process)
         assert len(workers) == 2

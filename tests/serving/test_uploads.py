@@ -1,4 +1,4 @@
-"""Photos put into a bucket: events of S3 by hand, and the bucket itself by moto on the loopback interface."""
+"""Photos put into a bucket: hand-written events of S3, and a bucket of moto on the loopback interface."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ def created(*keys: str, bucket: str = BUCKET) -> dict[str, Any]:
 # --- what an event says
 
 
-def test_keys_are_spelled_as_a_form_would() -> None:
+def test_keys_are_form_encoded() -> None:
     assert read_uploads(read_event("created")) == [Upload(BUCKET, "holiday photos/café 100%.jpg")]
 
 
@@ -152,14 +152,14 @@ def test_a_photo_gets_the_answer_of_a_direct_invoke(bucket: Any, log: Any) -> No
 @pytest.mark.parametrize(
     "key", ["100%20sure+.jpg", "why?&#.jpg", "/a//b.jpg", "日本.jpg", "a://b.jpg", "dir/.png"]
 )
-def test_the_answer_lies_beside_the_photo_whatever_its_name(bucket: Any, key: str) -> None:
+def test_the_answer_is_written_beside_the_photo_whatever_its_name(bucket: Any, key: str) -> None:
     put(bucket, key, plain(RED))
     lambda_func.label_upload(created(key), CONTEXT)
     assert keys_in(bucket) == sorted([key, f"{key}.json"])
 
 
 @pytest.mark.slow
-def test_what_is_no_photo_gets_the_error_of_the_contract(bucket: Any, log: Any) -> None:
+def test_other_files_get_an_error_of_the_contract(bucket: Any, log: Any) -> None:
     put(bucket, "notes.jpg", b"no photo at all")
     put(bucket, "empty.jpg", b"")
     put(bucket, "cut.png", plain(RED, side=64)[:60])
@@ -198,7 +198,7 @@ def test_an_answer_gets_no_answer(bucket: Any) -> None:
 
 
 @pytest.mark.slow
-def test_an_event_that_comes_late_is_answered_about_the_photo_that_lies_there_now(bucket: Any) -> None:
+def test_a_late_event_is_answered_for_the_current_photo(bucket: Any) -> None:
     bucket.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     first = bucket.put_object(Bucket=BUCKET, Key="photo.png", Body=plain(RED))["VersionId"]
     put(bucket, "photo.png", plain(GREEN))
@@ -209,7 +209,7 @@ def test_an_event_that_comes_late_is_answered_about_the_photo_that_lies_there_no
 
 
 @pytest.mark.slow
-def test_where_s3_fails_the_others_are_answered_and_lambda_tries_again(bucket: Any, log: Any) -> None:
+def test_other_photos_are_answered_where_s3_fails_and_lambda_retries(bucket: Any, log: Any) -> None:
     put(bucket, "photo.jpg", plain(RED))
     event = created("photo.jpg", bucket="no-such-bucket")
     event["Records"] += created("photo.jpg")["Records"]

@@ -91,7 +91,7 @@ def deflated_tile(width: int, height: int, kind: int) -> bytes:
 
 
 def shared_strips(count: int) -> bytes:
-    """A TIFF whose JPEG strips are all told to be the same nine hundred bytes: 450 scans, for each of them."""
+    """A TIFF whose JPEG strips are all declared at the same nine hundred bytes, with 450 scans for each."""
     places: dict[str, Any] = {"t273": (400,) * count, "t278": 1, "t279": (900,) * count}
     return tiff(64, count, 8, 3, b"\xff\xda" * 1000, t259=7, t262=6, **places)
 

@@ -35,8 +35,8 @@ def running(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     try:
         line = process.stdout.readline()
         address = re.search(r"http://[^ ]+", line)
-        assert address, f"serve.py did not start; it printed {line!r}"
-        # Its log must be read, else it fills the pipe and the server waits for ever.
+        assert address, f"lenslet serve did not start; it printed {line!r}"
+        # Its log must be read, else it fills the pipe and the server blocks.
         Thread(target=process.stdout.read, daemon=True).start()
         yield address.group(), process
     finally:
