@@ -3,13 +3,12 @@
 import ast
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+
+from tests.support.imports import imports_of, module_of, modules, product_files, tree_of
 
 # Room → rooms that it may import, besides itself. What is not listed here imports nothing of Lenslet.
 ALLOWED = {
@@ -77,47 +76,6 @@ PENDING: dict[str, set[str]] = {
         "table",
     },
 }
-
-
-class Import(NamedTuple):
-    importer: str  # module
-    target: str  # module, or package where the name is not a module
-    is_late: bool  # inside a function
-
-
-def product_files() -> list[Path]:
-    folders = ("lenslet", "frontend", "infra", "bench", "fuzz", "data")
-    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
-    return [*files, *(Path(name) for name in ("lambda_func.py", "train.py", "convert.py", "test.py"))]
-
-
-def module_of(path: Path) -> str:
-    parts = path.with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-@cache
-def modules() -> frozenset[str]:
-    return frozenset(map(module_of, product_files()))
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imports_of(path: Path) -> Iterator[Import]:
-    tree, importer = tree_of(path), module_of(path)
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    late = {id(inner) for node in ast.walk(tree) if isinstance(node, functions) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (Import(importer, alias.name, id(node) in late) for alias in node.names)
-        if isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}:{node.lineno}: relative import"
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield Import(importer, whole if whole in modules() else str(node.module), id(node) in late)
 
 
 def room_of(module: str) -> str:

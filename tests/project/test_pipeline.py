@@ -1,6 +1,5 @@
 """dvc.yaml: what it names exists, and `dvc repro` runs a stage when its code, photos or numbers have changed."""
 
-import ast
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from lenslet.config import Params
+from tests.support.imports import imports_of, needed_by
 
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
 VARS = PIPELINE["vars"][0]
@@ -50,22 +50,29 @@ def test_dependencies_are_in_git_or_come_from_an_earlier_stage(stage: str) -> No
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_command_and_its_options_exist(stage: str) -> None:
-    python, script, *arguments = filled(PIPELINE["stages"][stage]["cmd"]).split()
-    assert (python, script) == ("python", f"{stage}.py")
-    source = Path(script).read_text(encoding="utf-8")
-    for option in (each for each in arguments if each.startswith("--")):
-        assert f'"{option}"' in source, option
+    words = filled(PIPELINE["stages"][stage]["cmd"])
+    start = rf"python ({stage}\.py|-m lenslet {stage}) "
+    assert re.match(start, words), words
+    sources = [Path("lenslet/commands") / name for name in (f"{stage}.py", "options.py")]
+    known = "".join(source.read_text(encoding="utf-8") for source in sources)
+    for option in re.findall(r"--[\w-]+", words):
+        assert f'"{option}"' in known, option
+
+
+# What changes no output: the table of commands, their options, and the record of runs and versions.
+NO_DEPENDENCY = ("lenslet.cli", "lenslet.commands.options", "lenslet.registry", "lenslet.shipped")
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_code_of_a_stage_is_among_its_dependencies(stage: str) -> None:
-    imported = set()
-    for node in ast.walk(ast.parse(Path(f"{stage}.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            imported.add(node.module.split(".")[0])
-    packages = imported & {"inference", "training", "evaluation"}
-    # Both stand on inference, also where the command itself does not import it.
-    assert {f"{stage}.py", "inference", *packages} <= set(PIPELINE["stages"][stage]["deps"])
+def test_dependencies_are_the_code_that_the_command_imports(stage: str) -> None:
+    needed = {
+        path
+        for path in needed_by(f"lenslet.commands.{stage}", NO_DEPENDENCY)
+        if path.name != "__init__.py" or list(imports_of(path))
+    }
+    listed = [Path(each) for each in PIPELINE["stages"][stage]["deps"] if each.startswith("lenslet/")]
+    assert not {path for path in needed if not {path, *path.parents} & set(listed)}
+    assert not [each for each in listed if not any(each in (path, *path.parents) for path in needed)]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -246,8 +253,13 @@ def test_one_number_changes_its_stage_alone(
 @pytest.mark.parametrize(
     ("changed", "stages"),
     [
-        ("train.py", {"train"}),
-        ("lenslet/reporting/plots.py", {"convert", "evaluate", "gate"}),
+        ("lenslet/commands/train.py", {"train"}),
+        ("lenslet/training/fine_tuning.py", {"train"}),
+        ("lenslet/training/record.py", {"train", "convert", "evaluate"}),
+        ("lenslet/conversion/candidates.py", {"convert"}),
+        ("lenslet/reporting/plots.py", {"evaluate"}),
+        ("lenslet/registry/tracking.py", set()),
+        ("lenslet/serving/answer.py", set()),
         ("lenslet/inference/decode.py", set(STAGES)),
         ("data/sample/train/sea/00.jpg", {"train", "convert", "evaluate"}),
         ("model/model.keras", {"train"}),
