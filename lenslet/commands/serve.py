@@ -27,7 +27,6 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
     """Serve until SIGTERM or Ctrl-C. `prepare` is for tests: each process calls it first."""
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.serving.http.processes import CannotStart
     from lenslet.serving.http.server import open_port, serve
 
     if arguments.model or not os.environ.get("LENSLET_MODEL"):
@@ -40,11 +39,7 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     ready = partial(print, f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)", flush=True)
-    try:
-        is_stopped = serve(listener, arguments.workers, arguments.waiting, ready, prepare)
-    except CannotStart as error:
-        raise InputError(str(error)) from error
-    if not is_stopped:
+    if not serve(listener, arguments.workers, arguments.waiting, ready, prepare):
         print("lenslet serve: a process has died; the others have ended", file=sys.stderr)
         return 1
     return 0

@@ -14,6 +14,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from lenslet.inference.errors import InputError
+
 # Serves the connections of a listening socket until SIGTERM, and calls the function once it is ready.
 Target = Callable[[socket.socket, Callable[[], None]], None]
 
@@ -21,7 +23,7 @@ Target = Callable[[socket.socket, Callable[[], None]], None]
 CAN_PASS_CONNECTIONS = hasattr(socket, "send_fds")
 
 
-class CannotStart(Exception):
+class CannotStart(InputError):
     """The server cannot start; the message is one sentence for the person who starts it."""
 
 
