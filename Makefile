@@ -57,16 +57,16 @@ page: $(PAGE)  ## the page alone, on http://127.0.0.1:PAGE_PORT, for the functio
 
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
-check: $(FULL)  ## format, lint, types, security lint and fast tests: two minutes
+check: $(FULL)  ## format, lint, types, security lint and fast tests: a minute and a half
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/bandit --quiet --recursive lenslet/inference lenslet/serving frontend lambda_func.py
 	@.venv/bin/python -m infra.audit
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest $(two_processes) -m "not slow"
 
 test: $(FULL) $(INFRA) $(CHECKOV) check  ## everything: check, then the slow tests (TensorFlow, real processes)
-	.venv/bin/pytest -m slow
+	.venv/bin/pytest $(two_processes) --no-loadscope-reorder -m slow
 
 wheel: $(FULL)  ## build the package with the shipped model: dist/lenslet-….whl
 	@rm -rf build  # what an older build left there would come along
@@ -151,6 +151,9 @@ $(INFRA): requirements/infra.txt
 $(CHECKOV): requirements/checkov.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv-checkov,requirements/checkov.txt)
+
+# Tests in two processes, each module in one of them (tests/conftest.py).
+two_processes := --numprocesses 2 --dist loadgroup
 
 # Streamlit would answer an impossible port with a traceback.
 define refuse_page_port

@@ -1,8 +1,44 @@
-"""What holds for every test: nothing is tracked, unless a test says where."""
+"""What holds for every test: runs are not tracked, and each module stays in one process when several share the work."""
 
 from collections.abc import Iterator
 
 import pytest
+
+# Modules that share an expensive fixture, or would disturb each other, run in one process: file → group.
+GROUPS = {
+    "tests/serving/test_image.py": "images",
+    "tests/serving/test_compose.py": "images",
+    "tests/serving/test_emulator.py": "images",
+    "tests/registry/test_tracking.py": "registry",
+    "tests/registry/test_versions.py": "registry",
+}
+# The longest groups start first, so that no process has one left when the others have finished.
+LONGEST = (
+    "images",
+    "registry",
+    "tests/tuning/test_search.py",
+    "tests/project/test_pipeline.py",
+    "tests/project/test_wheel.py",
+    "tests/project/test_road.py",
+    "tests/frontend/test_browser.py",
+    "tests/reporting/test_notebook.py",
+    "tests/training/test_resume.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups for `pytest --dist loadgroup`: modules keep their fixtures, which they would each build twice."""
+    ranks = {group: rank for rank, group in enumerate(LONGEST)}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    if config.getoption("markexpr") == "slow":
+        items.sort(key=lambda item: ranks.get(group_of(item), len(ranks)))
+
+
+def group_of(item: pytest.Item) -> str:
+    module = item.nodeid.partition("::")[0]
+    return GROUPS.get(module, module)
 
 
 @pytest.fixture(scope="session", autouse=True)
