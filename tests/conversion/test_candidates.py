@@ -72,3 +72,16 @@ def test_judged_against_labels_and_keras() -> None:
     assert judged.accuracy == pytest.approx(2 / 3)
     assert judged.agreement == pytest.approx(2 / 3)
     assert judged.difference == pytest.approx(0.2)
+
+
+def test_calibration_photos_are_training_photos_drawn_by_the_seed() -> None:
+    from lenslet.conversion.candidates import calibration_pixels
+    from tests.support.tiny import tiny_dataset
+
+    dataset = tiny_dataset()
+    training = [picture.tobytes() for picture in dataset.pixels[:16]]
+    drawn = [picture.tobytes() for picture in calibration_pixels(dataset, 6, seed=1)]
+    assert len(set(drawn)) == 6
+    assert set(drawn) <= set(training)
+    assert drawn != [picture.tobytes() for picture in calibration_pixels(dataset, 6, seed=2)]
+    assert len(calibration_pixels(dataset, 99, seed=1)) == 16

@@ -241,3 +241,13 @@ def test_imagenet_weights_of_a_network_that_keras_does_not_know_are_named(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(WeightsUnavailable, match=r"efficientnet_lite0_notop_he\.weights\.h5 are not here"):
         build_backbone(BackboneParams("efficientnet_lite0", "imagenet", "all"))
+
+
+@pytest.mark.parametrize(("dropout", "is_random"), [(0.5, True), (0.0, False)])
+def test_head_drops_channels_in_training_alone(dropout: float, is_random: bool, params: TrainParams) -> None:
+    from lenslet.network.assembly import logits_of
+
+    network = logits_of(build(replace(params, head=replace(params.head, dropout=dropout))))
+    first, second = (network(pictures(), training=True).numpy() for _ in range(2))
+    assert bool(np.abs(first - second).max() > 1e-4) == is_random
+    np.testing.assert_array_equal(network(pictures(), training=False), network(pictures(), training=False))
