@@ -92,7 +92,7 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
     calibration = calibration_pixels(dataset, params.calibration_photos, record.params.seed)
     models: dict[str, bytes] = {
         precision: convert(network, precision, calibration)
-        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False)
+        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False, disable=None)
     }
     draft = draft_artifact(record, dataset.labels, temperature, params.conformal_alpha)
     candidates, trials = try_out(models, draft, pixels, targets, expected)

@@ -4,7 +4,7 @@
 
 Prints the number of findings of each kind and the first of them; writes all of them to report/lint.csv. Labels are
 checked with a linear model on the features of the backbone that params.yaml names, if its weights are at hand.
-Exit code 2 if two splits share a photo, unless --allow-leaks is given. No photo is moved or deleted.
+Exit code 2 if two splits share a photo and --leaks refuse is given. No photo is moved or deleted.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lenslet.commands.options import CommandParser, add_options, params_of, parser_for
+from lenslet.commands.options import DATA_OPTIONS, CommandParser, add_options, params_of, parser_for
 from lenslet.commands.output import json_output
 from lenslet.config import BackboneParams
 
@@ -40,14 +40,14 @@ def main(argv: list[str] | None = None) -> int:
         counts = Counter(finding.kind for finding in findings)
         splits = Counter(photo.split for photo in dataset.photos)
         print_json({"photos": splits, "findings": counts, "csv": arguments.lint_csv})
-        report_findings(findings, arguments.lint_csv, arguments.allow_leaks, SHOWN)
+        report_findings(findings, arguments.lint_csv, params.leaks, SHOWN)
     return 0
 
 
 def make_parser() -> CommandParser:
     parser = parser_for("lint", __doc__, sections=["train"])
     parser.add_argument("folder", type=Path, help="folder of labelled photos")
-    add_options(parser, "--weights", "--cache", "--allow-leaks", "--lint-csv", "--json")
+    add_options(parser, "--weights", "--cache", *DATA_OPTIONS, "--lint-csv", "--json")
     return parser
 
 

@@ -1,6 +1,7 @@
 """Parsers of commands: options that several of them have, and the answer to a mistyped one."""
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,36 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "LENSLET_API_KEY"
 KEY_HELP = f"sent as X-Api-Key; ${KEY_VARIABLE} is a better place for it: other users can read command lines"
+
+COLUMNS = {
+    "image": "paths, file names, ids or URLs",
+    "label": "labels",
+    "split": "splits; none: the splits are drawn",
+    "group": "groups, such as patients or scenes, that no split may tear apart",
+}
+# Options about how the photos are found.
+DATA_OPTIONS = ("--leaks", "--drop-small-classes", "--root", *(f"--{name}-column" for name in COLUMNS))
+
+
+class SetAction(argparse.Action):
+    """An option that is short for --set, with `const` as the key."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **keywords: Any) -> None:
+        super().__init__(option_strings, "overrides", **{"default": [], **keywords})
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        # As JSON, which is YAML, so that a column may be called 1 or null.
+        value = (
+            values if values.isdecimal() and self.const == "train.drop_small_classes" else json.dumps(values)
+        )
+        namespace.overrides = [*namespace.overrides, f"{self.const}={value}"]
+
 
 # Option → how argparse reads it. `add_options` adds them by name.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -57,7 +88,33 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "where to write figures and plots (%(default)s)",
     },
     "--no-acceleration": {"action": "store_true", "help": "float32 on one device, as without GPUs"},
-    "--allow-leaks": {"action": "store_true", "help": "continue although splits share photos"},
+    "--leaks": {
+        "action": SetAction,
+        "const": "train.leaks",
+        "choices": ("drop", "keep", "refuse"),
+        "help": "training photos with a copy in the validation or test split (default: train.leaks)",
+    },
+    "--drop-small-classes": {
+        "action": SetAction,
+        "const": "train.drop_small_classes",
+        "metavar": "N",
+        "help": "leave out classes with fewer than N photos",
+    },
+    "--root": {
+        "action": SetAction,
+        "const": "train.list.root",
+        "metavar": "FOLDER",
+        "help": "folder that the paths in a list are relative to (default: that of the list)",
+    },
+    **{
+        f"--{name}-column": {
+            "action": SetAction,
+            "const": f"train.list.{name}_column",
+            "metavar": "NAME",
+            "help": f"column of a list that holds {what}",
+        }
+        for name, what in COLUMNS.items()
+    },
     "--lint-csv": {
         "type": Path,
         "default": Path("report/lint.csv"),

@@ -116,7 +116,7 @@ def classify_files(classifier: Classifier, paths: Sequence[Path]) -> list[Row]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         answers = pool.map(classify, paths)
-        return list(tqdm(answers, "classifying", total=len(paths), unit=" photos", leave=False))
+        return list(tqdm(answers, "classifying", total=len(paths), unit=" photos", leave=False, disable=None))
 
 
 def table(rows: Sequence[Row]) -> str:

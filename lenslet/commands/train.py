@@ -19,7 +19,7 @@ from pathlib import Path
 
 import keras
 
-from lenslet.commands.options import add_options
+from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.config import ParamsError, TrainParams, read_params
 from lenslet.dataset.array_file import CacheFull
 from lenslet.dataset.dataset import Dataset, photos_per_split
@@ -106,16 +106,16 @@ def train(arguments: argparse.Namespace, tracker: Tracker) -> None:
 def check_photos(
     dataset: Dataset, params: TrainParams, arguments: argparse.Namespace, backbone: keras.Model
 ) -> None:
-    """Lint the photos. Raises: DatasetError if splits share photos, unless that is allowed; CacheFull."""
+    """Lint the photos. Raises: DatasetError if splits share photos and train.leaks is refuse; CacheFull."""
     findings = lint(dataset, arguments.cache)
-    is_refused = any(finding.kind == "leak" for finding in findings) and not arguments.allow_leaks
+    is_refused = params.leaks == "refuse" and any(finding.kind == "leak" for finding in findings)
     if params.backbone.weights == "none":
         print("labels are not judged: a training that starts from weights does that")
     elif not is_refused:  # else the refusal comes first, before the backbone has run for a minute
         # Training does not look at the test photos, not even at their labels.
         features = features_by_split(backbone, dataset, params, ("train", "validation"), arguments.cache)
         findings += mislabelled(dataset, features, arguments.cache)
-    report_findings(findings, arguments.lint_csv, arguments.allow_leaks)
+    report_findings(findings, arguments.lint_csv, params.leaks)
 
 
 def find_killed(arguments: argparse.Namespace, wanted: Run) -> tuple[Path, Run] | None:
@@ -145,13 +145,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on with the run for --out that was killed")
     add("--no-acceleration", action="store_true", help="float32 on one device, as without GPUs")
     add("--runs", type=Path, default=Path("runs"), help="logs and checkpoints (%(default)s)")
-    add_options(parser, "--allow-leaks", "--lint-csv")
+    add_options(parser, *DATA_OPTIONS, "--lint-csv")
     return parser.parse_args(argv)
 
 
 def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     """`params.yaml`, with what the command line says instead."""
-    params = read_params(arguments.params).train
+    params = read_params(arguments.params, arguments.overrides).train
     weights = pinned(arguments.weights or params.backbone.weights)
     params = replace(params, backbone=replace(params.backbone, weights=weights))
     if arguments.no_fine_tune:

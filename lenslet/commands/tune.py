@@ -22,7 +22,7 @@ from typing import Any
 
 import optuna
 
-from lenslet.commands.options import add_options
+from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.config import Params, ParamsError, read_params, write_params
 from lenslet.dataset.array_file import CacheFull
 from lenslet.dataset.dataset import Dataset, photos_per_split
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
             dataset = read_dataset(arguments.data, params.train, arguments.cache)
             findings = lint(dataset, arguments.cache)
             print("labels are not judged: a training that starts from weights does that")
-            report_findings(findings, arguments.lint_csv, arguments.allow_leaks)
+            report_findings(findings, arguments.lint_csv, params.train.leaks)
             with weights_at_hand(params.train.backbone.weights) as weights:
                 if arguments.lr_finder:
                     find_learning_rate(dataset, params, weights, arguments)
@@ -105,7 +105,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--cache", type=Path, default=Path(".cache"), help="decoded photos, features (%(default)s)")
     add("--runs", type=Path, default=Path("runs"), help="where fine-tuned networks go (%(default)s)")
     add("--no-acceleration", action="store_true", help="float32 on one device, as without GPUs")
-    add_options(parser, "--allow-leaks", "--lint-csv")
+    add_options(parser, *DATA_OPTIONS, "--lint-csv")
     arguments = parser.parse_args(argv)
     if arguments.fine_tune and not arguments.lr_finder:
         parser.error("--fine-tune goes with --lr-finder; a search is followed by --fine-tune-top N")
@@ -118,7 +118,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def chosen_params(arguments: argparse.Namespace) -> Params:
     """`params.yaml`, with what the command line says instead."""
-    params = read_params(arguments.params)
+    params = read_params(arguments.params, arguments.overrides)
     train = params.train
     weights = pinned(arguments.weights or train.backbone.weights)
     return replace(params, train=with_weights(train, weights))

@@ -28,7 +28,7 @@ def with_overrides(content: dict[str, Any], overrides: Sequence[str], kind: type
         section: Any = changed
         *parents, name = key.split(".")
         for parent in parents:
-            section = section[parent]
+            section = section.setdefault(parent, {})
         section[name] = _read_value(override, text)
     return changed
 

@@ -3,7 +3,7 @@
 import math
 import types
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -77,11 +77,14 @@ def _parse_dataclass(content: Any, kind: Any, key: str) -> Any:
     for name in content:
         if name not in known:
             raise ParamsError(f"{prefix}{name} {_remedy(str(name), known)}")
+    optional = [
+        each.name for each in fields(kind) if (each.default, each.default_factory) != (MISSING, MISSING)
+    ]
     for name in known:
-        if name not in content:
+        if name not in content and name not in optional:
             raise ParamsError(f"{prefix}{name} is missing")
     hints = get_type_hints(kind, include_extras=True)
-    return kind(**{name: parse_params(content[name], hints[name], prefix + name) for name in known})
+    return kind(**{name: parse_params(content[name], hints[name], prefix + name) for name in content})
 
 
 def _remedy(name: str, known: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Section `train`: the backbone, the head, fine-tuning and augmentation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from lenslet.config.parsing import Count, Fraction, LearningRate, Range, Share
@@ -50,6 +50,17 @@ class AugmentationParams:
 
 
 @dataclass(frozen=True)
+class ListParams:
+    """How a list of photos is read; `auto` takes usual names."""
+
+    root: str = "auto"
+    image_column: str = "auto"
+    label_column: str = "auto"
+    split_column: str = "auto"
+    group_column: str = "none"
+
+
+@dataclass(frozen=True)
 class TrainParams:
     seed: int
     split_seed: int
@@ -61,3 +72,7 @@ class TrainParams:
     head: HeadParams
     fine_tune: FineTuneParams
     augmentation: AugmentationParams
+    # Absent from the records of version 0.1.0.
+    leaks: Literal["drop", "keep", "refuse"] = "drop"
+    drop_small_classes: int = 0
+    list: ListParams = field(default_factory=ListParams)

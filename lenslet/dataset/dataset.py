@@ -30,6 +30,7 @@ class Dataset:
     root: Path = Path()  # names of photos are relative to it
     layout: str = ""  # how the photos were found: title of a row of LAYOUTS
     notes: tuple[str, ...] = ()  # sentences about choices that the reader made
+    given_splits: frozenset[str] = frozenset()  # those that the photos came with; the others were drawn
 
     @property
     def targets(self) -> NDArray[np.int64]:

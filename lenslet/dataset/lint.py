@@ -12,15 +12,17 @@ from PIL import Image
 
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.label_errors import confident_disagreement
+from lenslet.dataset.leaks import alikeness
 from lenslet.dataset.linear_probe import cached_out_of_fold
-from lenslet.dataset.perceptual_hashes import BITS
-from lenslet.dataset.photos import SPLITS, DatasetError
+from lenslet.dataset.photos import LEFT_OUT, SPLITS, DatasetError
 from lenslet.inference.atomic import replacing
+from lenslet.inference.printable import printable
 
 # Kind of finding → what its photos are, in the order of the table.
 KINDS = {
-    "unreadable": "left out: no photo that can be read",
-    "leak": "the same or nearly the same photo is in another split",
+    **LEFT_OUT,
+    "leak": "a copy of the photo is in another split",
+    "uniform class": "a copy is in another split: most of the class looks the same, and no draw keeps copies together",
     "two labels": "the same or nearly the same photo has another label, too",
     "exact copy": "the same file is in this split twice",
     "near copy": "nearly the same photo is in this split twice",
@@ -51,13 +53,19 @@ def lint(
     `features`: split → output of `cached_features` for its members; without it, labels are not judged.
     Raises: CacheFull.
     """
-    return [
+    found = [
         *(Finding(each.reason, each.path, each.detail, each.other) for each in dataset.left_out),
+        *(
+            Finding("two labels", each.path, each.labels, each.other)
+            for each in dataset.left_out
+            if each.labels
+        ),
         *_copies(dataset),
         *_odd_sizes(dataset),
         *_rare_classes(dataset),
         *(mislabelled(dataset, features, cache) if features else ()),
     ]
+    return sorted(found, key=lambda finding: list(KINDS).index(finding.kind))
 
 
 def write_findings(findings: Sequence[Finding], path: Path) -> None:
@@ -69,31 +77,36 @@ def write_findings(findings: Sequence[Finding], path: Path) -> None:
 
 
 def summary(findings: Sequence[Finding], shown: int = 0) -> str:
-    """A line per kind that was found, with its count, each followed by the first `shown` findings."""
+    """A line per kind that was found, with its count, each followed by the first `shown` findings.
+
+    Files that are left out are counted by `describe`; here, those that leak are named again.
+    """
     lines = []
     for kind, meaning in KINDS.items():
         found = [finding for finding in findings if finding.kind == kind]
-        if found:
-            lines.append(f"{kind:<12}{len(found):>7,}  {meaning}")
+        if not found or (kind in LEFT_OUT and kind != "leak"):
+            continue
+        lines.append(f"{kind:<14}{len(found):>7,}  {meaning}")
         for finding in found[:shown]:
-            beside = f" | {finding.other}" if finding.other else ""
-            lines.append(f"{'':<21}{finding.path}{beside}: {finding.detail}")
+            beside = f" | {printable(finding.other)}" if finding.other else ""
+            lines.append(f"{'':<23}{printable(finding.path)}{beside}: {printable(finding.detail)}")
     return "\n".join(lines) or "nothing was found"
 
 
-def report_findings(findings: Sequence[Finding], csv_path: Path, allow_leaks: bool, shown: int = 0) -> None:
+def report_findings(findings: Sequence[Finding], csv_path: Path, leaks: str, shown: int = 0) -> None:
     """Write all findings to `csv_path`, print their counts by kind and the first `shown` of each kind.
 
-    Raises: DatasetError if splits share photos, unless `allow_leaks`.
+    `leaks`: train.leaks of params.yaml.
+    Raises: DatasetError if splits share photos and `leaks` is "refuse".
     """
     write_findings(findings, csv_path)
     print(f"{summary(findings, shown)}\nall findings are in {csv_path}")
-    leaks = [finding for finding in findings if finding.kind == "leak"]
-    if leaks and not allow_leaks:
+    found = [finding for finding in findings if finding.kind == "leak"]
+    if found and leaks == "refuse":
         raise DatasetError(
-            f"photos that are in two splits: {len(leaks):,}, the first: {leaks[0].path} and {leaks[0].other} "
-            f"({leaks[0].detail}); remove those of kind leak in {csv_path}, column path, "
-            "or say --allow-leaks"
+            f"photos that are in two splits: {len(found):,}, the first: {printable(found[0].path)} and "
+            f"{printable(found[0].other)} ({found[0].detail}); remove those of kind leak in {csv_path}, column path, "
+            "or leave them out of training with --leaks drop"
         )
 
 
@@ -104,12 +117,13 @@ def _copies(dataset: Dataset) -> list[Finding]:
     order = {split: number for number, split in enumerate(SPLITS)}
     for first, second, distance in sorted(dataset.duplicates.tolist(), key=lambda pair: pair[2]):
         is_exact = dataset.hashes[first] == dataset.hashes[second]
-        alike = "every byte is the same" if is_exact else f"{distance} of {BITS} bits differ"
+        alike = alikeness(is_exact, distance)
         one, two = dataset.photos[first], dataset.photos[second]
         kinds = {}
         if one.split != two.split:
             one, two = sorted((one, two), key=lambda photo: order[photo.split or "train"])
-            kinds["leak"] = f"{one.split} and {two.split}, {alike}"
+            is_given = {one.split, two.split} <= dataset.given_splits
+            kinds["leak" if is_given else "uniform class"] = f"{one.split} and {two.split}, {alike}"
         if one.label != two.label:
             kinds["two labels"] = f"{one.label} and {two.label}, {alike}"
         if not kinds:

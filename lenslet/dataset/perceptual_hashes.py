@@ -21,7 +21,7 @@ def perceptual_hashes(
     """
     bits = np.zeros((len(rows), BITS), np.bool_)
     colours = np.zeros((len(rows), 3), np.float32)
-    for number, row in enumerate(tqdm(rows, "comparing", unit=" photos", leave=False)):
+    for number, row in enumerate(tqdm(rows, "comparing", unit=" photos", leave=False, disable=None)):
         picture = Image.fromarray(pixels[row])
         bits[number] = imagehash.phash(picture, HASH_SIDE).hash.ravel()
         colours[number] = picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))

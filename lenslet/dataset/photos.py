@@ -11,7 +11,7 @@ LEFT_OUT = {
     "unreadable": "no photo that can be read",
     "missing": "named in the list, but not found",
     "no label": "in no class folder, or without a label in the list",
-    "two labels": "listed under several labels",
+    "labels disagree": "listed under several labels",
     "listed twice": "listed before, under the same label",
     "unlisted": "not named in the list",
     "leak": "the same photo is in a split that judges the model",
@@ -40,6 +40,7 @@ class LeftOut:
     reason: str  # a key of LEFT_OUT
     detail: str = ""
     other: Path | None = None  # the photo that a leak is a copy of
+    labels: str = ""  # of the two, if they differ
 
 
 @dataclass(frozen=True)

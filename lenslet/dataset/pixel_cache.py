@@ -71,7 +71,9 @@ def _decode_into(array: ArrayFile, contents: Sequence[Content], size: int) -> di
 def _in_parallel(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterable[Result]:
     # Threads suffice: Pillow and hashlib let go of the interpreter lock while they work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from tqdm(pool.map(work, items), title, total=len(items), unit=" photos", leave=False)
+        yield from tqdm(
+            pool.map(work, items), title, total=len(items), unit=" photos", leave=False, disable=None
+        )
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -1,68 +1,87 @@
-"""From a folder of labelled photos to a `Dataset`: find, decode, compare and split the photos."""
+"""From a folder, list or archive of labelled photos to a `Dataset`: find, decode, compare and split the photos."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenslet.config import TrainParams
 from lenslet.dataset.array_file import CacheFull
+from lenslet.dataset.classes import check_listing, check_readable, check_splits, small_classes
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.duplicates import near_duplicates
 from lenslet.dataset.layouts import find_photos
-from lenslet.dataset.photos import SPLITS, DatasetError, LeftOut, Photo
+from lenslet.dataset.leaks import leaks
+from lenslet.dataset.photos import DatasetError, LeftOut, Photo
 from lenslet.dataset.pixel_cache import cached_pixels, read_all
 from lenslet.dataset.splits import assign_splits
 
 
-def read_dataset(folder: Path, params: TrainParams, cache: Path, only_test: bool = False) -> Dataset:
-    """Find, read, decode (once: the pixels are kept in `cache`) and split the photos of `folder`.
+def read_dataset(place: Path, params: TrainParams, cache: Path, only_test: bool = False) -> Dataset:
+    """Find, read, decode (once: the pixels are kept in `cache`) and split the photos of `place`.
 
-    With `only_test`, every photo belongs to the test split: a folder that no model was trained on.
+    `place` is anything that `find_photos` reads. With `only_test`, every photo belongs to the test split: photos that
+    no model was trained on.
     Raises: DatasetError.
     """
-    listing = find_photos(folder)
+    listing = find_photos(place, params.list, cache)
+    check_listing(place, listing, params.drop_small_classes, only_test)
     found = listing.photos
     contents = read_all([photo.path for photo in found])
     try:
         pixels, unreadable = cached_pixels(contents, params.image_size, cache)
-        rows = [row for row in range(len(found)) if row not in unreadable]
+        rows = np.array([row for row in range(len(found)) if row not in unreadable], np.int64)
         hashes = [contents[row].sha256 for row in rows]
-        duplicates = near_duplicates(pixels, np.array(rows, int), hashes, cache)
+        pairs = near_duplicates(pixels, rows, hashes, cache)
     except CacheFull as error:
         raise DatasetError(str(error)) from error
-    lost = sorted({photo.label for photo in found} - {found[row].label for row in rows})
-    if lost:
-        raise DatasetError(f"{folder}: class {lost[0]!r} has no readable photo")
+    readable = [found[row] for row in rows]
+    check_readable(place, found, readable, params.drop_small_classes)
+    dropped = {} if only_test else _dropped(readable, hashes, pairs, params)
+    kept = np.array([number for number in range(len(readable)) if number not in dropped], np.int64)
+    photos, hashes = [readable[number] for number in kept], [hashes[number] for number in kept]
+    pairs, given = _renumbered(pairs, kept), frozenset(photo.split for photo in readable if photo.split)
     if only_test:
-        photos = [replace(found[row], split="test") for row in rows]
+        photos = [replace(photo, split="test") for photo in photos]
     else:
-        photos = assign_splits([found[row] for row in rows], hashes, params, duplicates)
-        _check_splits(folder, photos)
+        photos = assign_splits(photos, hashes, params, pairs)
+        check_splits(place, photos, given, sum(each.reason == "leak" for each in dropped.values()))
     broken = [LeftOut(found[row].path, "unreadable", reason) for row, reason in unreadable.items()]
     return Dataset(
         photos=tuple(photos),
         labels=tuple(sorted({photo.label for photo in photos})),
-        left_out=(*broken, *listing.left_out),
+        left_out=(*broken, *dropped.values(), *listing.left_out),
         pixels=pixels,
-        rows=np.array(rows),
+        rows=rows[kept],
         hashes=tuple(hashes),
-        duplicates=duplicates,
+        duplicates=pairs,
         root=listing.root,
         layout=listing.layout,
         notes=listing.notes,
+        given_splits=given,
     )
 
 
-def _check_splits(folder: Path, photos: list[Photo]) -> None:
-    for split in SPLITS:
-        present = {photo.label for photo in photos if photo.split == split}
-        if not present:
-            raise DatasetError(
-                f"{folder}: the {split} split is empty; add photos or change its fraction in params.yaml"
-            )
-        missing = sorted({photo.label for photo in photos} - present)
-        if missing:
-            raise DatasetError(
-                f"{folder}: class {missing[0]!r} has no readable photo in the {split} split; add some"
-            )
+def _dropped(
+    photos: Sequence[Photo], hashes: Sequence[str], pairs: NDArray[np.int64], params: TrainParams
+) -> Mapping[int, LeftOut]:
+    """Position → why it is left out, of the readable photos that training does without."""
+    dropped = leaks(photos, hashes, pairs) if params.leaks == "drop" else {}
+    remaining = [photo for number, photo in enumerate(photos) if number not in dropped]
+    small = small_classes(remaining, params.drop_small_classes)
+    detail = f"fewer than {params.drop_small_classes:,} photos"
+    for number, photo in enumerate(photos):
+        if photo.label in small and number not in dropped:
+            dropped[number] = LeftOut(photo.path, "small class", f"{photo.label}: {detail}")
+    return dropped
+
+
+def _renumbered(pairs: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The pairs of which both photos are kept, by their positions among these."""
+    position = np.full(max(int(pairs[:, :2].max(initial=-1)), int(kept.max(initial=-1))) + 1, -1)
+    position[kept] = np.arange(len(kept))
+    renumbered = np.column_stack([position[pairs[:, :2]], pairs[:, 2]])
+    both: NDArray[np.int64] = renumbered[(renumbered[:, :2] >= 0).all(axis=1)]
+    return both

@@ -1,7 +1,7 @@
 """Draws of the splits that a folder does not bring, class by class, with copies kept together."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,45 +20,69 @@ def assign_splits(
     params: TrainParams,
     duplicates: NDArray[np.int64] = NO_PAIRS,
 ) -> list[Photo]:
-    """Draw the splits that the folder does not have, class by class, by the seed and the photos' content.
+    """Draw the splits that are not given, class by class, by the seed and the photos' content.
 
     The order is that of a hash of seed and content: names and places do not matter, a new photo moves few others.
-    Photos that look the same (`duplicates`, as in a Dataset) stay together. A missing test split is drawn first,
-    from all photos; a missing validation split from the training photos.
+    Copies of a photo (`duplicates`, as in a Dataset) and photos of one group stay together, so that nothing leaks. A
+    missing test split is drawn first, from all photos; a missing validation split from the training photos.
     """
     given = {photo.split for photo in photos}
     fractions = {"test": params.test_fraction, "validation": params.validation_fraction}
     splits: list[str] = [photo.split or "train" for photo in photos]
-    clusters = cluster_names(hashes, duplicates)
+    clusters = cluster_names(hashes, np.concatenate([duplicates, _group_pairs(photos)]))
+    # What stays together even where all photos of a class are copies of each other.
+    alone = [photo.group or digest for photo, digest in zip(photos, hashes, strict=True)]
     for split, fraction in fractions.items():
         if split in given or fraction == 0:
             continue
         members = [number for number in range(len(photos)) if splits[number] == "train"]
         labels = {number: photos[number].label for number in members}
-        groups = _groups(labels, clusters, hashes)
+        groups = _groups(labels, clusters, alone, fraction)
         order = sorted(groups, key=lambda name: sha256_of(f"{params.split_seed} {name}".encode()))
         for number in _draw([groups[name] for name in order], labels, fraction):
             splits[number] = split
     return [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
 
 
-def _groups(labels: dict[int, str], clusters: Sequence[str], hashes: Sequence[str]) -> dict[str, list[int]]:
-    """What is drawn as one, by its name: clusters of similar photos, of the photos whose label is given."""
+def _group_pairs(photos: Sequence[Photo]) -> NDArray[np.int64]:
+    """Each photo beside the first of its group, as `near_duplicates` returns pairs."""
+    first: dict[str, int] = {}
+    pairs = [
+        (first.setdefault(photo.group, each), each, 0) for each, photo in enumerate(photos) if photo.group
+    ]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 3)
+
+
+def _groups(
+    labels: Mapping[int, str], clusters: Sequence[str], alone: Sequence[str], fraction: float
+) -> dict[str, list[int]]:
+    """Name → photos that are drawn together: the clusters of the photos in `labels`.
+
+    If most of a class is one cluster (a fixed camera), and the rest too little to draw from, its photos are drawn one
+    by one: then only those stay together that have the same name in `alone`.
+    """
     sizes = Counter(labels.values())
     shares = Counter((clusters[number], label) for number, label in labels.items())
-    # If most of a class looks the same (a fixed camera), no honest draw exists: only exact copies stay together.
-    broken = {cluster for (cluster, label), share in shares.items() if 2 * share > sizes[label]}
+    broken = {
+        cluster
+        for (cluster, label), share in shares.items()
+        if 2 * share > sizes[label] and sizes[label] - share < _room(sizes[label], fraction)
+    }
     groups: dict[str, list[int]] = {}
     for number in labels:
-        name = hashes[number] if clusters[number] in broken else clusters[number]
+        name = alone[number] if clusters[number] in broken else clusters[number]
         groups.setdefault(name, []).append(number)
     return groups
 
 
-def _draw(groups: Iterable[list[int]], labels: dict[int, str], fraction: float) -> list[int]:
+def _room(photos: int, fraction: float) -> int:
+    return max(1, round(fraction * photos))
+
+
+def _draw(groups: Iterable[list[int]], labels: Mapping[int, str], fraction: float) -> list[int]:
     """Whole groups in their order, as long as no class gets more than its fraction, or than its smallest group."""
     needs = [(group, Counter(labels[number] for number in group)) for group in groups]
-    room = {label: max(1, round(fraction * count)) for label, count in Counter(labels.values()).items()}
+    room = {label: _room(count, fraction) for label, count in Counter(labels.values()).items()}
     for label in room:
         room[label] = max(room[label], min(need[label] for _, need in needs if need[label]))
     drawn: list[int] = []

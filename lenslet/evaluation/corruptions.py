@@ -54,7 +54,7 @@ def ladder(
     """
     accuracies: dict[str, list[float]] = {kind: [] for kind in CORRUPTIONS}
     cells = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
-    for kind, severity in tqdm(cells, "robustness", unit=" cells", leave=False):
+    for kind, severity in tqdm(cells, "robustness", unit=" cells", leave=False, disable=None):
         damaged = np.stack([corrupt(picture, kind, severity, seed) for seed, picture in enumerate(pixels)])
         accuracies[kind].append(accuracy(targets, classify(damaged)))
     return accuracies

@@ -43,7 +43,7 @@ def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Ru
     """
     answers: list[list[Prediction]] = [[] for _ in classifiers]
     seconds = np.empty((len(classifiers), len(pixels)))
-    for number, picture in enumerate(tqdm(pixels, "classifying", unit=" photos", leave=False)):
+    for number, picture in enumerate(tqdm(pixels, "classifying", unit=" photos", leave=False, disable=None)):
         for row, classifier in enumerate(classifiers):
             started = time.perf_counter()
             answers[row].append(classifier.classify(picture))

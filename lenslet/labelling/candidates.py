@@ -68,7 +68,9 @@ def propose(
         left_out = {contents[row].path: reason for row, reason in unreadable.items()}
         return Proposal(len(paths), (), exact_copies - number_known, 0, number_known, left_out)
     members = np.array(rows, np.int64)
-    answers = [classifier.classify(pixels[row]) for row in tqdm(rows, "classifying", leave=False)]
+    answers = [
+        classifier.classify(pixels[row]) for row in tqdm(rows, "classifying", leave=False, disable=None)
+    ]
     probabilities = np.stack([answer.probabilities for answer in answers])
     hashes = [contents[row].sha256 for row in rows]
     chosen = select(

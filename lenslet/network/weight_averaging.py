@@ -33,7 +33,7 @@ def mixes(
     """
     taken = keras.models.clone_model(second)
     tried = []
-    for share in tqdm(shares, "mixing", unit=" mixes", leave=False):
+    for share in tqdm(shares, "mixing", unit=" mixes", leave=False, disable=None):
         mix_into(taken, first, second, share)
         tried.append(Mix(share, logits_of(taken).predict(pixels, verbose=0)))
     return tried

@@ -67,7 +67,7 @@ def head_features(
 def _extract_into(
     features: ArrayFile, extractor: keras.Model, dataset: Dataset, members: NDArray[np.int64]
 ) -> None:
-    with tqdm(total=len(members), desc="features", unit=" photos", leave=False) as progress:
+    with tqdm(total=len(members), desc="features", unit=" photos", leave=False, disable=None) as progress:
         for start in range(0, len(members), BATCH_SIZE):
             rows = dataset.rows[members[start : start + BATCH_SIZE]]
             features[start : start + len(rows)] = extractor.predict_on_batch(dataset.pixels[rows])

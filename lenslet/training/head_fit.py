@@ -27,7 +27,9 @@ def fit_head(
     stop = keras.callbacks.EarlyStopping(
         "val_log_loss", patience=params.patience, mode="min", restore_best_weights=True
     )
-    with tqdm(total=params.epochs, desc="fitting the head", unit=" epochs", leave=False) as progress:
+    with tqdm(
+        total=params.epochs, desc="fitting the head", unit=" epochs", leave=False, disable=None
+    ) as progress:
         fitted = head.fit(
             train.features,
             keras.utils.to_categorical(train.targets, classes),

@@ -130,7 +130,9 @@ def _sweep(model: keras.Model, batches: tf.data.Dataset, class_weights: tf.Tenso
 
     def raw_losses() -> Iterator[float]:
         passes = chain.from_iterable(repeat(batches))
-        for rate, (inputs, targets) in zip(tqdm(rates, "learning rates", leave=False), passes, strict=False):
+        for rate, (inputs, targets) in zip(
+            tqdm(rates, "learning rates", leave=False, disable=None), passes, strict=False
+        ):
             model.optimizer.learning_rate.assign(rate)
             yield float(step(inputs, targets))
 

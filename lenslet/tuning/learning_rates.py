@@ -68,7 +68,9 @@ def suggested_rates(
     rates: dict[str, float] = study.user_attrs.get("suggested_rates", {})
     if rates:
         return rates
-    for name, (train, _) in tqdm(features.items(), "learning rates", unit=" backbones", leave=False):
+    for name, (train, _) in tqdm(
+        features.items(), "learning rates", unit=" backbones", leave=False, disable=None
+    ):
         for optimizer in params.tune.optimizers:
             keras.utils.set_random_seed(params.train.seed)
             head = replace(params.train.head, optimizer=optimizer)

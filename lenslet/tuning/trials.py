@@ -46,7 +46,9 @@ def run_trials(
     done = len(study.get_trials(deepcopy=False, states=FINISHED))
     if done >= params.tune.trials:
         return
-    bar = tqdm(total=params.tune.trials, initial=done, desc="searching", unit=" trials")
+    bar = tqdm(
+        total=params.tune.trials, initial=done, desc="searching", unit=" trials", leave=False, disable=None
+    )
     with bar as progress, interrupt_event() as pressed:
 
         def show(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -3,11 +3,13 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from lenslet.config import TrainParams, read_params
+from lenslet.config.train import ListParams
 from lenslet.dataset.description import describe
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError, Photo
@@ -209,9 +211,9 @@ def make_unreadable_class(folder: Path) -> None:
 
 
 def make_empty_test(folder: Path) -> None:
-    for split in ("train", "test"):
-        write_class(folder / split / "red", 9, RED)
-        write_class(folder / split / "green", 9, GREEN)
+    for seed, split in enumerate(("train", "test")):
+        write_class(folder / split / "red", 9, RED, first_seed=100 * seed)
+        write_class(folder / split / "green", 9, GREEN, first_seed=100 * seed)
     for path in (folder / "test" / "green").iterdir():
         path.write_bytes(b"nothing")
 
@@ -221,16 +223,40 @@ def make_too_few(folder: Path) -> None:
     write_class(folder / "green", 2, GREEN)
 
 
+def make_copies(folder: Path) -> None:
+    for split in ("train", "test"):
+        write_class(folder / split / "red", 9, RED)
+        write_class(folder / split / "green", 9, GREEN)
+
+
+def make_disagreement(folder: Path) -> None:
+    for seed, (split, names) in enumerate((("train", ("Red ", "green")), ("test", ("red", "green")))):
+        write_class(folder / split / names[0], 9, RED, first_seed=100 * seed)
+        write_class(folder / split / names[1], 9, GREEN, first_seed=100 * seed)
+
+
+def make_additional_class(folder: Path) -> None:
+    for split, names in (("train", ("red", "green")), ("test", ("red", "green", "blue"))):
+        for name in names:
+            write_class(folder / split / name, 3, RED)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: None, "is not a folder"),
-        (make_one_class, r"must hold a folder per class, two at least, but has \['red'\]"),
-        (make_no_class, "must hold a folder per class, two at least, but has none"),
-        (make_empty_class, "class 'green' holds no file"),
-        (make_unreadable_class, "class 'green' has no readable photo$"),
-        (make_empty_test, "class 'green' has no readable photo in the test split"),
-        (make_too_few, "class 'green' has no readable photo in the train split"),
+        (lambda folder: None, "does not exist"),
+        (make_one_class, r"must hold two classes at least, but has \['red'\]"),
+        (make_no_class, "must hold two classes at least, but has none"),
+        (
+            make_empty_class,
+            r"class 'green' holds no photo: .* --drop-small-classes 1",
+        ),
+        (make_unreadable_class, "class 'green' has no readable photo: add some"),
+        (make_empty_test, "class 'green' has no photo to use in the test split: add some"),
+        (
+            make_too_few,
+            r"class 'green' has 2 photos, too few to draw .* --drop-small-classes 3",
+        ),
     ],
 )
 def test_folder_that_will_not_do_is_one_sentence(
@@ -240,3 +266,54 @@ def test_folder_that_will_not_do_is_one_sentence(
     with pytest.raises(DatasetError, match=message) as caught:
         read_dataset(tmp_path / "photos", params, tmp_path / "cache")
     assert "\n" not in str(caught.value)
+
+
+def test_small_classes_can_be_left_out(two_classes: Path, params: TrainParams, tmp_path: Path) -> None:
+    write_class(two_classes / "blue", 2, BLUE)
+    (two_classes / "nothing").mkdir()
+    dataset = read_dataset(two_classes, replace(params, drop_small_classes=3), tmp_path / "cache")
+    assert dataset.labels == ("green", "red")
+    assert [(each.reason, each.detail, each.path.name) for each in dataset.left_out] == [
+        ("small class", "blue: fewer than 3 photos", "00.png"),
+        ("small class", "blue: fewer than 3 photos", "01.png"),
+    ]
+    with pytest.raises(DatasetError, match="fewer than two classes have 20 photos"):
+        read_dataset(two_classes, replace(params, drop_small_classes=20), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_groups_stay_in_one_split(seed: int, params: TrainParams, tmp_path: Path) -> None:
+    """Twelve patients with five photos each."""
+    rows = ["file,label,patient"]
+    for patient in range(12):
+        colour, label = ((RED, "red"), (GREEN, "green"))[patient % 2]
+        write_class(tmp_path / f"{patient}", 5, colour, first_seed=100 * patient)
+        rows += [f"{patient}/{number:02}.png,{label},p{patient}" for number in range(5)]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    params = replace(params, split_seed=seed, list=ListParams(group_column="patient"))
+    dataset = read_dataset(tmp_path / "list.csv", params, tmp_path / "cache")
+    splits = {(photo.group, photo.split) for photo in dataset.photos}
+    assert len(splits) == 12
+    assert len({split for _, split in splits}) == 3
+
+
+@pytest.mark.parametrize(("leaks", "photos"), [("drop", 18), ("keep", 20), ("refuse", 20)])
+def test_training_photo_with_a_copy_in_test_is_left_out(
+    leaks: Literal["drop", "keep", "refuse"], photos: int, params: TrainParams, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    for seed, split in enumerate(("train", "val", "test")):
+        write_class(folder / split / "red", 10, RED, first_seed=1000 * seed)
+        write_class(folder / split / "green", 10, GREEN, first_seed=1000 * seed + 500)
+    for name, copy in (("00", "test/red"), ("01", "val/red"), ("02", "train/red")):
+        (folder / copy / f"copy-{name}.png").write_bytes(
+            (folder / "train" / "red" / f"{name}.png").read_bytes()
+        )
+    (folder / "train" / "red" / "copy-02.png").unlink()
+    dataset = read_dataset(folder, replace(params, leaks=leaks), tmp_path / "cache")
+    assert len(dataset.members("train")) == photos
+    assert [(each.reason, dataset.name_of(each.path), each.detail) for each in dataset.left_out] == [
+        ("leak", "train/red/00.png", "train and test, every byte is the same"),
+        ("leak", "train/red/01.png", "train and validation, every byte is the same"),
+    ][: 20 - photos]
+    assert len([*folder.rglob("*.png")]) == 62  # nothing on the disk is touched

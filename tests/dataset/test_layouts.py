@@ -9,6 +9,7 @@ import pytest
 from lenslet.dataset.folders import split_of
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError, Listing
+from tests.support.photos import RED, plain
 
 
 def write(root: Path, *names: str | bytes) -> Path:
@@ -226,5 +227,8 @@ def test_names_of_splits(name: str, split: str | None) -> None:
 
 
 def test_file_or_nothing_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nowhere is not a folder$"):
+    with pytest.raises(DatasetError, match=r"nowhere does not exist: give a folder of photos, a list or"):
         find_photos(tmp_path / "nowhere")
+    (tmp_path / "1.jpg").write_bytes(plain(RED, "JPEG"))
+    with pytest.raises(DatasetError, match=r"1.jpg is neither a folder of photos, nor a list"):
+        find_photos(tmp_path / "1.jpg")

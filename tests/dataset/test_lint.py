@@ -261,20 +261,26 @@ def test_command_refuses_leaks_in_one_sentence(
     assert "nothing was found" in capsys.readouterr().out
 
     shutil.copy(folder / "train" / "hill" / "07.jpg", folder / "test" / "hill" / "leaked.jpg")
-    assert main(["lint", str(folder), *options]) == 2
+    assert main(["lint", str(folder), *options, "--leaks", "refuse"]) == 2
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
     assert (
         f"{folder}/train/hill/07.jpg and {folder}/test/hill/leaked.jpg (train and test, every byte"
         in said.err
     )
-    assert f"remove those of kind leak in {table}, column path, or say --allow-leaks" in said.err
+    assert (
+        f"remove those of kind leak in {table}, column path, or leave them out of training with --leaks drop"
+        in said.err
+    )
     assert "labels are not checked: that takes a backbone with weights" in said.out
     assert table.read_text(encoding="utf-8").splitlines()[1].startswith(f"leak,{folder}/train/hill/07.jpg,")
 
-    assert main(["lint", str(folder), *options, "--allow-leaks"]) == 0
+    assert main(["lint", str(folder), *options, "--leaks", "keep"]) == 0
+    assert "\nleak                1  " in capsys.readouterr().out
+    assert main(["lint", str(folder), *options]) == 0
+    assert "73 files found (split folders): 72 photos used, 1 left out" in capsys.readouterr().out
     assert main(["lint", str(folder / "nowhere"), *options]) == 2
-    assert "nowhere is not a folder" in capsys.readouterr().err
+    assert "nowhere does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -314,7 +320,9 @@ def test_wrong_labels_head_the_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_training_and_tuning_refuse_leaks(folder: Path, params: TrainParams, tmp_path: Path) -> None:
+def test_training_and_tuning_leave_leaks_out_or_refuse_them(
+    folder: Path, params: TrainParams, tmp_path: Path
+) -> None:
     content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     content["train"]["image_size"] = 64
     content["train"]["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": "all"}
@@ -326,10 +334,10 @@ def test_training_and_tuning_refuse_leaks(folder: Path, params: TrainParams, tmp
     train = [sys.executable, "-m", "lenslet", "train", *places, "--out", tmp_path / "model"]
     tune = [sys.executable, "-m", "lenslet", "tune", *places, "--lr-finder", "--report", tmp_path / "report"]
     for command in (train, tune):
-        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        refused = subprocess.run([*command, "--leaks", "refuse"], capture_output=True, text=True, check=False)
         assert refused.returncode == 2
         assert "photos that are in two splits: 1, the first: " in refused.stderr
     assert not (tmp_path / "model").exists()
-    allowed = subprocess.run([*train, "--allow-leaks"], capture_output=True, text=True, check=True)
-    assert "\nleak              1  " in allowed.stdout
-    assert json.loads((tmp_path / "model" / "training.json").read_text())["photos"]["train"] == 24
+    dropped = subprocess.run(train, capture_output=True, text=True, check=True)
+    assert "\nleak                1  " in dropped.stdout
+    assert json.loads((tmp_path / "model" / "training.json").read_text())["photos"]["train"] == 23

@@ -1,0 +1,151 @@
+"""Photos at URLs and in S3 buckets, fetched into the cache; what is there already is not fetched again."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tqdm import tqdm
+
+from lenslet.dataset.photos import DatasetError, LeftOut
+from lenslet.inference.atomic import replacing, write_text
+
+CONNECTIONS = 8
+TIMEOUT_S = (10, 60)  # to connect, and between two pieces
+MAX_BYTES = 200_000_000  # of a photo
+PIECE = 1 << 20
+S3_URL = re.compile(r"s3:/{1,2}([^/]+)/?(.*)")  # a Path has a single slash
+
+
+def fetch_all(urls: Iterable[str], cache: Path) -> Mapping[str, Path | str]:
+    """URL → the fetched file, or one sentence why there is none (which is not remembered)."""
+    wanted = list(dict.fromkeys(urls))
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        fetched = pool.map(lambda url: _fetch(url, cache / "fetched"), wanted)
+        bar = tqdm(fetched, "fetching", total=len(wanted), unit=" photos", leave=False, disable=None)
+        return dict(zip(wanted, bar, strict=True))
+
+
+def is_s3(place: object) -> bool:
+    return S3_URL.match(str(place)) is not None
+
+
+def fetch_prefix(place: object, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]:
+    """Everything below `s3://bucket/prefix` as files in the cache, less what was deleted there since.
+
+    Returns: the folder, or the file if the prefix is the key of an object, and the objects whose keys are no paths.
+    Raises: DatasetError.
+    """
+    match = S3_URL.match(str(place))
+    assert match, place
+    bucket, prefix = match.groups()
+    folder = cache / f"s3-{sha256(f'{bucket}/{prefix}'.encode()).hexdigest()[:16]}"
+    client = _s3_client()
+    wanted: dict[PurePosixPath, tuple[str, str]] = {}
+    left_out = []
+    objects = _answered(lambda: list(_objects(client, bucket, prefix)), place)
+    for key, tag in objects:
+        name = _relative_path(key, prefix)
+        if name is None:
+            left_out.append(LeftOut(Path(f"s3:/{bucket}", key), "archive", "its key is no path"))
+        else:
+            wanted[name] = (key, tag)
+    if not wanted:
+        raise DatasetError(f"{place} holds no object: check the bucket and the prefix")
+    _answered(lambda: _download(client, bucket, wanted, folder), place)
+    is_one_object = list(wanted.values()) == [(prefix, objects[0][1])]
+    return (folder / "photos" / PurePosixPath(prefix).name if is_one_object else folder / "photos"), tuple(
+        left_out
+    )
+
+
+def _objects(client: Any, bucket: str, prefix: str) -> Iterable[tuple[str, str]]:
+    """Key and entity tag of each object at or below the prefix."""
+    inside = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    for page in pages:
+        for each in page.get("Contents", ()):
+            key = each["Key"]
+            if (key == prefix or key.startswith(inside)) and not key.endswith("/"):  # a folder's mark
+                yield key, each["ETag"]
+
+
+def _relative_path(key: str, prefix: str) -> PurePosixPath | None:
+    """Where the object is stored; None if that could be outside of the folder."""
+    rest = PurePosixPath(key).name if key == prefix else key.removeprefix(prefix).removeprefix("/")
+    parts = rest.split("/")
+    return None if any(part in ("", ".", "..") or "\0" in part for part in parts) else PurePosixPath(rest)
+
+
+def _download(
+    client: Any, bucket: str, wanted: Mapping[PurePosixPath, tuple[str, str]], folder: Path
+) -> None:
+    index_path = folder / "tags.json"  # name → entity tag of what was fetched
+    index = json.loads(index_path.read_text(encoding="utf-8")) if index_path.exists() else {}
+    photos = folder / "photos"
+    for name in set(index) - {str(name) for name in wanted}:
+        (photos / name).unlink(missing_ok=True)
+
+    def get(name: PurePosixPath) -> None:
+        key, tag = wanted[name]
+        if index.get(str(name)) == tag and (photos / name).exists():
+            return
+        with replacing(photos / name) as temporary:
+            client.download_file(bucket, key, str(temporary))
+        index[str(name)] = tag
+
+    try:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            done = pool.map(get, wanted)
+            list(tqdm(done, "fetching", total=len(wanted), unit=" photos", leave=False, disable=None))
+    finally:  # an interrupted download goes on where it stopped
+        write_text(index_path, json.dumps({name: index[name] for name in map(str, wanted) if name in index}))
+
+
+def _answered(ask: Callable[[], Any], place: object) -> Any:
+    """What `ask` returns. Raises: DatasetError with what S3 said."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return ask()
+    except (BotoCoreError, Boto3Error, ClientError) as error:
+        raise DatasetError(f"{place} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _s3_client() -> Any:
+    try:
+        import boto3  # here, because only buckets need it
+    except ImportError as error:
+        raise DatasetError("s3:// needs `pip install boto3`") from error
+    return boto3.client("s3")
+
+
+def _fetch(url: str, folder: Path) -> Path | str:
+    path = folder / sha256(url.encode(errors="surrogateescape")).hexdigest()
+    if path.exists():
+        return path
+    try:
+        with replacing(path) as temporary:
+            if is_s3(url):
+                bucket, key = S3_URL.match(url).groups()  # type: ignore[union-attr]
+                _answered(lambda: _s3_client().download_file(bucket, key, str(temporary)), url)
+            else:
+                _fetch_http(url, temporary)
+    except (DatasetError, OSError, ValueError) as error:  # errors of requests are OSErrors
+        return f"cannot be fetched: {' '.join(str(error).split())[:200]}"
+    return path
+
+
+def _fetch_http(url: str, path: Path) -> None:
+    import requests
+
+    with requests.get(url, stream=True, timeout=TIMEOUT_S) as response, path.open("wb") as file:
+        response.raise_for_status()
+        for piece in response.iter_content(PIECE):
+            file.write(piece)
+            if file.tell() > MAX_BYTES:
+                raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")

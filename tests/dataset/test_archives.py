@@ -1,0 +1,179 @@
+"""Archives: what they hold is found as in a folder, and nothing is written outside of the cache."""
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lenslet.config import read_params
+from lenslet.dataset import archives
+from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError
+from lenslet.dataset.reading import read_dataset
+from tests.dataset.test_layouts import counts, found, left_out
+from tests.support.photos import GREEN, RED, write_class
+
+FILES = {"photos/cat/1.jpg": b"1", "photos/dog/2.jpg": b"2", "__MACOSX/photos/cat/._1.jpg": b"3"}
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tarred(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_archive_is_read_like_its_folder(make, tmp_path: Path) -> None:
+    path = make(tmp_path / "data.bin", FILES)
+    listing = find_photos(path, cache=tmp_path / "cache")
+    assert found(listing) == {"photos/cat/1.jpg": ("cat", None), "photos/dog/2.jpg": ("dog", None)}
+    assert left_out(listing) == {"__MACOSX/photos/cat/._1.jpg": "system"}
+    assert listing.layout == "an archive: a folder per class"
+    assert [photo.path.read_bytes() for photo in listing.photos] == [b"1", b"2"]
+
+
+def test_archive_is_unpacked_once(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "data.zip", FILES)
+    first = find_photos(path, cache=tmp_path / "cache").photos[0].path
+    first.write_bytes(b"changed")
+    assert find_photos(path, cache=tmp_path / "cache").photos[0].path.read_bytes() == b"changed"
+    zipped(path, FILES | {"photos/cat/3.jpg": b"3"})
+    assert counts(find_photos(path, cache=tmp_path / "cache")) == {(None, "cat"): 2, (None, "dog"): 1}
+    assert not list((tmp_path / "cache").glob(".*"))
+
+
+HOSTILE = (
+    "../escaped.jpg",
+    "/tmp/escaped.jpg",
+    "cat/../../escaped.jpg",
+    "..\\escaped.jpg",
+    "C:\\escaped.jpg",
+)
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_no_entry_is_written_outside(make, tmp_path: Path) -> None:
+    cache = tmp_path / "a" / "b" / "cache"
+    listing = find_photos(make(tmp_path / "data", FILES | dict.fromkeys(HOSTILE, b"x")), cache=cache)
+    assert len(listing.photos) == 2
+    assert [each.detail for each in listing.left_out if each.reason == "archive"] == [
+        "its path leads out of the archive"
+    ] * len(HOSTILE)
+    assert not list(tmp_path.rglob("*escaped*"))
+    assert not Path("/tmp/escaped.jpg").exists()
+
+
+def test_links_lead_nowhere_but_into_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / "data.tar"
+    (tmp_path / "secret").write_bytes(b"secret")
+    with tarfile.open(path, "w") as archive:
+        for name, kind, target in (
+            ("cat/1.jpg", tarfile.REGTYPE, ""),
+            ("dog/hard.jpg", tarfile.LNKTYPE, "cat/1.jpg"),
+            ("dog/soft.jpg", tarfile.SYMTYPE, "../cat/1.jpg"),
+            ("dog/out.jpg", tarfile.SYMTYPE, str(tmp_path / "secret")),
+            ("dog/out-hard.jpg", tarfile.LNKTYPE, "../../secret"),
+            ("dog/itself.jpg", tarfile.SYMTYPE, "itself.jpg"),
+            ("dog/device", tarfile.CHRTYPE, ""),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname, entry.size = kind, target, 3 * (kind == tarfile.REGTYPE)
+            archive.addfile(entry, io.BytesIO(b"cat"))
+    listing = find_photos(path, cache=tmp_path / "cache")
+    assert {photo.path.name: photo.path.read_bytes() for photo in listing.photos} == {
+        "1.jpg": b"cat",
+        "hard.jpg": b"cat",
+        "soft.jpg": b"cat",
+    }
+    assert {each.path.name for each in listing.left_out} == {
+        "out.jpg",
+        "out-hard.jpg",
+        "itself.jpg",
+        "device",
+    }
+    linked = zipfile.ZipInfo("dog/link.jpg")
+    linked.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("cat/1.jpg", b"1")
+        archive.writestr("dog/2.jpg", b"2")
+        archive.writestr(linked, "/etc/passwd")
+    listing = find_photos(tmp_path / "data.zip", cache=tmp_path / "cache")
+    assert left_out(listing) == {"dog/link.jpg": "archive"}
+
+
+def test_bomb_is_refused_before_it_fills_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MIN_LIMIT_BYTES", 1_000_000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/1.jpg", bytes(2_000_000))
+    with pytest.raises(DatasetError, match=r"bomb\.zip cannot be unpacked: it unpacks to more than 20 times"):
+        find_photos(tmp_path / "bomb.zip", cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    monkeypatch.setattr(archives, "MAX_FILES", 2)
+    with pytest.raises(DatasetError, match="it has more than 2 entries"):
+        find_photos(zipped(tmp_path / "many.zip", FILES), cache=tmp_path / "cache")
+
+
+def test_damaged_and_encrypted_archives_are_one_sentence(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "data.zip", FILES)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"1.jpg") + 5] ^= 0xFF  # a byte of the first photo
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"data\.zip cannot be unpacked: Bad CRC-32"):
+        find_photos(path, cache=tmp_path / "cache")
+    data = bytearray(zipped(path, FILES).read_bytes())
+    data[6] |= 1  # the flag of encryption, in the entry
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # and in the directory
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match="is encrypted, password required"):
+        find_photos(path, cache=tmp_path / "cache")
+
+
+def test_names_keep_their_bytes(tmp_path: Path) -> None:
+    """macOS writes UTF-8 without the flag that says so; old tools write what their system had."""
+    data = zipped(tmp_path / "data.zip", {"cat/AB.jpg": b"1", "dog/CD.jpg": b"2"}).read_bytes()
+    (tmp_path / "data.zip").write_bytes(
+        data.replace(b"AB.jpg", b"\xc3\xa9.jpg").replace(b"CD.jpg", b"\xe9-.jpg")
+    )
+    listing = find_photos(tmp_path / "data.zip", cache=tmp_path / "cache")
+    assert [os.fsencode(photo.path.name) for photo in listing.photos] == [b"\xc3\xa9.jpg", b"\xe9-.jpg"]
+
+
+def test_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(archives, "_write", no_room)
+    with pytest.raises(DatasetError, match=r"No space left on device; name another folder with --cache"):
+        find_photos(zipped(tmp_path / "data.zip", FILES), cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_same_photos_have_the_same_fingerprint_whichever_way_they_come(tmp_path: Path) -> None:
+    write_class(tmp_path / "photos" / "red", 12, RED)
+    write_class(tmp_path / "photos" / "green", 12, GREEN, first_seed=50)
+    paths = sorted((tmp_path / "photos").rglob("*.png"))
+    files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in paths}
+    rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in paths]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
+    places = [
+        tmp_path / "photos",
+        tmp_path / "list.csv",
+        zipped(tmp_path / "data.zip", files),
+        tarred(tmp_path / "data.tar", files, "w"),
+    ]
+    params = read_params(Path("params.yaml")).train
+    fingerprints = {read_dataset(place, params, tmp_path / "cache").fingerprint for place in places}
+    assert len(fingerprints) == 1

@@ -1,0 +1,244 @@
+"""Lists of photos: columns, delimiters, ids, splits, and rows that name nothing or too much."""
+
+import json
+import os
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from lenslet.config.train import ListParams
+from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError
+from tests.dataset.test_layouts import counts, found, left_out, write
+from tests.support.photos import RED, plain
+
+
+def listed(folder: Path, name: str, text: str | bytes, *files: str | bytes) -> Path:
+    """A list in `folder`, and empty photos beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder, *files)
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+PHOTOS = ("images/a.jpg", "images/b.jpg", "images/c.png")
+EXPECTED = {"images/a.jpg": ("cat", None), "images/b.jpg": ("dog", None), "images/c.png": ("cat", None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.csv", "image,label\nimages/a.jpg,cat\nimages/b.jpg,dog\nimages/c.png,cat\n"),
+        ("list.csv", "\ufefffilename;class;width\nimages/a.jpg;cat;1\nimages/b.jpg;dog;2\nimages/c.png;cat;3\n"),
+        ("list.tsv", "path\tcategory\nimages/a.jpg\tcat\nimages/b.jpg\tdog\nimages/c.png\tcat\n"),
+        ("list.txt", "path|label\nimages/a.jpg|cat\nimages/b.jpg|dog\n./images/c.png|cat\n"),
+        ("train.csv", "id,label\na,cat\nb,dog\nc,cat\n"),  # ids without extension, as Kaggle and Zindi have them
+        ("Train.csv", "Image_ID,Label,Extra\na.jpg,cat,\nb.jpg,dog,\nc.png,cat,x\n"),
+        ("list.csv", "image_id, cat , dog\na,1,0\nb,0,1\nc,1,0\n"),  # one column for each class
+        ("list.csv", "breed,id\ncat,a\ndog,b\ncat,c\n"),
+        ("list.csv", "image,label\nimages\\a.jpg,cat\nimages\\b.jpg,dog\nimages\\c.png,cat\n"),
+        ("list.jsonl", '{"file_name": "a.jpg", "label": "cat"}\n{"file_name": "b.jpg", "label": "dog"}\n\n'
+                       '{"file_name": "c.png", "label": "cat", "note": null}\n'),
+        ("list.json", '[{"path": "images/a.jpg", "label": "cat"}, {"path": "b", "label": "dog"},'
+                      '{"path": "c", "label": "cat"}]'),
+        ("list.csv", "image,label\nimages/a.jpg,cat\nimages/b.jpg,dog\nimages/c.png,cat\n".encode("utf-16")),
+    ],
+)  # fmt: skip
+def test_lists_are_read_as_people_have_them(name: str, text: str | bytes, tmp_path: Path) -> None:
+    listing = find_photos(listed(tmp_path, name, text, *PHOTOS))
+    assert found(listing) == EXPECTED
+    assert left_out(listing) == {}
+    assert listing.layout == "a list"
+
+
+def test_parquet_with_paths_and_numbers(tmp_path: Path) -> None:
+    write(tmp_path, "images/1.jpg", "images/2.jpg")
+    table = pyarrow.table({"id": [1, 2], "label": [7, 8], "patient": [None, "p"]})
+    pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+    listing = find_photos(tmp_path / "list.parquet")
+    assert found(listing) == {"images/1.jpg": ("7", None), "images/2.jpg": ("8", None)}
+
+
+def test_parquet_with_photos_and_class_names_inside(tmp_path: Path) -> None:
+    """As data sets of Hugging Face are stored."""
+    images = [{"bytes": plain(RED), "path": "x.png"}, {"bytes": b"other", "path": None}]
+    names = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    table = pyarrow.table({"image": images, "label": [1, 0]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps(names)})
+    pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+    listing = find_photos(tmp_path / "list.parquet", cache=tmp_path / "cache")
+    assert [(photo.path.read_bytes(), photo.label) for photo in listing.photos] == [
+        (plain(RED), "dog"),
+        (b"other", "cat"),
+    ]
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    text = "key,kind,part,person,label\na,cat,training,p1,x\nb,dog,dev,p2,y\nc,cat,eval,p1,z\n"
+    path = listed(tmp_path, "list.csv", text, *PHOTOS)
+    params = ListParams("auto", "key", "kind", "part", "person")
+    listing = find_photos(path, params)
+    assert counts(listing) == {("train", "cat"): 1, ("validation", "dog"): 1, ("test", "cat"): 1}
+    assert [photo.group for photo in listing.photos] == ["p1", "p2", "p1"]
+
+
+def test_paths_can_be_relative_to_another_folder(tmp_path: Path) -> None:
+    path = listed(tmp_path / "lists", "list.csv", "image,label\na.jpg,cat\nb.jpg,dog\n")
+    write(tmp_path / "photos", "images/a.jpg", "images/b.jpg", "images/c.jpg")
+    listing = find_photos(path, ListParams(root=str(tmp_path / "photos")))
+    assert found(listing) == {"images/a.jpg": ("cat", None), "images/b.jpg": ("dog", None)}
+    assert left_out(listing) == {"images/c.jpg": "unlisted"}
+
+
+def test_split_column_counts_if_it_holds_splits(tmp_path: Path) -> None:
+    text = "image,label,split\na,cat,train\nb,dog,valid\nc,cat,\n"
+    listing = find_photos(listed(tmp_path, "list.csv", text, *PHOTOS))
+    assert counts(listing) == {("train", "cat"): 1, ("validation", "dog"): 1, (None, "cat"): 1}
+    text = "image,label,set\na,cat,red\nb,dog,blue\nc,cat,red\n"
+    listing = find_photos(listed(tmp_path, "list.csv", text))
+    assert counts(listing) == {(None, "cat"): 2, (None, "dog"): 1}
+    assert listing.notes == (
+        f"column 'set' of {tmp_path}/list.csv holds 'blue', which is no split: the splits are drawn",
+    )
+
+
+def test_every_row_and_file_is_accounted_for(tmp_path: Path) -> None:
+    text = "id,label\na,cat\nb,dog\nb,dog\nc,cat\nc,dog\ngone,cat\ntwice,dog\nd,\n,cat\n\ne,$5|x\n".replace(
+        "\n\n", "\n"
+    )
+    files = (
+        "a.jpg",
+        "b.jpg",
+        "c.jpg",
+        "d.jpg",
+        "e.jpg",
+        "x/twice.jpg",
+        "y/twice.jpg",
+        ".hidden.jpg",
+        "more.jpg",
+    )
+    listing = find_photos(listed(tmp_path, "list.csv", text, *files))
+    assert found(listing) == {"a.jpg": ("cat", None), "b.jpg": ("dog", None), "e.jpg": ("$5|x", None)}
+    reasons = Counter((str(each.path.relative_to(tmp_path)), each.reason) for each in listing.left_out)
+    assert reasons == {
+        ("b.jpg", "listed twice"): 1,
+        ("c.jpg", "labels disagree"): 2,
+        ("d.jpg", "no label"): 1,
+        ("gone", "missing"): 1,
+        ("twice", "missing"): 1,
+        (".", "missing"): 1,
+        ("x/twice.jpg", "unlisted"): 1,
+        ("y/twice.jpg", "unlisted"): 1,
+        ("more.jpg", "unlisted"): 1,
+        (".hidden.jpg", "hidden"): 1,
+    }
+    [twice] = [each for each in listing.left_out if each.path.name == "twice" and each.reason == "missing"]
+    assert twice.detail == "2 files have this name, x/twice.jpg and y/twice.jpg among them"
+
+
+def test_list_called_train_means_the_photos_of_train(tmp_path: Path) -> None:
+    files = ("train/1.jpg", "train/2.jpg", "test/1.jpg", "test/2.jpg")
+    listing = find_photos(listed(tmp_path, "train.csv", "id,label\n1,cat\n2,dog\n", *files))
+    assert found(listing) == {"train/1.jpg": ("cat", None), "train/2.jpg": ("dog", None)}
+    assert left_out(listing) == {"test/1.jpg": "unlisted", "test/2.jpg": "unlisted"}
+
+
+def test_names_that_are_not_utf_8_are_found(tmp_path: Path) -> None:
+    listing = find_photos(
+        listed(tmp_path, "list.csv", b"image,label\ncaf\xe9.jpg,cat\nb.jpg,dog\n", b"caf\xe9.jpg", "b.jpg")
+    )
+    assert [os.fsencode(photo.path.name) for photo in listing.photos] == [b"caf\xe9.jpg", b"b.jpg"]
+
+
+class Photos(BaseHTTPRequestHandler):
+    """Answers with a photo, unless its path says otherwise."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        data = plain(RED)
+        self.send_response(404 if "gone" in self.path else 200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_photos_at_urls_are_fetched_once(tmp_path: Path) -> None:
+    Photos.asked = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Photos) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        text = f"url,label\n{url}/a.png?x=1,cat\n{url}/b.png,dog\n{url}/gone.png,dog\n"
+        path = listed(tmp_path, "list.csv", text)
+        for _ in range(2):
+            listing = find_photos(path, cache=tmp_path / "cache")
+        server.shutdown()
+    assert sorted(Photos.asked) == ["/a.png?x=1", "/b.png", "/gone.png", "/gone.png"]
+    assert [photo.path.read_bytes() == plain(RED) for photo in listing.photos] == [True, True]
+    [lost] = listing.left_out
+    assert (lost.reason, lost.detail[:42]) == ("missing", "cannot be fetched: 404 Client Error: Not F")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "list.csv",
+            "a,b\n1,2\n",
+            r"list\.csv has no image column, but 'a', 'b': name it with --image-column",
+        ),
+        (
+            "list.csv",
+            "id,b\n1,2\n",
+            r"list\.csv has no label column, but 'id', 'b': name it with --label-column",
+        ),
+        ("list.csv", "", r"list\.csv has no image column, but nothing"),
+        ("list.csv", "id,label\n1,cat,x\n", r"list\.csv is no table .*line 2 has 3 cells, the header has 2"),
+        ("list.csv", "id,id\n1,cat\n", r"two of its columns are called 'id'"),
+        ("list.jsonl", "{", r"list\.jsonl is no table that can be read"),
+        ("list.json", '{"id": 1}', r"it must hold objects, one for each photo"),
+        ("list.parquet", "no", r"list\.parquet is no table that can be read"),
+        ("list.csv", "id,label\n1,cat\n", r"list\.csv must hold two classes at least, but has \['cat'\]"),
+    ],
+)
+def test_list_that_cannot_be_read_is_one_sentence(name: str, text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        find_photos(listed(tmp_path, name, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("image_column", r"has no column 'x', but 'id', 'label', 'part': name it with --image-column"),
+        ("label_column", r"has no column 'x', .*--label-column"),
+        ("group_column", r"has no column 'x', .*--group-column"),
+        ("split_column", r"has no column 'x', .*--split-column"),
+    ],
+)
+def test_column_that_is_not_there_is_one_sentence(column: str, message: str, tmp_path: Path) -> None:
+    path = listed(tmp_path, "list.csv", "id,label,part\n1,cat,3\n2,dog,4\n")
+    with pytest.raises(DatasetError, match=message):
+        find_photos(path, ListParams(**{column: "x"}))
+    with pytest.raises(
+        DatasetError, match=r"column 'part' of .* holds '3': splits are called train, validation"
+    ):
+        find_photos(path, ListParams(split_column="part"))
+
+
+def test_folder_without_classes_points_to_its_list(tmp_path: Path) -> None:
+    listed(tmp_path, "train.csv", "id,label\n1,cat\n", "images/1.jpg")
+    with pytest.raises(
+        DatasetError, match=r"has \['images'\]; is .*/train.csv the list of them\? then give it"
+    ):
+        find_photos(tmp_path)

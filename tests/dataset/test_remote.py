@@ -1,0 +1,132 @@
+"""Photos in buckets, against moto's S3: fetched once, resumed, and followed when they change."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from lenslet.dataset import remote
+from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError
+from tests.dataset.test_archives import FILES, zipped
+from tests.dataset.test_layouts import counts, found
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An S3 client, and a bucket called photos."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="photos")
+        yield client
+
+
+def put(client: Any, **objects: bytes) -> None:
+    for key, data in objects.items():
+        client.put_object(Bucket="photos", Key=key, Body=data)
+
+
+@pytest.mark.parametrize("place", ["s3://photos/set", "s3://photos/set/", Path("s3://photos/set")])
+def test_prefix_is_read_like_a_folder(bucket: Any, place: Any, tmp_path: Path) -> None:
+    put(
+        bucket,
+        **{"set/": b"", "set/cat/1.jpg": b"1", "set/dog/2.jpg": b"2", "settings.json": b"{}", "set2/x": b""},
+    )
+    listing = find_photos(place, cache=tmp_path)
+    assert found(listing) == {"cat/1.jpg": ("cat", None), "dog/2.jpg": ("dog", None)}
+    assert [photo.path.read_bytes() for photo in listing.photos] == [b"1", b"2"]
+    assert listing.left_out == ()
+
+
+def test_keys_that_are_no_paths_are_left_out(bucket: Any, tmp_path: Path) -> None:
+    put(bucket, **{"cat/1.jpg": b"1", "dog/2.jpg": b"2", "cat/../../escaped.jpg": b"x", "dog//3.jpg": b"x"})
+    listing = find_photos(Path("s3://photos"), cache=tmp_path / "a" / "cache")
+    assert counts(listing) == {(None, "cat"): 1, (None, "dog"): 1}
+    assert [each.detail for each in listing.left_out] == ["its key is no path"] * 2
+    assert not [*tmp_path.rglob("escaped.jpg")]
+
+
+def test_only_what_changed_is_fetched_again(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, **{"cat/1.jpg": b"1", "cat/2.jpg": b"2", "dog/3.jpg": b"3", "dog/4.jpg": b"4"})
+    find_photos(Path("s3://photos"), cache=tmp_path)
+    put(bucket, **{"cat/1.jpg": b"new", "dog/5.jpg": b"5"})
+    bucket.delete_object(Bucket="photos", Key="dog/3.jpg")
+    fetched = watch_downloads(monkeypatch)
+    listing = find_photos(Path("s3://photos"), cache=tmp_path)
+    assert sorted(fetched) == ["cat/1.jpg", "dog/5.jpg"]
+    assert {photo.path.name: photo.path.read_bytes() for photo in listing.photos} == {
+        "1.jpg": b"new",
+        "2.jpg": b"2",
+        "4.jpg": b"4",
+        "5.jpg": b"5",
+    }
+
+
+def test_interrupted_download_goes_on(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(bucket, **{f"{label}/{number}.jpg": b"x" for label in ("cat", "dog") for number in range(5)})
+    monkeypatch.setattr(remote, "CONNECTIONS", 1)
+    fetched = watch_downloads(monkeypatch, most=4)
+    with pytest.raises(DatasetError, match="s3:/photos cannot be read: Could not connect"):
+        find_photos(Path("s3://photos"), cache=tmp_path)
+    again = watch_downloads(monkeypatch)
+    assert len(find_photos(Path("s3://photos"), cache=tmp_path).photos) == 10
+    assert len(again) == 6
+    assert not {*fetched[:4]} & {*again}
+
+
+def watch_downloads(monkeypatch: pytest.MonkeyPatch, most: int = 1000) -> list[str]:
+    """The keys that are asked for from now on; after `most` of them the network is gone."""
+    from botocore.exceptions import EndpointConnectionError
+
+    keys: list[str] = []
+
+    def client() -> Any:
+        made = boto3.client("s3")
+        download = made.download_file
+
+        def watched(bucket: str, key: str, path: str) -> None:
+            keys.append(key)
+            if len(keys) > most:
+                raise EndpointConnectionError(endpoint_url="https://s3")
+            download(bucket, key, path)
+
+        made.download_file = watched
+        return made
+
+    monkeypatch.setattr(remote, "_s3_client", client)
+    return keys
+
+
+def test_archive_and_list_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
+    put(
+        bucket,
+        **{"set.zip": zipped(tmp_path / "set.zip", FILES).read_bytes(), "x/a.jpg": b"a", "x/b.jpg": b"b"},
+    )
+    assert counts(find_photos(Path("s3://photos/set.zip"), cache=tmp_path)) == {
+        (None, "cat"): 1,
+        (None, "dog"): 1,
+    }
+    text = "image,label\ns3://photos/x/a.jpg,cat\ns3://photos/x/b.jpg,dog\ns3://photos/x/c.jpg,dog\n"
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "list.csv").write_text(text)
+    listing = find_photos(tmp_path / "lists" / "list.csv", cache=tmp_path)
+    assert [(photo.path.read_bytes(), photo.label) for photo in listing.photos] == [
+        (b"a", "cat"),
+        (b"b", "dog"),
+    ]
+    assert [each.reason for each in listing.left_out] == ["missing"]
+
+
+def test_what_s3_refuses_is_one_sentence(bucket: Any, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"s3:/nowhere/x cannot be read: .*NoSuchBucket"):
+        find_photos(Path("s3://nowhere/x"), cache=tmp_path)
+    with pytest.raises(DatasetError, match=r"s3:/photos/x holds no object: check the bucket and the prefix"):
+        find_photos(Path("s3://photos/x"), cache=tmp_path)
