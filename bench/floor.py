@@ -1,4 +1,4 @@
-"""Decoding and inference with nothing around them, on all processors: what `bench.load` measures the server against."""
+"""Decoding and inference alone, on all processors: the upper bound that `bench.load` compares the server with."""
 
 import os
 import time
@@ -15,7 +15,7 @@ PROCESSORS = os.cpu_count() or 1
 
 
 @contextmanager
-def working_alone(model: Path, photos: list[bytes]) -> Iterator[Callable[[float], float]]:
+def inference_only(model: Path, photos: list[bytes]) -> Iterator[Callable[[float], float]]:
     """Processes that are ready, one for each processor. Gives: seconds to work → photos a second, all together."""
     with ExitStack() as stack:
         # A pool for each: one pool might give two tasks to one process.

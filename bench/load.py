@@ -2,7 +2,7 @@
 
     python -m bench.load --json report/load.json
 
-lenslet serve runs in processes of its own on a free port of the loopback. Twenty requests of the diet are twelve
+lenslet serve runs in processes of its own on a free port of the loopback. Twenty requests of the pattern are twelve
 photos of 150 px (half of them in JSON), two of 12 megapixels, three links (to a server of this program, through a
 switch that production does not have: bench/loopback.py) and three broken requests. Every answer is compared with
 the known one.
@@ -30,20 +30,21 @@ from contextlib import ExitStack
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.clients import REFUSED, Outcome, ask_all, watched_memory
 from bench.console import at_least_one, progress
-from bench.floor import PROCESSORS, working_alone
+from bench.floor import PROCESSORS, inference_only
+from bench.goals import Goal, judge, verdicts_text
 from bench.load_pattern import (
     LARGE,
     SHARES,
     SMALL,
     Request,
-    diet_of,
     draw_photos,
-    photos_of_a_course,
-    served,
+    load_pattern,
+    photos_in_proportion,
+    requests_by_kind,
     serving_links,
 )
 from bench.loopback import running
@@ -61,21 +62,25 @@ ROUNDS = 3  # of photos alone and served
 Figures = dict[str, Any]
 
 
-class Goal(NamedTuple):
-    """A figure of the report, found by its path, and its limit."""
-
-    sentence: str
-    path: tuple[str, ...]
-    limit: float
-    is_least: bool = False  # whether the limit is the least that the figure may be; else it is the most
-
-
 GOALS = (
-    Goal("wrong or lost answers of all requests: none", ("wrong",), 0),
-    Goal("memory, last quarter of the long run: at most 1.05 × the second", ("memory", "growth"), 1.05),
-    Goal("photos served: at least 0.85 × decode and inference alone", ("photos", "ratio"), 0.85, True),
-    Goal("64 clients: some are refused", ("levels", "64", "refused"), 1, True),
-    Goal("64 clients: 95 of 100 refusals within 250 ms", ("levels", "64", "refusals_p95_ms"), 250),
+    Goal("wrong or lost answers of all requests: none", lambda found: found["wrong"], 0),
+    Goal(
+        "memory, last quarter of the long run: at most 1.05 × the second",
+        lambda found: found["memory"]["growth"],
+        1.05,
+    ),
+    Goal(
+        "photos served: at least 0.85 × decode and inference alone",
+        lambda found: found["photos"]["ratio"],
+        0.85,
+        is_minimum=True,
+    ),
+    Goal("64 clients: some are refused", lambda found: found["levels"]["64"]["refused"], 1, is_minimum=True),
+    Goal(
+        "64 clients: 95 of 100 refusals within 250 ms",
+        lambda found: found["levels"]["64"]["refusals_p95_ms"],
+        250,
+    ),
 )
 
 
@@ -101,25 +106,27 @@ def measure(model: Path, classifier: Classifier, seconds: float, requests: int) 
         links = stack.enter_context(serving_links(photos[SMALL]))
         host = links.removeprefix("http://")
         address, process = stack.enter_context(running("--model", str(model), LENSLET_LINK_HOSTS=host))
-        diet = diet_of(photos, classifier, links)
+        pattern = requests_by_kind(photos, classifier, links)
         report = {**about(classifier.artifact), "seconds": seconds, "requests": requests}
-        everything, report["photos"] = photos_alone_and_served(address, diet, photos, model, seconds)
+        everything, report["photos"] = inference_only_and_served(address, pattern, photos, model, seconds)
         report["levels"] = {}
         for clients in LEVELS:
             progress(f"{clients} clients")
-            outcomes, figures = _timed(address, served(diet, tuple(SHARES), clients), clients, seconds)
+            outcomes, figures = _timed(
+                address, load_pattern(pattern, tuple(SHARES), clients), clients, seconds
+            )
             report["levels"][str(clients)] = figures
             everything += outcomes
         progress(f"{requests:,} requests")
         with watched_memory(process.pid) as memory:
-            long_run = islice(served(diet, tuple(SHARES)), requests)
+            long_run = islice(load_pattern(pattern, tuple(SHARES)), requests)
             outcomes, report["long_run"] = _timed(address, long_run, STEADY)
         everything += outcomes
     progress("")
     report["kinds"] = {kind: figures_of([each for each in outcomes if each.kind == kind]) for kind in SHARES}
     report["memory"] = {"growth": growth(memory), "samples_mb": memory}
     report["answers"], report["wrong"] = len(everything), sum(not each.is_right for each in everything)
-    report["goals"] = judge(report)
+    report["goals"] = judge(GOALS, report)
     return report
 
 
@@ -131,17 +138,21 @@ def about(artifact: Artifact) -> Figures:
     }
 
 
-def photos_alone_and_served(
-    address: str, diet: dict[str, list[Request]], photos: dict[str, list[bytes]], model: Path, seconds: float
+def inference_only_and_served(
+    address: str,
+    pattern: dict[str, list[Request]],
+    photos: dict[str, list[bytes]],
+    model: Path,
+    seconds: float,
 ) -> tuple[list[Outcome], Figures]:
     """Photos a second by decoding and inference alone, and through the server, by turns."""
     outcomes: list[Outcome] = []
     alone, rounds = [], []
-    with working_alone(model, photos_of_a_course(photos)) as work:
+    with inference_only(model, photos_in_proportion(photos)) as work:
         for number in range(1, ROUNDS + 1):
             progress(f"photos, round {number} of {ROUNDS}")
             alone.append(work(seconds))
-            requests = served(diet, (SMALL, LARGE), number)
+            requests = load_pattern(pattern, (SMALL, LARGE), number)
             found, figures = _timed(address, requests, 2 * PROCESSORS, seconds)
             outcomes += found
             rounds.append(figures)
@@ -183,20 +194,6 @@ def growth(samples: list[float]) -> float | None:
     return statistics.mean(samples[-quarter:]) / statistics.mean(samples[quarter : 2 * quarter])
 
 
-def judge(report: Figures) -> list[Figures]:
-    """Each goal with its figure and whether it was met; both None where nothing was measured."""
-    verdicts = []
-    for goal in GOALS:
-        figure: Any = report
-        for step in goal.path:
-            figure = figure[step]
-        is_met = None
-        if figure is not None:
-            is_met = figure >= goal.limit if goal.is_least else figure <= goal.limit
-        verdicts.append({"goal": goal.sentence, "figure": figure, "limit": goal.limit, "is_met": is_met})
-    return verdicts
-
-
 def text_of(report: Figures) -> str:
     """The report for people."""
     photos, memory = report["photos"], report["memory"]["samples_mb"]
@@ -220,13 +217,7 @@ def text_of(report: Figures) -> str:
         lines += [
             f"memory of the server: {memory[0]:.0f} MB first, {max(memory):.0f} most, {memory[-1]:.0f} last"
         ]
-    return "\n".join([*lines, "", *map(_verdict_text, report["goals"])])
-
-
-def _verdict_text(verdict: Figures) -> str:
-    word = {True: "met", False: "MISSED", None: "not measured"}[verdict["is_met"]]
-    found = "" if verdict["figure"] is None else f" ({verdict['figure']:.4g})"
-    return f"{word:<12} {verdict['goal']}{found}"
+    return "\n".join([*lines, "", verdicts_text(report["goals"])])
 
 
 COLUMNS = {

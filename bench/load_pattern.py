@@ -1,4 +1,4 @@
-"""What the clients of `bench.load` send: photos, links to photos and broken requests, each with its known answer."""
+"""Load pattern of `bench.load`: photos, links to photos and broken requests, each with its expected answer."""
 
 import base64
 import json
@@ -35,8 +35,10 @@ def draw_photos(large_size: tuple[int, int] = LARGE_SIZE) -> dict[str, list[byte
     }
 
 
-def diet_of(photos: dict[str, list[bytes]], classifier: Classifier, links: str) -> dict[str, list[Request]]:
-    """Kind → requests. What a photo's answer is, `classifier` says here, asked for one after the other.
+def requests_by_kind(
+    photos: dict[str, list[bytes]], classifier: Classifier, links: str
+) -> dict[str, list[Request]]:
+    """Kind → requests. The expected answers are those of `classifier`, called sequentially here.
 
     `links` is the address of `serving_links`.
     """
@@ -66,17 +68,19 @@ def diet_of(photos: dict[str, list[bytes]], classifier: Classifier, links: str) 
     return requests
 
 
-def served(requests: dict[str, list[Request]], kinds: tuple[str, ...], seed: int = 0) -> Iterator[Request]:
-    """Requests without end: of these kinds, in the proportions of `SHARES`, mixed the same way in every run."""
-    dice = random.Random(seed)
+def load_pattern(
+    requests: dict[str, list[Request]], kinds: tuple[str, ...], seed: int = 0
+) -> Iterator[Request]:
+    """Endless requests of these kinds in the proportions of `SHARES`, shuffled the same way in every run."""
+    random_state = random.Random(seed)
     while True:
-        course = [kind for kind in kinds for _ in range(SHARES[kind])]
-        dice.shuffle(course)
-        for kind in course:
-            yield dice.choice(requests[kind])
+        block = [kind for kind in kinds for _ in range(SHARES[kind])]
+        random_state.shuffle(block)
+        for kind in block:
+            yield random_state.choice(requests[kind])
 
 
-def photos_of_a_course(photos: dict[str, list[bytes]]) -> list[bytes]:
+def photos_in_proportion(photos: dict[str, list[bytes]]) -> list[bytes]:
     """All photos, repeated so that their kinds have the proportions of `SHARES`."""
     turns = max(len(jpegs) for jpegs in photos.values())
     return [
@@ -114,8 +118,8 @@ def serving_links(photos: list[bytes]) -> Iterator[str]:
 
 
 def _prediction(photo: bytes, classifier: Classifier) -> Any:
-    question = predict_request_of({"image": base64.b64encode(photo).decode()})
-    return json.loads(json.dumps(answer(question, classifier)))
+    asked = predict_request_of({"image": base64.b64encode(photo).decode()})
+    return json.loads(json.dumps(answer(asked, classifier)))
 
 
 def _json(fields: dict[str, str]) -> bytes:

@@ -1,39 +1,35 @@
-"""What `bench.training` times side by side: one fresh process of one subject, told by a file what to do."""
+"""What `bench.training` measures: one fresh process of one subject, this trainer's or a usual Keras tutorial's.
 
-import os
-import sys
-
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "3"
-)  # before TensorFlow loads: its notices are not what is measured
+In the tutorial, photos come from `image_dataset_from_directory`, augmentation is layers inside the model, and the
+frozen backbone runs over every photo of every epoch. Decoded photos are kept in memory and batches are prefetched.
+"""
 
 import json
-import statistics
-import tempfile
+import sys
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import optuna
-from numpy.typing import NDArray
-from PIL import Image
+from keras import layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bench import tutorial
-from bench.training import MEMORY, PREPARE, TRIALS, Job
-from lenslet.config import AugmentationParams, BackboneParams, ParamsError, TrainParams, read_params
+from bench.training import TRIALS
+from lenslet.config import BackboneParams, TrainParams, read_params
 from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
-from lenslet.inference.atomic import write_text
 from lenslet.inference.decode import decode
+from lenslet.inference.errors import InputError
 from lenslet.network.assembly import build_network
 from lenslet.network.backbones import build_backbone
-from lenslet.training.batches import train_batches
-from lenslet.training.features import LabelledFeatures, head_features
+from lenslet.training.features import head_features
 from lenslet.training.fine_tuning import fine_tune
 from lenslet.training.head_fit import fit_head
 from lenslet.tuning.backbones import available_backbones
@@ -44,227 +40,205 @@ from lenslet.tuning.trials import run_trials
 
 BACKBONE = "mobilenet_v2"
 SHIPPED = Path("model/model.keras")
-FINE_TUNE_EPOCHS = 3  # the first one is not counted: graphs are made in it
-MEMORY_SIZE = 224  # pixels
-MEMORY_STEPS = 4  # of fine-tuning
-
-Figures = Mapping[str, float]  # measure → value
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # Keras's folder reader skips others silently
+EPOCHS = 3  # of fine-tuning; the first is not counted: graphs are built in it
+Figures = dict[str, float]  # measure → value
 
 
-def head(job: Job, params: TrainParams) -> Figures:
-    started = time.perf_counter()
-    dataset = read_dataset(job.photos, params, job.cache)
-    train, validation = head_features(build_backbone(params.backbone), dataset, params, job.cache)
-    _, history = fit_head(train, validation, len(dataset.labels), params.head)
-    seconds = time.perf_counter() - started
-    best = int(np.argmin(history["val_log_loss"]))
-    return {
-        "head": seconds,
-        "head_epochs": len(history["val_log_loss"]),
-        "head_accuracy": history["val_accuracy"][best],
-        **peak_memory("head_memory"),
-    }
+def prepare(job: SimpleNamespace) -> str:
+    """Lay out the photos and write the initial weights, the same for both sides. Returns what they are, in words."""
+    params = read_params(Path(job.params)).train
+    counts = lay_out(Path(job.data), job.photos, params.seed, Path(job.folder, "photos"))
+    try:
+        available_backbones(BackboneParams(BACKBONE, "imagenet", "all"), (BACKBONE,))
+        wanted = "imagenet"
+    except InputError:  # they are not on this disk
+        wanted = str(SHIPPED)
+    backbone = build_backbone(BackboneParams(BACKBONE, wanted, "all"))
+    build_network(backbone, 2, params).save(Path(job.folder, "weights.keras"))
+    backbone.save_weights(Path(job.folder, "tutorial.weights.h5"))
+    photos = f"{job.data}: {counts['train']} photos to train on, {counts['val']} to validate"
+    return f"{photos}; {BACKBONE} from {wanted}, {params.image_size} px"
 
 
-def head_again(job: Job, params: TrainParams) -> Figures:
-    """The same with everything cached by the run before."""
-    return {"head_again": head(job, params)["head"]}
+def lay_out(data: Path, per_class: int, seed: int, folder: Path) -> dict[str, int]:
+    """Links to photos drawn by the seed, as train/, val/ (a tenth) and test/ (one) with a folder per class.
+
+    Returns: split → number of photos. Raises: DatasetError if a class has too few that Keras reads.
+    """
+    found = [photo for photo in find_photos(data).photos if photo.split != "test"]
+    counts = {"train": 0, "val": 0, "test": 0}
+    for label in sorted({photo.label for photo in found}):
+        paths = [each.path for each in found if each.label == label and each.path.suffix.lower() in SUFFIXES]
+        if len(paths) < 3:
+            raise DatasetError(
+                f"class {label!r} needs 3 photos to train on that end in {', '.join(SUFFIXES)}"
+            )
+        order = np.random.default_rng(seed).permutation(len(paths))[: per_class + 1]
+        validation = max(1, (len(order) - 1) // 10)
+        for number, row in enumerate(order):
+            split = "test" if number == 0 else "val" if number <= validation else "train"
+            link = folder / split / label / f"{number:06}{paths[row].suffix.lower()}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(paths[row].resolve())
+            counts[split] += 1
+    return counts
 
 
-def search(job: Job, params: TrainParams) -> Figures:
+def data_of(job: SimpleNamespace, params: TrainParams) -> Dataset:
+    return read_dataset(Path(job.folder, "photos"), params, Path(job.cache))
+
+
+def head(job: SimpleNamespace, params: TrainParams) -> Figures:
+    """From photos to a fitted head, twice: the second time, pixels and features are cached."""
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        dataset = data_of(job, params)
+        folds = head_features(build_backbone(params.backbone), dataset, params, Path(job.cache))
+        _, history = fit_head(*folds, len(dataset.labels), params.head)
+        seconds.append(time.perf_counter() - started)
+    losses = history["val_log_loss"]
+    found = {"head": seconds[0], "head_again": seconds[1], "head_epochs": len(losses), "head_memory": peak()}
+    return {**found, "head_accuracy": history["val_accuracy"][int(np.argmin(losses))]}
+
+
+def search(job: SimpleNamespace, params: TrainParams) -> Figures:
     """Decode, extract features, find learning rates, run the trials: nothing is cached before."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    started = time.perf_counter()
-    everything = read_params(job.params)
-    wanted = replace(
-        everything, train=params, tune=replace(everything.tune, trials=TRIALS, backbones=(BACKBONE,))
-    )
-    with tempfile.TemporaryDirectory(dir=job.cache.parent) as name:
-        fresh = Path(name)
-        dataset = read_dataset(job.photos, params, fresh)
-        study = open_study(str(fresh / "study.db"), search_space(dataset, wanted, [BACKBONE]))
-        folds, classes = features_by_backbone(dataset, params, [BACKBONE], fresh), len(dataset.labels)
-        run_trials(study, folds, classes, wanted, suggested_rates(study, folds, classes, wanted))
-        return {"search": time.perf_counter() - started, **peak_memory("search_memory")}
+    started, fresh = time.perf_counter(), Path(job.cache, "search")
+    everything = read_params(Path(job.params))
+    tune = replace(everything.tune, trials=TRIALS, backbones=(BACKBONE,))
+    wanted = replace(everything, train=params, tune=tune)
+    dataset = read_dataset(Path(job.folder, "photos"), params, fresh)
+    study = open_study(str(fresh / "study.db"), search_space(dataset, wanted, [BACKBONE]))
+    folds, classes = features_by_backbone(dataset, params, [BACKBONE], fresh), len(dataset.labels)
+    run_trials(study, folds, classes, wanted, suggested_rates(study, folds, classes, wanted))
+    return {"search": time.perf_counter() - started, "search_memory": peak()}
 
 
-def fine_tuning(job: Job, params: TrainParams) -> Figures:
-    dataset = read_dataset(job.photos, params, job.cache)
-    speed = _photos_per_second(dataset, params, job.cache)
-    return {"fine_tune": speed, "pixel_cache": speed, **peak_memory("fine_tune_memory")}
+def fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
+    speed = photos_per_second(data_of(job, params), params, Path(job.cache))
+    return {"fine_tune": speed, "pixel_cache": speed, "fine_tune_memory": peak()}
 
 
-class DecodedAnew:
-    """What a data set has for pixels if nothing is cached: each photo is read and decoded whenever it is asked for."""
+def uncached_fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
+    """Each photo is read and decoded anew in every epoch."""
+    dataset = data_of(job, params)
+    paths = {int(row): photo.path for row, photo in zip(dataset.rows, dataset.photos, strict=True)}
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.paths = {int(row): photo.path for row, photo in zip(dataset.rows, dataset.photos, strict=True)}
-        self.shape = dataset.pixels.shape
+    class Decoded:
+        shape = dataset.pixels.shape
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        size = self.shape[1]
-        return np.stack([decode(self.paths[int(row)].read_bytes(), size) for row in rows])
+        def __getitem__(self, rows: Any) -> Any:
+            return np.stack([decode(paths[int(row)].read_bytes(), params.image_size) for row in rows])
 
-
-def uncached_fine_tuning(job: Job, params: TrainParams) -> Figures:
-    """This trainer's fine-tuning in all but the pixel cache."""
-    dataset = read_dataset(job.photos, params, job.cache)
-    pixels: Any = DecodedAnew(dataset)
-    return {"pixel_cache": _photos_per_second(replace(dataset, pixels=pixels), params, job.cache)}
+    pixels: Any = Decoded()
+    return {"pixel_cache": photos_per_second(replace(dataset, pixels=pixels), params, Path(job.cache))}
 
 
-def _photos_per_second(dataset: Dataset, params: TrainParams, folder: Path) -> float:
-    seconds = _fine_tune(dataset, _brief(params), folder)
-    return len(dataset.members("train")) / statistics.median(seconds)
+def photos_per_second(dataset: Dataset, params: TrainParams, folder: Path) -> float:
+    """Of fine-tuning a new network; epochs are timed by its TensorBoard log, the first is left out."""
+    network, run = build_network(build_backbone(params.backbone), len(dataset.labels), params), folder / "run"
+    brief = replace(params, fine_tune=replace(params.fine_tune, epochs=EPOCHS, min_steps_per_epoch=1))
+    fine_tune(network, dataset, brief, run)
+    log = EventAccumulator(str(run / "tensorboard" / "train")).Reload()
+    ends = [event.wall_time for event in log.Tensors("epoch_loss")]
+    return len(dataset.members("train")) / float(median(np.diff(ends)))
 
 
-def tutorial_head(job: Job, params: TrainParams) -> Figures:
+def tutorial_head(job: SimpleNamespace, params: TrainParams) -> Figures:
     """Two fits in one process, as in a grid search: the second one finds the photos decoded in memory."""
     started = time.perf_counter()
-    photos = tutorial.read_photos(job.photos, params.image_size, is_cached=True)
-    reading = time.perf_counter() - started
-    epochs = min(job.epochs, job.tutorial_epochs or job.epochs)
-    first, accuracy = tutorial.fit_head(photos, params, job.tutorial_weights, epochs)
-    second, _ = tutorial.fit_head(photos, params, job.tutorial_weights, epochs)
-    totals = [projected(seconds, job.epochs) for seconds in (first, second)]
-    found = {
-        "head": reading + totals[0],
-        "head_again": totals[1],
-        "search": reading + totals[0] + (TRIALS - 1) * totals[1],
-        **peak_memory("head_memory"),
-    }
-    return found | ({"head_accuracy": accuracy} if epochs == job.epochs else {})
+    train, validation = (split.cache() for split in tutorial_photos(job, params.image_size))
+    reading, epochs = time.perf_counter() - started, min(job.epochs, job.tutorial_epochs or job.epochs)
+    seconds = []
+    for _ in range(2):
+        model, started = tutorial_model(job, params, [layers.RandomRotation(0.2)]), time.perf_counter()
+        ends, history = tutorial_fit(
+            model, keras.optimizers.Adam(params.head.learning_rate), train, validation, epochs
+        )
+        seconds.append(projected(np.diff([started, *ends]).tolist(), job.epochs))
+    found = {"head": reading + seconds[0], "head_again": seconds[1], "head_memory": peak()}
+    found["search"] = reading + seconds[0] + (TRIALS - 1) * seconds[1]
+    return found | ({"head_accuracy": history["val_accuracy"][-1]} if epochs == job.epochs else {})
+
+
+def tutorial_fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
+    """All layers but BatchNorm, with this trainer's kinds of augmentation; photos are decoded in every epoch."""
+    settings, fill = params.augmentation, {"fill_mode": "reflect"}
+    augmentation = [
+        layers.RandomTranslation(settings.shift, settings.shift, **fill),
+        layers.RandomZoom(settings.zoom, **fill),
+        layers.RandomContrast(settings.contrast, value_range=(0, 255)),
+    ]
+    model, train = tutorial_model(job, params, augmentation), params.fine_tune
+    backbone = next(layer for layer in model.layers if layer.name.startswith("mobilenet"))
+    backbone.trainable = True
+    for layer in backbone.layers:
+        layer.trainable = not isinstance(layer, layers.BatchNormalization)
+    adamw = keras.optimizers.AdamW(learning_rate=train.learning_rate, weight_decay=train.weight_decay)
+    train_photos, validation = tutorial_photos(job, params.image_size)
+    ends, _ = tutorial_fit(model, adamw, train_photos, validation, EPOCHS)
+    count = len(list(Path(job.folder, "photos", "train").glob("*/*")))
+    speed = count / float(median(np.diff(ends)))
+    return {"fine_tune": speed, "fine_tune_memory": peak()}
+
+
+def tutorial_photos(job: SimpleNamespace, size: int) -> list[Any]:
+    """Prefetched batches to train on and to validate."""
+    options: dict[str, Any] = {"image_size": (size, size), "batch_size": 32, "seed": 1}
+    folders = [Path(job.folder, "photos", split) for split in ("train", "val")]
+    return [keras.utils.image_dataset_from_directory(folder, **options).prefetch(2) for folder in folders]
+
+
+def tutorial_model(job: SimpleNamespace, params: TrainParams, augmentation: list[Any]) -> Any:
+    """Augmentation, scaling, a frozen backbone and a linear head in one model. Output: logits."""
+    size, classes = params.image_size, len(list(Path(job.folder, "photos", "train").iterdir()))
+    backbone = keras.applications.MobileNetV2(input_shape=(size, size, 3), include_top=False, weights=None)
+    backbone.load_weights(Path(job.folder, "tutorial.weights.h5"))
+    backbone.trainable = False
+    inputs = keras.Input((size, size, 3))
+    images = keras.Sequential([layers.RandomFlip("horizontal"), *augmentation])(inputs)
+    features = backbone(layers.Rescaling(1 / 127.5, offset=-1)(images), training=False)
+    dropped = layers.Dropout(params.head.dropout)(layers.GlobalAveragePooling2D()(features))
+    return keras.Model(inputs, layers.Dense(classes)(dropped))
+
+
+def tutorial_fit(
+    model: Any, optimizer: Any, train: Any, validation: Any, epochs: int
+) -> tuple[list[float], Any]:
+    """Seconds at which each epoch ended, and Keras's history."""
+    ends: list[float] = []
+    clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ends.append(time.perf_counter()))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    fitted = model.fit(train, validation_data=validation, epochs=epochs, callbacks=[clock], verbose=0)
+    return ends, fitted.history
 
 
 def projected(seconds: list[float], epochs: int) -> float:
     """Seconds of so many epochs, of which the first few were measured: the others take what the later ones took."""
     missing = epochs - len(seconds)
-    return sum(seconds) + (missing * statistics.median(seconds[1:]) if missing else 0)
+    return sum(seconds) + (missing * median(seconds[1:]) if missing else 0)
 
 
-def tutorial_fine_tuning(job: Job, params: TrainParams) -> Figures:
-    """All layers, this trainer's kinds of augmentation, but inside the model; photos are decoded in every epoch."""
-    photos = tutorial.read_photos(job.photos, params.image_size, is_cached=False)
-    seconds = tutorial.fine_tune(photos, params, job.tutorial_weights, FINE_TUNE_EPOCHS)
-    count = sum(1 for path in (job.photos / "train").glob("*/*"))
-    return {"fine_tune": count / statistics.median(seconds[1:]), **peak_memory("fine_tune_memory")}
+def peak() -> float:
+    """Largest resident memory of this process in MB. Not getrusage, whose maximum begins with the parent's."""
+    [line] = [line for line in Path("/proc/self/status").read_text("ascii").splitlines() if "VmHWM" in line]
+    return int(line.split()[1]) * 1024 / 1e6
 
 
-def memory(job: Job, params: TrainParams) -> Figures:
-    """Every step of training whose memory could grow with the photos, on drawn ones of 224 px.
-
-    All are read, decoded, compared and then read as an epoch of fine-tuning reads them; a head is fitted to as many
-    features. The network itself is fine-tuned on a few: its memory depends on the batch alone.
-    """
-    sized = replace(params, image_size=MEMORY_SIZE, head=replace(params.head, epochs=2))
-    plain = replace(sized, augmentation=AugmentationParams("none", 0, 0, 0, 0, 0))
-    with tempfile.TemporaryDirectory(dir=job.cache.parent) as name:
-        photos, cache = Path(name) / "photos", Path(name) / "cache"
-        draw_photos(photos, job.memory_photos)
-        dataset = read_dataset(photos, sized, cache)
-        for _ in train_batches(dataset, plain):
-            pass
-        random = np.random.default_rng(0)
-        folds = [
-            LabelledFeatures(random.random((len(members), 1280), np.float32), dataset.targets[members])
-            for members in (dataset.members("train"), dataset.members("validation"))
-        ]
-        fit_head(folds[0], folds[1], len(dataset.labels), sized.head)
-        few = _with_few(dataset, MEMORY_STEPS * sized.fine_tune.batch_size)
-        _fine_tune(few, _brief(sized, epochs=1), cache)
-    return peak_memory("memory")
-
-
-def draw_photos(folder: Path, count: int) -> None:
-    """Different small JPEGs in two classes: `count` to train on, a few to validate and test."""
-    random = np.random.default_rng(0)
-    for split, photos in (("train", count), ("val", 32), ("test", 2)):
-        for number in range(photos):
-            path = folder / split / "ab"[number % 2] / f"{number:06}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
-
-
-def _with_few(dataset: Dataset, count: int) -> Dataset:
-    """The same data set with all but `count` training photos out of every split."""
-    left_out = set(dataset.members("train")[count:].tolist())
-    photos = [
-        replace(photo, split=None) if number in left_out else photo
-        for number, photo in enumerate(dataset.photos)
-    ]
-    return replace(dataset, photos=tuple(photos))
-
-
-def _brief(params: TrainParams, epochs: int = FINE_TUNE_EPOCHS) -> TrainParams:
-    """Each photo once in an epoch, and no early stop."""
-    tuned = replace(params.fine_tune, epochs=epochs, min_steps_per_epoch=1, patience=epochs)
-    return replace(params, fine_tune=tuned)
-
-
-def _fine_tune(dataset: Dataset, params: TrainParams, folder: Path) -> list[float]:
-    """Fine-tune a new network as train.py does; seconds of each epoch but the first, by its TensorBoard log."""
-    network = build_network(build_backbone(params.backbone), len(dataset.labels), params)
-    with tempfile.TemporaryDirectory(dir=folder) as run:
-        fine_tune(network, dataset, params, Path(run))
-        log = EventAccumulator(str(Path(run) / "tensorboard" / "train")).Reload()
-        ends = [event.wall_time for event in log.Tensors("epoch_loss")]
-    return [later - earlier for earlier, later in pairwise(ends)]
-
-
-def peak_memory(measure: str) -> Figures:
-    """Megabytes that this process had resident at most, under the name `measure`; nothing where /proc has no answer.
-
-    `resource.getrusage` would not do: its maximum begins with that of the process that started this one.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return {}
-    [line] = [line for line in status.read_text("ascii").splitlines() if line.startswith("VmHWM:")]
-    return {measure: int(line.split()[1]) * 1024 / 1e6}  # /proc counts in KiB
-
-
-RUNS: dict[str, Callable[[Job, TrainParams], Figures]] = {
-    "head": head,
-    "head_again": head_again,
-    "search": search,
-    "fine_tuning": fine_tuning,
-    "uncached_fine_tuning": uncached_fine_tuning,
-    "tutorial_head": tutorial_head,
-    "tutorial_fine_tuning": tutorial_fine_tuning,
-    MEMORY: memory,
-}
-
-
-def chosen_params(job: Job) -> TrainParams:
-    """Those of params.yaml, with the backbone that both sides have."""
-    params = read_params(job.params).train
-    return replace(params, backbone=BackboneParams(BACKBONE, str(job.weights), "all"))
-
-
-def write_weights(job: Job) -> str:
-    """Write the same initial weights for both sides; says which: ImageNet's if they are on this disk."""
-    try:
-        available_backbones(BackboneParams(BACKBONE, "imagenet", "all"), (BACKBONE,))
-        wanted, said = "imagenet", "ImageNet weights"
-    except ParamsError:
-        wanted, said = str(SHIPPED), f"weights of {SHIPPED.parent.name}/, which has seen more than ImageNet"
-    backbone = build_backbone(BackboneParams(BACKBONE, wanted, "all"))
-    build_network(backbone, 2, chosen_params(job)).save(job.weights)
-    backbone.save_weights(job.tutorial_weights)
-    return said
-
-
-def main(argv: list[str]) -> None:
-    """NAME JOB RESULT: do what the file JOB says, and write what was found, as JSON, to RESULT."""
-    name, job_path, result_path = argv
-    content = json.loads(Path(job_path).read_text(encoding="utf-8"))
-    fields: dict[str, Any] = {
-        key: Path(value) if isinstance(value, str) else value for key, value in content.items()
-    }
-    job = Job(**fields)
-    found = write_weights(job) if name == PREPARE else RUNS[name](job, chosen_params(job))
-    write_text(Path(result_path), json.dumps(found))
+def main(name: str, text: str) -> None:
+    job = SimpleNamespace(**json.loads(text))
+    if name == prepare.__name__:
+        print(json.dumps(prepare(job)))
+        return
+    backbone = BackboneParams(BACKBONE, str(Path(job.folder, "weights.keras")), "all")
+    params = replace(read_params(Path(job.params)).train, backbone=backbone)
+    subjects = (head, search, fine_tuning, uncached_fine_tuning, tutorial_head, tutorial_fine_tuning)
+    print(json.dumps({each.__name__: each for each in subjects}[name](job, params)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

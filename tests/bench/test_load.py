@@ -24,7 +24,8 @@ from bench.clients import (
     resident_mb,
     watched_memory,
 )
-from bench.load_pattern import SHARES, Request, photos_of_a_course, served
+from bench.goals import judge
+from bench.load_pattern import SHARES, Request, load_pattern, photos_in_proportion
 
 PREDICTION = {"predictions": [{"label": "sea", "probability": 1.0}]}
 GOOD = Request("150 px", b"GET /good HTTP/1.1\r\n\r\n", 200, PREDICTION)
@@ -119,19 +120,19 @@ def test_refused_client_waits_as_long_as_it_is_told():
     assert [each.code for each in outcomes] == ["overloaded"]  # the time was over before the second
 
 
-def test_diet_has_its_shares():
+def test_pattern_has_its_shares():
     requests = {kind: [Request(kind, b"", 200, None)] for kind in SHARES}
-    first = [request.kind for request in islice(served(requests, tuple(SHARES)), 40)]
+    first = [request.kind for request in islice(load_pattern(requests, tuple(SHARES)), 40)]
     expected = {"150 px": 12, "12 MP": 2, "link": 3, "broken": 3}
     assert [Counter(first[:20]), Counter(first[20:])] == [expected, expected]
     assert first[:20] != first[20:]
-    assert first == [request.kind for request in islice(served(requests, tuple(SHARES)), 40)]
-    photos = Counter(request.kind for request in islice(served(requests, ("150 px", "12 MP")), 28))
+    assert first == [request.kind for request in islice(load_pattern(requests, tuple(SHARES)), 40)]
+    photos = Counter(request.kind for request in islice(load_pattern(requests, ("150 px", "12 MP")), 28))
     assert photos == {"150 px": 24, "12 MP": 4}
 
 
-def test_course_of_photos_has_the_shares_of_the_diet():
-    course = photos_of_a_course({"150 px": [b"a", b"b", b"c"], "12 MP": [b"A", b"B"]})
+def test_course_of_photos_has_the_shares_of_the_pattern():
+    course = photos_in_proportion({"150 px": [b"a", b"b", b"c"], "12 MP": [b"A", b"B"]})
     assert Counter(course) == {b"a": 12, b"b": 12, b"c": 12, b"A": 4, b"B": 2}
 
 
@@ -195,7 +196,7 @@ def report(**changes):
     ],
 )
 def test_goals(changes, verdicts):
-    assert [verdict["is_met"] for verdict in load.judge(report(**changes))] == verdicts
+    assert [verdict["is_met"] for verdict in judge(load.GOALS, report(**changes))] == verdicts
 
 
 def test_report_is_a_page_for_people():
@@ -209,13 +210,13 @@ def test_report_is_a_page_for_people():
         "long_run": figures, "kinds": {"broken": figures},
         "memory": {"growth": 1.0, "samples_mb": [150.0, 180.0, 160.0, 160.0]}, "wrong": 0,
     }  # fmt: skip
-    text = load.text_of(found | {"goals": load.judge(found)})
+    text = load.text_of(found | {"goals": judge(load.GOALS, found)})
     for words in (
         "90 a second served, 100 by decoding and inference alone: 0.90; "
         "the clients took 0.10 of the processors, and of what they left it is 1.00",
         "errors of broken: not_an_image 1",
         "memory of the server: 150 MB first, 180 most, 160 last",
-        "met          memory, last quarter of the long run: at most 1.05 × the second (1)",
+        "met          memory, last quarter of the long run: at most 1.05 × the second (found 1, limit 1.05)",
     ):
         assert words in text
     rows = load.table("clients", found["levels"]).splitlines()

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from bench import peers, serving
+from bench.goals import judge, verdicts_text
 
 MEDIANS = {
     "function": {"cold": 300.0, "small": 6.0, "explained": 6.3, "large": 20.0},
@@ -18,7 +19,7 @@ MEDIANS = {
 
 
 def test_goals_are_judged_by_ratios_of_medians():
-    verdicts = [(verdict["ratio"], verdict["is_met"]) for verdict in serving.judge(MEDIANS)]
+    verdicts = [(verdict["figure"], verdict["is_met"]) for verdict in judge(serving.GOALS, MEDIANS)]
     assert verdicts == [
         (1.5, True),  # 6 / 4: the limit itself is met
         (pytest.approx(1.05), True),  # 6.3 / 6: the same subject with and without the map
@@ -29,9 +30,9 @@ def test_goals_are_judged_by_ratios_of_medians():
 
 def test_goal_without_its_peer_is_not_measured():
     without_keras = {subject: times for subject, times in MEDIANS.items() if subject != "keras"}
-    cold = serving.judge(without_keras)[3]
-    assert (cold["ratio"], cold["is_met"]) == (None, None)
-    assert serving.goals_text([cold]) == "not measured cold start: at most 1/8 of Keras"
+    cold = judge(serving.GOALS, without_keras)[3]
+    assert (cold["figure"], cold["is_met"]) == (None, None)
+    assert verdicts_text([cold]) == "not measured cold start: at most 1/8 of Keras"
 
 
 def test_table_shows_medians_and_multiples():

@@ -1,13 +1,13 @@
 """The arithmetic of the training benchmark on numbers written by hand; what trains is slow."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench import training
-from bench.photos import lay_out
-from lenslet.dataset.layouts import find_photos
+from bench.goals import judge, verdicts_text
 from lenslet.dataset.photos import DatasetError
 from lenslet.inference.decode import decode
 from tests.support.photos import BLUE, GREEN, RED, plain
@@ -17,30 +17,28 @@ MEDIANS = {
     "search": {"here": 50.0, "tutorial": 2500.0},
     "fine_tune": {"here": 30.0, "tutorial": 24.0},
     "pixel_cache": {"here": 30.0, "tutorial": 29.0},
-    "memory": {"here": 2000.0},
-    "memory_of_four_times": {"here": 2101.0},
+    "fine_tune_memory": {"here": 3001.0, "tutorial": 2000.0},
 }
 
 
 def test_goals_are_judged_by_ratios_and_megabytes():
-    verdicts = [(verdict["found"], verdict["is_met"]) for verdict in training.judge(MEDIANS)]
+    verdicts = [(verdict["figure"], verdict["is_met"]) for verdict in judge(training.GOALS, MEDIANS)]
     assert verdicts == [
         (pytest.approx(4.95), False),  # 99 / 20: not quite five times
         (50.0, True),  # 2500 / 50: the limit itself is met
         (1.25, True),  # 30 / 24: photos per second, more is better
         (pytest.approx(1.034, abs=1e-3), False),  # 30 / 29
-        (2101.0, True),
-        (101.0, False),
+        (3001.0, False),
     ]
 
 
 def test_goal_without_its_figures_is_not_measured():
     without = {measure: MEDIANS[measure] for measure in ("head", "search", "fine_tune")}
-    verdicts = training.judge(without)[4:]
-    assert [(verdict["found"], verdict["is_met"]) for verdict in verdicts] == [(None, None)] * 2
-    assert training.goals_text(verdicts).splitlines() == [
-        "not measured peak memory at 224 px: at most 3,000 MB",
-        "not measured four times the photos: at most 100 MB more",
+    verdicts = judge(training.GOALS, without)[3:]
+    assert [(verdict["figure"], verdict["is_met"]) for verdict in verdicts] == [(None, None)] * 2
+    assert verdicts_text(verdicts).splitlines() == [
+        "not measured fine-tuning: at least 1.2 × uncached",
+        "not measured peak memory: at most 3,000 MB",
     ]
 
 
@@ -53,8 +51,7 @@ def test_table_shows_both_sides_and_how_many_times_faster():
         ["search, 50 trials (s)", "50.0", "2,500.0", "50.00×"],
         ["fine-tuning (photos/s)", "30.0", "24.0", "1.25×"],
         ["the same, only uncached (photos/s)", "30.0", "29.0", "1.03×"],
-        ["peak memory, drawn photos (MB)", "2,000"],
-        ["peak memory, 4 × as many (MB)", "2,101"],
+        ["peak memory, fine-tuning (MB)", "3,001", "2,000"],
     ]
 
 
@@ -70,8 +67,11 @@ def found(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 def test_both_sides_get_the_same_training_photos(found: Path, tmp_path: Path):
-    counts = lay_out([*find_photos(found).photos], per_class=10, seed=3, folder=tmp_path / "links")
+    from bench.trainers import lay_out
+
+    counts = lay_out(found, 10, 3, tmp_path / "links")
     assert counts == {"train": 18, "val": 2, "test": 2}
     links = sorted((tmp_path / "links").glob("*/*/*"))
     assert {path.suffix for path in links} == {".png"}
@@ -80,13 +80,16 @@ def test_both_sides_get_the_same_training_photos(found: Path, tmp_path: Path):
     assert all(decode(path.read_bytes(), 8)[0, 0].tolist() == colours[path.parent.name] for path in links)
 
 
+@pytest.mark.slow
 def test_as_many_as_there_are_is_enough_and_too_few_are_refused(found: Path, tmp_path: Path):
-    counts = lay_out([*find_photos(found).photos], per_class=1000, seed=3, folder=tmp_path / "all")
+    from bench.trainers import lay_out
+
+    counts = lay_out(found, 1000, 3, tmp_path / "all")
     assert counts == {"train": 26, "val": 2, "test": 2}
     for number in range(13):
         (found / "train" / "blue" / f"{number}.PNG").unlink()
     with pytest.raises(DatasetError, match=r"class 'blue' needs 3 photos to train on that end in \.jpg"):
-        lay_out([*find_photos(found).photos], per_class=10, seed=3, folder=tmp_path / "few")
+        lay_out(found, 10, 3, tmp_path / "few")
 
 
 @pytest.mark.parametrize(
@@ -120,19 +123,17 @@ def test_both_sides_start_from_the_same_network(found: Path, tmp_path: Path):
     """Augmentation rests outside of training: the tutorial's head must see this trainer's features."""
     import numpy as np
 
-    from bench import trainers, tutorial
+    from bench import trainers
+    from lenslet.config import BackboneParams, read_params
     from lenslet.network.assembly import build_feature_extractor
     from lenslet.network.backbones import build_backbone
 
-    names = ("photos", "cache", "weights.keras", "tutorial.weights.h5")
-    job = training.Job(Path("params.yaml").resolve(), *(tmp_path / name for name in names))
-    task, result = tmp_path / "job.json", tmp_path / "result.json"
-    task.write_text(json.dumps({name: str(value) for name, value in vars(job).items()} | {"epochs": 1}))
-    trainers.main([training.PREPARE, str(task), str(result)])
-    assert "weights" in json.loads(result.read_text())
-    params = trainers.chosen_params(job)
+    job = SimpleNamespace(data=found, params="params.yaml", folder=tmp_path, photos=10)
+    assert trainers.prepare(job).endswith("160 px")
+    backbone = BackboneParams("mobilenet_v2", str(tmp_path / "weights.keras"), "all")
+    params = replace(read_params(Path("params.yaml")).train, backbone=backbone)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8)
     ours = build_feature_extractor(build_backbone(params.backbone), params).predict(pixels, verbose=0)
-    model = tutorial.build_model(160, 2, 0.0, tutorial.usual_augmentation(), job.tutorial_weights)
+    model = trainers.tutorial_model(job, params, [])
     kernel, bias = model.layers[-1].get_weights()
     np.testing.assert_allclose(model.predict(pixels, verbose=0), ours @ kernel + bias, atol=1e-3)
