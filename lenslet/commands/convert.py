@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from lenslet.config import ConvertParams, ParamsError, read_params
 from lenslet.conversion.candidates import (
-    Candidate,
     ConversionRefused,
+    TFLiteCandidate,
     calibration_pixels,
-    choose,
-    comparison,
+    candidate_table,
+    choose_candidate,
+    compare_with_keras,
     convert,
-    judge,
 )
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
@@ -96,8 +96,8 @@ def make_servable(arguments: argparse.Namespace) -> Artifact:
     }
     draft = draft_artifact(record, dataset.labels, temperature, params.conformal_alpha)
     candidates, trials = try_out(models, draft, pixels, targets, expected)
-    print(comparison(candidates, keras_accuracy, params))
-    chosen = choose(candidates, keras_accuracy, params)
+    print(candidate_table(candidates, keras_accuracy, params))
+    chosen = choose_candidate(candidates, keras_accuracy, params)
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
     trial = trials[chosen.precision]
     artifact = finished_artifact(draft, chosen, trial, targets, params, dataset.fingerprint)
@@ -127,7 +127,7 @@ def draft_artifact(
 
 def finished_artifact(
     draft: Artifact,
-    chosen: Candidate,
+    chosen: TFLiteCandidate,
     trial: RuntimeCheck,
     targets: NDArray[np.int64],
     params: ConvertParams,
@@ -153,7 +153,7 @@ def try_out(
     pixels: NDArray[np.uint8],
     targets: NDArray[np.int64],
     expected: NDArray[np.float32],
-) -> tuple[list[Candidate], dict[str, RuntimeCheck]]:
+) -> tuple[list[TFLiteCandidate], dict[str, RuntimeCheck]]:
     """Load and run each precision's file exactly as it would be served, in a model folder of its own.
 
     Returns: what was measured, and what those that loaded answered, by precision.
@@ -165,9 +165,11 @@ def try_out(
         trials = run_in_subprocess(folders, pixels)
     tried = dict(zip(models, trials, strict=True))
     candidates = [
-        Candidate(precision, models[precision], failure=str(trial))
+        TFLiteCandidate(precision, models[precision], failure=str(trial))
         if isinstance(trial, ArtifactError)
-        else judge(precision, models[precision], trial.probabilities, trial.time_ms, targets, expected)
+        else compare_with_keras(
+            precision, models[precision], trial.probabilities, trial.time_ms, targets, expected
+        )
         for precision, trial in tried.items()
     ]
     return candidates, {name: trial for name, trial in tried.items() if isinstance(trial, RuntimeCheck)}

@@ -24,7 +24,7 @@ class ConversionRefused(InputError):
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TFLiteCandidate:
     """One precision's file and what was measured of it on the validation photos."""
 
     precision: str
@@ -80,20 +80,20 @@ def _silenced_libraries() -> Iterator[None]:
         os.close(standard_error)
 
 
-def judge(
+def compare_with_keras(
     precision: str,
     model: bytes,
     answers: NDArray[np.float32],
     time_ms: float,
     targets: NDArray[np.int64],
     expected: NDArray[np.float32],
-) -> Candidate:
-    """Compare what a candidate answered on the validation photos with their labels and with Keras's `expected`.
+) -> TFLiteCandidate:
+    """Accuracy of a candidate on the validation photos, and its agreement with Keras's `expected` answers.
 
     `answers` and `expected`: probabilities, shape (photos, classes); `targets`: class indices, shape (photos,).
     """
     top = answers.argmax(axis=1)
-    return Candidate(
+    return TFLiteCandidate(
         precision,
         model,
         accuracy=float(np.mean(top == targets)),
@@ -103,7 +103,7 @@ def judge(
     )
 
 
-def objection(candidate: Candidate, keras_accuracy: float, params: ConvertParams) -> str:
+def reason_to_refuse(candidate: TFLiteCandidate, keras_accuracy: float, params: ConvertParams) -> str:
     """Why the candidate must not be served; empty if it may."""
     if candidate.failure:
         return candidate.failure
@@ -118,23 +118,27 @@ def objection(candidate: Candidate, keras_accuracy: float, params: ConvertParams
     return ""
 
 
-def choose(candidates: Sequence[Candidate], keras_accuracy: float, params: ConvertParams) -> Candidate:
+def choose_candidate(
+    candidates: Sequence[TFLiteCandidate], keras_accuracy: float, params: ConvertParams
+) -> TFLiteCandidate:
     """The smallest file among those that are about as fast as the fastest one without an objection.
 
     Raises: ConversionRefused if every candidate meets an objection.
     """
-    served = [each for each in candidates if not objection(each, keras_accuracy, params)]
+    served = [each for each in candidates if not reason_to_refuse(each, keras_accuracy, params)]
     if not served:
         raise ConversionRefused("no precision answers as the Keras network does; the table above says why")
     limit_ms = min(each.time_ms for each in served) * (1 + params.max_slowdown)
     return min((each for each in served if each.time_ms <= limit_ms), key=lambda each: len(each.model))
 
 
-def comparison(candidates: Sequence[Candidate], keras_accuracy: float, params: ConvertParams) -> str:
+def candidate_table(
+    candidates: Sequence[TFLiteCandidate], keras_accuracy: float, params: ConvertParams
+) -> str:
     """A table of what each precision costs and why some are dropped."""
     lines = [f"{'precision':<14}{'MB':>6}{'accuracy':>10}{'as Keras':>10}{'ms':>8}  verdict"]
     for each in candidates:
-        verdict = objection(each, keras_accuracy, params) or "fit to serve"
+        verdict = reason_to_refuse(each, keras_accuracy, params) or "fit to serve"
         figures = (
             f"{each.accuracy:>10.4f}{each.agreement:>10.2%}{each.time_ms:>8.2f}"
             if not each.failure

@@ -19,24 +19,24 @@ PARAMS = ConvertParams(
 
 
 def candidate(precision: str, megabytes: int, time_ms: float, **measured: float):
-    from lenslet.conversion.candidates import Candidate
+    from lenslet.conversion.candidates import TFLiteCandidate
 
     figures = {"accuracy": 0.94, "agreement": 1.0, "difference": 1e-5} | measured
-    return Candidate(precision, bytes(megabytes), time_ms=time_ms, **figures)
+    return TFLiteCandidate(precision, bytes(megabytes), time_ms=time_ms, **figures)
 
 
 def test_smallest_of_the_fast_ones_is_chosen() -> None:
-    from lenslet.conversion.candidates import choose
+    from lenslet.conversion.candidates import choose_candidate
 
     candidates = [candidate("float32", 9, 3.4), candidate("float16", 5, 3.5), candidate("int8", 3, 30.0)]
-    assert choose(candidates, 0.94, PARAMS).precision == "float16"
+    assert choose_candidate(candidates, 0.94, PARAMS).precision == "float16"
 
 
 def test_fast_int8_is_chosen_where_the_runtime_has_it() -> None:
-    from lenslet.conversion.candidates import choose
+    from lenslet.conversion.candidates import choose_candidate
 
     candidates = [candidate("float32", 9, 3.4), candidate("float16", 5, 3.5), candidate("int8", 3, 1.7)]
-    assert choose(candidates, 0.94, PARAMS).precision == "int8"
+    assert choose_candidate(candidates, 0.94, PARAMS).precision == "int8"
 
 
 @pytest.mark.parametrize(
@@ -50,25 +50,25 @@ def test_fast_int8_is_chosen_where_the_runtime_has_it() -> None:
     ],
 )
 def test_objections(precision: str, measured: dict[str, float], words: str) -> None:
-    from lenslet.conversion.candidates import objection
+    from lenslet.conversion.candidates import reason_to_refuse
 
-    assert objection(candidate(precision, 5, 3.0, **measured), 0.94, PARAMS) == words
+    assert reason_to_refuse(candidate(precision, 5, 3.0, **measured), 0.94, PARAMS) == words
 
 
 def test_nothing_is_chosen_where_all_fail() -> None:
-    from lenslet.conversion.candidates import Candidate, ConversionRefused, choose
+    from lenslet.conversion.candidates import ConversionRefused, TFLiteCandidate, choose_candidate
 
-    failed = Candidate("dynamic_range", b"", failure="cannot load")
+    failed = TFLiteCandidate("dynamic_range", b"", failure="cannot load")
     with pytest.raises(ConversionRefused, match="no precision answers as the Keras network does"):
-        choose([failed, candidate("int8", 3, 1.0, agreement=0.5)], 0.94, PARAMS)
+        choose_candidate([failed, candidate("int8", 3, 1.0, agreement=0.5)], 0.94, PARAMS)
 
 
 def test_judged_against_labels_and_keras() -> None:
-    from lenslet.conversion.candidates import judge
+    from lenslet.conversion.candidates import compare_with_keras
 
     answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], np.float32)
     expected = np.array([[0.8, 0.2], [0.2, 0.8], [0.4, 0.6]], np.float32)
-    judged = judge("float32", b"", answers, 3.0, np.array([0, 0, 0]), expected)
+    judged = compare_with_keras("float32", b"", answers, 3.0, np.array([0, 0, 0]), expected)
     assert judged.accuracy == pytest.approx(2 / 3)
     assert judged.agreement == pytest.approx(2 / 3)
     assert judged.difference == pytest.approx(0.2)
