@@ -12,6 +12,10 @@ INPUTS ?= 20000
 OPTIONS ?=
 MLFLOW_PORT ?= 5000
 MLFLOW_FOLDER ?= .mlflow
+LABEL_STUDIO_PORT ?= 8090
+LABEL_STUDIO_FOLDER ?= .label-studio
+# Folder that Label Studio may show photos from.
+PHOTOS ?= .
 STAGE ?= staging
 # Of infra/template.yaml, as PARAMETERS="AlarmEmail=me@example.com MemoryMB=3008".
 PARAMETERS ?=
@@ -25,13 +29,14 @@ PAGE := .venv-page/installed
 FULL := .venv/installed
 INFRA := .venv-infra/installed
 CHECKOV := .venv-checkov/installed
+LABEL_STUDIO := .venv-label-studio/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check test wheel lock audit tune mlflow pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check test wheel lock audit tune mlflow label-studio pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number INPUTS=number OPTIONS='--name …' PYTHON=command"
+	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number LABEL_STUDIO_PORT=number PHOTOS=folder INPUTS=number OPTIONS='--name …' PYTHON=command"
 	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' DIGEST=sha256:… YES=1 REQUESTS=number MS=number"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
@@ -65,7 +70,7 @@ check: $(FULL)  ## format, lint, types, security lint and fast tests: a minute a
 	@.venv/bin/python -m infra.audit
 	.venv/bin/pytest $(two_processes) -m "not slow"
 
-test: $(FULL) $(INFRA) $(CHECKOV) check  ## everything: check, then the slow tests (TensorFlow, real processes)
+test: $(FULL) $(INFRA) $(CHECKOV) $(LABEL_STUDIO) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest $(two_processes) --no-loadscope-reorder -m slow
 
 wheel: $(FULL)  ## build the package with the shipped model: dist/lenslet-….whl
@@ -91,6 +96,14 @@ mlflow: $(FULL)  ## page of all trainings, searches and registered models on MLF
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server \
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
 		--backend-store-uri sqlite:///$(MLFLOW_FOLDER)/mlflow.db --artifacts-destination $(MLFLOW_FOLDER)/artifacts
+
+label-studio: $(LABEL_STUDIO)  ## Label Studio on LABEL_STUDIO_PORT for photos below PHOTOS, until Ctrl-C (docs/loop.md)
+	@mkdir -p "$(LABEL_STUDIO_FOLDER)"
+	@echo "open http://127.0.0.1:$(LABEL_STUDIO_PORT)"
+	@LABEL_STUDIO_BASE_DATA_DIR="$(abspath $(LABEL_STUDIO_FOLDER))" LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \
+	LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$(abspath $(PHOTOS))" COLLECT_ANALYTICS=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
+	LATEST_VERSION_CHECK=false ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false USE_DEFAULT_BANNED_SUBNETS=false \
+	.venv-label-studio/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port $(LABEL_STUDIO_PORT) --log-level WARNING
 
 pipeline: $(FULL)  ## train, convert, evaluate and judge as dvc.yaml says: only what has changed is run
 	@test "$(origin DATA)" = file || { echo "make pipeline takes its photos from the line 'data:' of dvc.yaml: write $(DATA) there" >&2; exit 2; }
@@ -128,7 +141,7 @@ cost: $(FULL)  ## what REQUESTS a month cost on AWS, of MS milliseconds each, an
 	@.venv/bin/python -m infra.cost --requests $(REQUESTS) $(if $(MS),--ms $(MS))
 
 clean:  ## remove environments, caches and reports; models, runs and what `make mlflow` keeps stay
-	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-label-studio .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(SERVE): requirements/serve.txt
@@ -154,6 +167,10 @@ $(CHECKOV): requirements/checkov.txt
 
 # Tests in two processes, each module in one of them (tests/conftest.py).
 two_processes := --numprocesses 2 --dist loadgroup
+
+$(LABEL_STUDIO): requirements/label-studio.txt
+	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	$(call make_environment,.venv-label-studio,requirements/label-studio.txt)
 
 # Streamlit would answer an impossible port with a traceback.
 define refuse_page_port
