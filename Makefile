@@ -12,8 +12,8 @@ INPUTS ?= 20000
 OPTIONS ?=
 MLFLOW_PORT ?= 5000
 MLFLOW_FOLDER ?= .mlflow
-LABEL_STUDIO_PORT ?= 8090
-LABEL_STUDIO_FOLDER ?= .label-studio
+STUDIO_PORT ?= 8090
+STUDIO_FOLDER ?= .label-studio
 # Folder that Label Studio may show photos from.
 PHOTOS ?= .
 STAGE ?= staging
@@ -36,7 +36,7 @@ LABEL_STUDIO := .venv-label-studio/installed
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number LABEL_STUDIO_PORT=number PHOTOS=folder INPUTS=number OPTIONS='--name …' PYTHON=command"
+	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number STUDIO_PORT=number PHOTOS=folder INPUTS=number OPTIONS='--name …' PYTHON=command"
 	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' DIGEST=sha256:… YES=1 REQUESTS=number MS=number"
 
 demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
@@ -97,13 +97,13 @@ mlflow: $(FULL)  ## page of all trainings, searches and registered models on MLF
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
 		--backend-store-uri sqlite:///$(MLFLOW_FOLDER)/mlflow.db --artifacts-destination $(MLFLOW_FOLDER)/artifacts
 
-label-studio: $(LABEL_STUDIO)  ## Label Studio on LABEL_STUDIO_PORT for photos below PHOTOS, until Ctrl-C (docs/loop.md)
-	@mkdir -p "$(LABEL_STUDIO_FOLDER)"
-	@echo "open http://127.0.0.1:$(LABEL_STUDIO_PORT)"
-	@LABEL_STUDIO_BASE_DATA_DIR="$(abspath $(LABEL_STUDIO_FOLDER))" LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \
+label-studio: $(LABEL_STUDIO)  ## Label Studio on STUDIO_PORT for photos below PHOTOS, until Ctrl-C (docs/loop.md)
+	@mkdir -p "$(STUDIO_FOLDER)"
+	@echo "open http://127.0.0.1:$(STUDIO_PORT)"
+	@LABEL_STUDIO_BASE_DATA_DIR="$(abspath $(STUDIO_FOLDER))" LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \
 	LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$(abspath $(PHOTOS))" COLLECT_ANALYTICS=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
 	LATEST_VERSION_CHECK=false ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false USE_DEFAULT_BANNED_SUBNETS=false \
-	.venv-label-studio/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port $(LABEL_STUDIO_PORT) --log-level WARNING
+	.venv-label-studio/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port $(STUDIO_PORT) --log-level WARNING
 
 pipeline: $(FULL)  ## train, convert, evaluate and judge as dvc.yaml says: only what has changed is run
 	@test "$(origin DATA)" = file || { echo "make pipeline takes its photos from the line 'data:' of dvc.yaml: write $(DATA) there" >&2; exit 2; }

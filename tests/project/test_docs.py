@@ -225,7 +225,11 @@ def test_settings_are_those_of_the_code() -> None:
     text = "\n".join(sources().values())
     listed = set(re.findall(r"^\| .*?((?:LENSLET|LABEL_STUDIO)_\w+)", read("docs/settings.md"), re.MULTILINE))
     in_code = set(re.findall(r"\b(?:LENSLET|LABEL_STUDIO)_[A-Z0-9_]+[A-Z]\b", text))
-    of_others = {"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"}  # Label Studio reads it
+    of_others = {  # Label Studio reads them
+        "LABEL_STUDIO_BASE_DATA_DIR",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED",
+    }
     assert listed == {name for name in in_code - of_others if not KUBERNETES.fullmatch(name)}
     others = set(re.findall(r"`((?:MLFLOW|POWERTOOLS|SSL_CERT|KERAS)_\w+)`", read("docs/settings.md")))
     # Those that MLflow and OpenSSL read are named in docstrings, or nowhere.

@@ -29,7 +29,7 @@ def running(folder: Path, photos: Path) -> Iterator[str]:
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
     }
     command = ["make", "--silent", "--assume-old", ".venv-label-studio/installed", "label-studio"]
-    command += [f"LABEL_STUDIO_PORT={port}", f"PHOTOS={photos}", f"LABEL_STUDIO_FOLDER={folder / 'data'}"]
+    command += [f"STUDIO_PORT={port}", f"PHOTOS={photos}", f"STUDIO_FOLDER={folder / 'data'}"]
     with (folder / "label-studio.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
