@@ -1,61 +1,47 @@
-"""Show what a decision about one photo rests on.
+"""Show which parts of one photo its prediction rests on.
 
     lenslet explain photo.jpg --model out/mine
 
 Writes a picture with three views beside each other: the photo as the model sees it, where the served model finds
 evidence for its answer (class activation map), and which pixels the answer rests on (integrated gradients of the
-Keras network). Prints the answer and how exactly the gradients add up.
+Keras network). Prints the answer and the completeness error of the gradients.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from lenslet.inference.atomic import replacing
-from lenslet.inference.classifier import Classifier
-from lenslet.inference.decode import decode
-from lenslet.inference.errors import ArtifactError, LensletError
-from lenslet.reporting.plots import explanation_figure
-from lenslet.training.record import KERAS_NAME, RecordError, load_network
+from lenslet.commands.options import CommandParser, add_options, parser_for, whole_number
+from lenslet.inference.errors import ArtifactError, InputError
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
-    try:
-        classifier = Classifier.load(arguments.model)
-        # Now: if it cannot be, the work would be in vain.
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        pixels = decode(arguments.photo.read_bytes(), classifier.artifact.image_size)
-        prediction = classifier.classify(pixels)
-        if not (arguments.model / KERAS_NAME).exists():
-            raise ArtifactError(
-                f"{arguments.model / KERAS_NAME} does not exist: gradients need the Keras network"
-            )
-    except (ArtifactError, LensletError) as error:
-        print(f"lenslet explain: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"lenslet explain: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+    arguments = make_parser().parse_args(argv)
+
+    from lenslet.inference.atomic import replacing
+    from lenslet.inference.classifier import Classifier
+    from lenslet.inference.decode import decode
+    from lenslet.reporting.plots import explanation_figure
+    from lenslet.training.record import KERAS_NAME, load_network
+
+    check_ending(arguments.out)
+    classifier = Classifier.load(arguments.model)
+    # Before the work, which would be lost if it cannot be made.
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    pixels = decode(arguments.photo.read_bytes(), classifier.artifact.image_size)
+    prediction = classifier.classify(pixels)
+    network_file = arguments.model / KERAS_NAME
+    if not network_file.exists():
+        raise ArtifactError(f"{network_file} does not exist: gradients need the Keras network")
     for label, probability in prediction.ranked()[:3]:
         print(f"{label:<16}{probability:>7.1%}")
 
     # Only now, when the served model has answered: with TensorFlow loaded, its kernels would answer instead.
     from lenslet.evaluation.attribution import integrated_gradients
 
-    try:
-        network = load_network(arguments.model)
-    except RecordError as error:
-        print(f"lenslet explain: {error}", file=sys.stderr)
-        return 2
-    attribution = integrated_gradients(
-        network, pixels, int(prediction.probabilities.argmax()), arguments.steps
-    )
-    print(
-        f"integrated gradients add up to the change of the logit within {attribution.completeness_error:.2%}"
-    )
+    network = load_network(arguments.model)
+    top = int(prediction.probabilities.argmax())
+    attribution = integrated_gradients(network, pixels, top, arguments.steps)
+    error = attribution.completeness_error
+    print(f"integrated gradients add up to the change of the logit within {error:.2%}")
     figure = explanation_figure(pixels, prediction, attribution.pixels)
     with replacing(arguments.out) as temporary:
         figure.savefig(temporary, dpi=150)
@@ -63,33 +49,22 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("photo", type=Path, help="the photo to explain")
-    parser.add_argument("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")
-    parser.add_argument(
-        "--out", type=picture, default=Path("report/explanation.png"), help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--steps", type=at_least_one, default=256, help="more are slower and add up better (%(default)s)"
-    )
-    return parser.parse_args(argv)
+def make_parser() -> CommandParser:
+    parser = parser_for("explain", __doc__)
+    add = parser.add_argument
+    add("photo", type=Path, help="the photo to explain")
+    add_options(parser, "--model")
+    default = Path("report/explanation.png")
+    add("--out", type=Path, default=default, metavar="FILE", help="picture to write (%(default)s)")
+    help_steps = "of the integral; more are slower and more exact (%(default)s)"
+    add("--steps", type=whole_number(1), default=256, metavar="N", help=help_steps)
+    return parser
 
 
-def picture(text: str) -> Path:
+def check_ending(path: Path) -> None:
+    """Raises: InputError unless matplotlib can write such a file."""
+    from matplotlib.figure import Figure
+
     endings = Figure().canvas.get_supported_filetypes()
-    if Path(text).suffix.lower().removeprefix(".") not in endings:
-        raise argparse.ArgumentTypeError(f"{text!r} must end in one of: .{', .'.join(sorted(endings))}")
-    return Path(text)
-
-
-def at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if path.suffix.lower().removeprefix(".") not in endings:
+        raise InputError(f"--out {path} must end in one of: .{', .'.join(sorted(endings))}")

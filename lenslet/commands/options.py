@@ -197,6 +197,12 @@ def params_of(arguments: argparse.Namespace) -> "Params":
     return read_params(arguments.params, arguments.overrides)
 
 
+def overrides_of(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """What --set replaced, as a section to be recorded with a run; nothing if it replaced nothing."""
+    given = dict(override.split("=", 1) for override in arguments.overrides)
+    return {"overrides": given} if given else {}
+
+
 def whole_number(least: int, most: float = float("inf")) -> Callable[[str], int]:
     """The type of an option that takes a whole number from `least` to `most`."""
 

@@ -81,25 +81,28 @@ def _read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
 
 
-def write_params(path: Path, values: Mapping[str, int | float | str]) -> None:
+def write_params(path: Path | None, values: Mapping[str, int | float | str]) -> Path:
     """Put `values` (dotted key → value) into the file; its other keys, comments and order stay as they are.
 
-    Raises: ParamsError if a key is not in the file.
+    Without a `path`, the file is that of the current folder; where it has none, a copy of the shipped one is written.
+    Returns: the file that was written. Raises: ParamsError if a key is not in the file.
     """
+    source, path = path or find_params(), path or Path(NAME)
     from ruamel.yaml import YAML
 
     document = YAML()  # ruamel's: PyYAML drops comments
     document.preserve_quotes = True
     document.width = 4096  # no line is folded
-    content = document.load(path.read_text(encoding="utf-8"))
+    content = document.load(source.read_text(encoding="utf-8"))
     for key, value in values.items():
         *parents, name = key.split(".")
         section = content
         for parent in parents:
             section = section.get(parent, {})
         if name not in section:
-            raise ParamsError(f"{path}: {key} is missing")
+            raise ParamsError(f"{source}: {key} is missing")
         section[name] = value
     text = StringIO()
     document.dump(content, text)
     write_text(path, text.getvalue())
+    return path

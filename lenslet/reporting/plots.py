@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,6 +14,7 @@ from scipy import ndimage
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from lenslet.evaluation.calibration import ReliabilityBins
+from lenslet.inference.atomic import replacing
 from lenslet.inference.classifier import Prediction
 from lenslet.reporting.gallery import overlay
 
@@ -194,3 +197,10 @@ def explanation_figure(
     for axes in (photo, evidence, gradients):
         axes.set_axis_off()
     return figure
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write `figure` as its file name's ending says, whole or not at all; returns `path`."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+    return path

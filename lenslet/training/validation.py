@@ -1,11 +1,13 @@
-"""The network judged by the validation photos."""
+"""Metrics of a network on the validation photos."""
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
+from lenslet.evaluation.calibration import fit_temperature
 from lenslet.evaluation.metrics import accuracy, log_loss
 from lenslet.training.batches import split_batches
 
@@ -24,3 +26,12 @@ def validation_probabilities(network: keras.Model, dataset: Dataset, batch_size:
         split_batches(dataset, "validation", batch_size), verbose=0
     )
     return probabilities
+
+
+def calibrated_figures(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy and log loss after temperature scaling on the same photos.
+
+    `logits`: shape (photos, classes); `targets`: class indices, shape (photos,).
+    """
+    probabilities = softmax(logits / fit_temperature(logits, targets), axis=1)
+    return {"accuracy": accuracy(targets, probabilities), "log_loss": log_loss(targets, probabilities)}

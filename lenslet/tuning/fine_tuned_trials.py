@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset, photos_per_split
-from lenslet.network.devices import Acceleration
+from lenslet.network.devices import Acceleration, acceleration_here
 from lenslet.training.fine_tuning import train_network
 from lenslet.training.record import record_of, save
 from lenslet.training.run import CHECKPOINT_NAME
@@ -31,6 +31,35 @@ class FineTuning:
 
     run: Path  # folder of its checkpoint, later of its network
     figures: Mapping[str, float]  # validation metrics; empty until it is done
+
+
+def fine_tune_best(
+    study: optuna.Study,
+    trials: Sequence[FrozenTrial],
+    features: FeaturesByBackbone,
+    dataset: Dataset,
+    params: TrainParams,
+    weights: str,
+    runs: Path,
+    no_acceleration: bool,
+) -> Iterator[tuple[FrozenTrial, FineTuning]]:
+    """Each trial with its fine-tuning, when that has ended; one that the study holds already is not repeated.
+
+    `weights`: what `build_backbone` starts from, in place of the registered model that `params` may name.
+    Raises: CheckpointError.
+    """
+    if not trials:
+        return
+    photos = photos_per_split(dataset)
+    first_batch = min(photos["train"], photos["validation"], params.fine_tune.batch_size)
+    accelerated = Acceleration() if no_acceleration else acceleration_here(first_batch)
+    for trial in trials:
+        kept = fine_tuning_of(study, trial, params, runs)
+        if not kept.figures:
+            figures = fine_tune_trial(trial, features, dataset, params, weights, kept.run, accelerated)
+            kept = replace(kept, figures=figures)
+            keep_fine_tuning(study, trial, params, kept)
+        yield trial, kept
 
 
 def fine_tuning_of(study: optuna.Study, trial: FrozenTrial, params: TrainParams, runs: Path) -> FineTuning:

@@ -1,7 +1,9 @@
 """A study for people: the table of trials and the figures."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import matplotlib
 import optuna
@@ -10,6 +12,8 @@ from matplotlib.figure import Figure, SubFigure
 from optuna.trial import FrozenTrial
 
 from lenslet.config import HeadParams
+from lenslet.tuning.fine_tuned_trials import FineTuning
+from lenslet.tuning.space import found_values
 
 
 def trial_table(trials: list[FrozenTrial]) -> str:
@@ -41,3 +45,14 @@ def study_figures(study: optuna.Study) -> dict[str, Figure | SubFigure]:
         with suppress(RuntimeError, ValueError):
             figures["importance"] = optuna_plots.plot_param_importances(study).figure
     return figures
+
+
+def as_json(trials: Sequence[FrozenTrial], fine_tuned: Mapping[int, FineTuning]) -> list[dict[str, Any]]:
+    """One object a trial: its validation figures and settings, and what fine-tuning made of it, if it was."""
+    rows = []
+    for trial in trials:
+        row = {"trial": trial.number, **trial.user_attrs["figures"], "settings": found_values(trial)}
+        if kept := fine_tuned.get(trial.number):
+            row |= {"fine_tuned": kept.figures, "run": kept.run}
+        rows.append(row)
+    return rows

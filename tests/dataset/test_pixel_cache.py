@@ -167,9 +167,9 @@ def test_file_that_is_cut_off_is_refused(squares: Path) -> None:
 
 TRAINING = """
 import sys
-from lenslet.commands import train
+from lenslet.cli import main
 
-assert train.main(sys.argv[1:]) == 0
+assert main(["train", *sys.argv[1:]]) == 0
 [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM:")]
 print("peak", line.split()[1])
 """

@@ -24,7 +24,7 @@ import examples
 import settings
 from answers import either, percent, region, to_csv
 from client import Failure, Gateway
-from lenslet.commands.predict import write_csv
+from lenslet.batch.tables import write_csv
 from sent_photos import Progress, SentPhoto, send
 from settings import Given, address_for_others, clean, key_for, may_choose, read_given
 from tests.support.browser import NODE, find_program
@@ -294,7 +294,7 @@ def test_csv_is_that_of_predict(tmp_path):
         ),
     )
     failed = SimpleNamespace(path="c.png", error="damaged", prediction=None)
-    write_csv([theirs, failed], SimpleNamespace(labels=label_names), tmp_path / "predict.csv")
+    write_csv([theirs, failed], label_names, tmp_path / "predict.csv")
     rows = [answers.Row("a, b.png", ours), answers.Row("c.png", None, "damaged")]
     assert to_csv(rows, label_names) == (tmp_path / "predict.csv").read_bytes().decode()
     assert list(csv.reader(StringIO(to_csv(rows, label_names))))[1] == [

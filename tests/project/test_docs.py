@@ -94,7 +94,7 @@ def check_lenslet(words: tuple[str, ...]) -> None:
     assert words[0] in cli.COMMANDS, words
     path = words[:1]
     subcommands = has_subcommands(help_of(path))
-    if subcommands and len(words) > 1:
+    if subcommands and len(words) > 1 and words[1] != "--help":
         assert words[1] in subcommands, words
         path = words[:2]
     known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", help_of(path)))

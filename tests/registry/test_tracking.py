@@ -16,6 +16,7 @@ import pytest
 import requests
 import yaml
 
+from lenslet.cli import main
 from lenslet.registry import mlflow_client
 from lenslet.registry.mlflow_client import get_file, put_file
 from lenslet.registry.mlflow_registry import RegistryError
@@ -59,28 +60,25 @@ def common(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def untracked(folder: Path) -> Path:
     """A training from nothing, with MLflow off."""
-    from lenslet.commands import train
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", "off")
         patched.setattr(mlflow_client, "FOLDER", folder / "off")
-        assert train.main([*common(folder), "--out", str(folder / "untracked")]) == 0
+        assert main(["train", *common(folder), "--out", str(folder / "untracked")]) == 0
     return folder / "untracked"
 
 
 @pytest.fixture(scope="module")
 def tracked(folder: Path, untracked: Path, mlflow_folder: Path) -> str:
     """The run of a training on the weights of the former, with head and fine-tuning, converted and evaluated."""
-    from lenslet.commands import convert, train
-
     model, weights = str(folder / "mine"), str(untracked / "model.keras")
     places = [*map(str, ["--data", folder / "photos", "--params", folder / "params.yaml"])]
     places += ["--cache", str(folder / "cache"), "--model", model]
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("MLFLOW_TRACKING_URI")
         patched.setattr(mlflow_client, "FOLDER", mlflow_folder)
-        assert train.main([*common(folder), "--out", model, "--weights", weights, "--name", "mine"]) == 0
-        assert convert.main(places) == 0
+        assert main(["train", *common(folder), "--out", model, "--weights", weights, "--name", "mine"]) == 0
+        assert main(["convert", *places]) == 0
     # The TFLite runtime wants a process without TensorFlow; this one has nothing but its folder to find MLflow by.
     run_verb("evaluate.py", *places, "--report", str(folder / "report"), "--record", cwd=mlflow_folder.parent)
     run_id: str = json.loads((folder / "mine" / "tracking.json").read_text())["run_id"]
@@ -247,7 +245,7 @@ def test_judged_model_is_registered_with_its_report_and_its_run(
 
 KILLED = """
 import os, signal, sys
-from lenslet.commands import train
+from lenslet.cli import main
 from lenslet.training.checkpoint import Checkpointing
 
 def kill(self, batch, logs=None):
@@ -255,7 +253,7 @@ def kill(self, batch, logs=None):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Checkpointing.on_train_batch_end = kill
-train.main(sys.argv[1:])
+main(["train", *sys.argv[1:]])
 """
 
 
@@ -263,7 +261,6 @@ train.main(sys.argv[1:])
 def test_epochs_are_there_while_training_goes_on_and_after_a_kill_in_the_same_run(
     client: Any, folder: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lenslet.commands import train
 
     options = [*common(folder), "--out", str(folder / "killed"), "--name", "killed"]
     run_verb("-c", KILLED, *options, cwd=in_folder.parent, code=-9)
@@ -272,7 +269,7 @@ def test_epochs_are_there_while_training_goes_on_and_after_a_kill_in_the_same_ru
     assert [
         metric.step for metric in client.get_metric_history(before.info.run_id, "fine_tune/val_loss")
     ] == [0]
-    assert train.main([*options, "--resume"]) == 0
+    assert main(["train", *options, "--resume"]) == 0
     [after] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "killed"]
     assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
     training = json.loads((folder / "killed" / "training.json").read_text())
@@ -285,12 +282,11 @@ def test_epochs_are_there_while_training_goes_on_and_after_a_kill_in_the_same_ru
 def test_search_is_a_run_and_its_trials_are_within_it(
     client: Any, folder: Path, untracked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lenslet.commands import tune
 
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "search")
     places = ["--study", str(folder / "tune.db"), "--report", str(folder / "tune_report")]
     weights = ["--weights", str(untracked / "model.keras"), "--fine-tune-top", "1"]
-    assert tune.main([*common(folder), *places, *weights]) == 0
+    assert main(["tune", *common(folder), *places, *weights]) == 0
     runs = runs_of(client, "search")
     [search] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     trials = [run for run in runs if run is not search]
@@ -309,10 +305,11 @@ def test_search_is_a_run_and_its_trials_are_within_it(
 
 @pytest.mark.slow
 def test_average_is_a_run(client: Any, folder: Path, untracked: Path, tracked: str) -> None:
-    from lenslet.commands import average
 
     options = ["--data", folder / "photos", "--cache", folder / "cache", "--first", untracked]
-    assert average.main([*map(str, [*options, "--second", folder / "mine", "--out", folder / "mixed"])]) == 0
+    assert (
+        main(["average", *map(str, [*options, "--second", folder / "mine", "--out", folder / "mixed"])]) == 0
+    )
     run = client.get_run(run_of(folder / "mixed"))
     assert run.info.run_id != tracked
     assert run.data.params["average.first"] == str(untracked)
@@ -461,12 +458,11 @@ def test_training_goes_on_without_its_server_and_the_run_is_made_up_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from lenslet.commands import train
 
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", DOWN)
-        assert train.main([*common(folder), "--out", str(out)]) == 0
+        assert main(["train", *common(folder), "--out", str(out)]) == 0
     said = capsys.readouterr()
     [warning] = warnings_in(said.err)
     assert warning.startswith(NO_ANSWER)

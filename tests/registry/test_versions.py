@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lenslet.cli import main
 from lenslet.commands import gate, register
 from lenslet.config import read_params
 from lenslet.inference.artifact import read_artifact, sha256_of, write_artifact, write_model_folder
@@ -262,7 +263,6 @@ def test_training_starts_from_the_registered_weights(
 ) -> None:
     import keras
 
-    from lenslet.commands import train
     from lenslet.network.assembly import build_network
     from lenslet.network.backbones import build_backbone
 
@@ -282,7 +282,7 @@ def test_training_starts_from_the_registered_weights(
         "--params",
         tmp_path / "params.yaml",
     )
-    assert train.main([*map(str, (*places, *options, "--lint-csv", tmp_path / "lint.csv"))]) == 0
+    assert main(["train", *map(str, (*places, *options, "--lint-csv", tmp_path / "lint.csv"))]) == 0
     training = json.loads((tmp_path / "out" / "training.json").read_text())
     assert training["params"]["backbone"]["weights"] == f"registry:{name}@1"  # which one, not where it was
     trained = keras.models.load_model(tmp_path / "out" / "model.keras", compile=False)
@@ -482,11 +482,9 @@ def test_server_that_is_down_is_one_sentence(
 def test_training_from_a_registry_that_is_down_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lenslet.commands import train
-
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     words = ["--data", "data/sample", "--weights", "registry:production", "--out", str(tmp_path / "out")]
-    assert train.main(words) == 2
+    assert main(["train", *words]) == 2
     assert capsys.readouterr().err.startswith(
         "lenslet train: the MLflow server http://127.0.0.1:9 does not answer"
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.commands import predict
+from lenslet.batch import local
+from lenslet.batch.files import find_files
+from lenslet.cli import main
 from lenslet.inference.classifier import Prediction
 from lenslet.reporting.submission import (
     Submission,
@@ -95,7 +97,7 @@ def test_file_is_whole_and_the_same_bytes_each_time(tmp_path: Path) -> None:
 
 def test_verb_writes_one_row_a_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = "data/sample/test/sea"
-    assert predict.main([folder, "README.md", "--submission", str(tmp_path / "sea.csv")]) == 0
+    assert main(["predict", folder, "README.md", "--submission", str(tmp_path / "sea.csv")]) == 0
     assert "10 rows; label is the most probable label; files left out" in capsys.readouterr().out
     with (tmp_path / "sea.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
@@ -113,14 +115,14 @@ def test_verb_writes_one_row_a_photo(tmp_path: Path, capsys: pytest.CaptureFixtu
             "two photos have the id '00'; data/sample/test/forest/00.jpg is the second one",
         ),
         (["data/sample/test/sea", "--csv", "data/sample"], "data/sample is a folder, not a file to write"),
-        (["data/sample/test/sea", "--csv", "README.md/x.csv"], "File exists: 'README.md'"),
+        (["data/sample/test/sea", "--csv", "README.md/x.csv"], "README.md: File exists"),
         (["README.md"], "no photo could be read"),
     ],
 )
 def test_wrong_call_is_one_sentence_and_writes_nothing(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict.main([*arguments, "--submission", str(tmp_path / "made.csv")]) == 2
+    assert main(["predict", *arguments, "--submission", str(tmp_path / "made.csv")]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -128,8 +130,8 @@ def test_wrong_call_is_one_sentence_and_writes_nothing(
 def test_ids_are_looked_at_before_any_photo_is_classified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(predict, "classify_files", lambda *_: pytest.fail("classified"))
-    assert predict.main(["data/sample/test", "--submission", str(tmp_path / "made.csv")]) == 2
+    monkeypatch.setattr(local, "classify_files", lambda *_: pytest.fail("classified"))
+    assert main(["predict", "data/sample/test", "--submission", str(tmp_path / "made.csv")]) == 2
     assert "two photos have the id '00'" in capsys.readouterr().err
     lists = [Path("one/list.csv"), Path("two/list.csv"), Path("one/1.jpg"), Path("one/1.csv")]
     check_ids(lists)  # a list beside the photos is no photo
@@ -139,5 +141,5 @@ def test_hidden_folders_are_not_searched(tmp_path: Path) -> None:
     for name in ("a.jpg", ".b.jpg", ".cache/c.jpg", "deep/.trash/d.jpg", "deep/e.jpg"):
         (tmp_path / ".home" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / ".home" / name).touch()
-    found = predict.find_files([tmp_path / ".home"])  # named by the caller, so it is meant
+    found = find_files([tmp_path / ".home"])  # named by the caller, so it is meant
     assert [str(path.relative_to(tmp_path / ".home")) for path in found] == ["a.jpg", "deep/e.jpg"]

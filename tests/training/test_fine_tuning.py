@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lenslet.cli import main
 from lenslet.config import BackboneParams, TrainParams, read_params
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.reading import read_dataset
@@ -174,7 +175,6 @@ def no_room(descriptor: int, offset: int, length: int) -> None:
 def test_full_disk_while_features_are_cached_ends_with_exit_code_2(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lenslet.commands import train
 
     write_class(tmp_path / "photos" / "blue", 6, BLUE)
     write_class(tmp_path / "photos" / "red", 6, RED, first_seed=100)
@@ -182,14 +182,14 @@ def test_full_disk_while_features_are_cached_ends_with_exit_code_2(
     command = [str(tmp_path / each) if each[0] != "-" else each for each in places]
     monkeypatch.setattr(os, "posix_fallocate", no_room)
     options = ["--weights", "model/model.keras", "--no-fine-tune"]
-    assert train.main([*command, *options]) == 2
+    assert main(["train", *command, *options]) == 2
     assert "cache has no room for 1 MB" in capsys.readouterr().err
     assert list((tmp_path / "cache").iterdir()) == []
     monkeypatch.undo()
     read_dataset(tmp_path / "photos", read_params(Path("params.yaml")).train, tmp_path / "cache")
     cached = sorted((tmp_path / "cache").iterdir())
     monkeypatch.setattr(os, "posix_fallocate", no_room)
-    assert train.main([*command, *options]) == 2
+    assert main(["train", *command, *options]) == 2
     assert "cache has no room for 1 MB" in capsys.readouterr().err
     assert sorted((tmp_path / "cache").iterdir()) == cached
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from lenslet.cli import main
 from lenslet.training.run import Run
 from tests.support.photos import RED, write_class
 from tests.training.test_run import kill
@@ -57,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Runs train.py, and kills it by its own hand where a kill from outside would be hard to time.
 KILLED_IN_AN_EPOCH = """
 import os, signal, sys
-from lenslet.commands import train
+from lenslet.cli import main
 from lenslet.training.checkpoint import Checkpointing
 
 def kill(self, batch, logs=None):
@@ -65,11 +66,11 @@ def kill(self, batch, logs=None):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Checkpointing.on_train_batch_end = kill
-train.main(sys.argv[1:])
+main(["train", *sys.argv[1:]])
 """
 KILLED_WHILE_WRITING = """
 import os, signal, sys
-from lenslet.commands import train
+from lenslet.cli import main
 from lenslet.training import run
 
 class Disk:
@@ -86,13 +87,13 @@ class Disk:
             os.kill(os.getpid(), signal.SIGKILL)
 
 numpy, run.np = run.np, Disk()
-train.main(sys.argv[1:])
+main(["train", *sys.argv[1:]])
 """
 TWO_DEVICES = """
 import os, sys
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its fused convolutions fail on a second logical processor
 import tensorflow as tf
-from lenslet.commands import train
+from lenslet.cli import main
 from lenslet.network import devices as acceleration
 
 (processor,) = tf.config.list_physical_devices("CPU")
@@ -100,7 +101,7 @@ tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceCo
 mirrored = tf.distribute.MirroredStrategy
 tf.distribute.MirroredStrategy = lambda: mirrored(["CPU:0", "CPU:1"])
 acceleration.found_gpus = lambda: [(8, 0), (8, 0)]
-sys.exit(train.main(sys.argv[1:]))
+sys.exit(main(["train", *sys.argv[1:]]))
 """
 
 
@@ -136,16 +137,14 @@ def weights_of(path: Path) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def unbroken(folder: Path) -> list[list[float]]:
     """The log of a run that nothing happens to."""
-    from lenslet.commands import train
 
-    assert train.main(command(folder, "unbroken")) == 0
+    assert main(["train", *command(folder, "unbroken")]) == 0
     return log_of(folder, "unbroken")
 
 
 @pytest.fixture(scope="module")
 def resumed(folder: Path) -> list[list[float]]:
     """The log of a run that is killed in its third epoch, and again while its fourth one is being written."""
-    from lenslet.commands import train
 
     printed = run_in_subprocess(KILLED_IN_AN_EPOCH, command(folder, "killed", "--resume"), -signal.SIGKILL)
     assert "nothing to resume for" in printed
@@ -153,7 +152,7 @@ def resumed(folder: Path) -> list[list[float]]:
     printed = run_in_subprocess(KILLED_WHILE_WRITING, command(folder, "killed", "--resume"), -signal.SIGKILL)
     assert "after 2 finished epochs" in printed
     assert len(log_of(folder, "killed")) == 3
-    assert train.main(command(folder, "killed", "--resume")) == 0
+    assert main(["train", *command(folder, "killed", "--resume")]) == 0
     return log_of(folder, "killed")
 
 
@@ -195,7 +194,6 @@ def test_tensorboard_reads_every_epoch_of_the_killed_run(resumed, folder: Path) 
 def test_changed_parameters_and_other_weights_end_with_exit_code_2(
     unbroken, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lenslet.commands import train
 
     (run,) = (folder / "runs").glob("*-unbroken")
     runs = tmp_path / "runs" / "20260101-mine"
@@ -205,9 +203,9 @@ def test_changed_parameters_and_other_weights_end_with_exit_code_2(
     (tmp_path / "runs").rename(tmp_path / "emptied")
     kill(tmp_path / "runs", "20260101-mine", mine, [0.6])
     places = ["--out", str(tmp_path / "mine"), "--runs", str(tmp_path / "runs"), "--resume"]
-    assert train.main([*command(folder, "mine"), *places, "--no-fine-tune", "--weights", "imagenet"]) == 2
+    assert main(["train", *command(folder, "mine"), *places, "--no-fine-tune", "--weights", "imagenet"]) == 2
     assert "train.backbone.weights was none and is imagenet" in capsys.readouterr().err
-    assert train.main([*command(folder, "mine"), *places]) == 2
+    assert main(["train", *command(folder, "mine"), *places]) == 2
     assert "the checkpoint is of another network" in capsys.readouterr().err
 
 

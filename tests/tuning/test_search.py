@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lenslet.cli import main
 from lenslet.config import Params, ParamsError, Range, read_params, write_params
+from lenslet.dataset import reading
 from lenslet.dataset.dataset import Dataset
+from lenslet.tuning import fine_tuned_trials
 from tests.support.tiny import SPLITS, tiny_dataset
 
 SHIPPED = Path("params.yaml")
@@ -364,14 +367,12 @@ def own_params(folder: Path) -> Path:
 def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
     small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lenslet.commands import tune
-
-    monkeypatch.setattr(tune, "read_dataset", lambda *arguments: guarded_dataset())
+    monkeypatch.setattr(reading, "read_dataset", lambda *arguments: guarded_dataset())
     path = own_params(tmp_path)
     places = ["--study", str(tmp_path / "tune.db"), "--report", str(tmp_path / "report")]
     places += ["--cache", str(tmp_path / "cache"), "--runs", str(tmp_path / "runs"), "--params", str(path)]
     common = ["--data", "anything", "--weights", str(small_weights), *places]
-    assert tune.main([*common, "--fine-tune-top", "1", "--write"]) == 0
+    assert main(["tune", *common, "--fine-tune-top", "1", "--write"]) == 0
     said = capsys.readouterr().out
     assert "3 trials in " in said
     names = {picture.name for picture in (tmp_path / "report").iterdir()}
@@ -387,19 +388,19 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
     assert {path.name for path in run.iterdir()} >= {"model.keras", "training.json", "log.csv"}
     assert not (run / "checkpoint.npz").exists()
     with monkeypatch.context() as patched:
-        patched.setattr(tune, "fine_tune_trial", None)  # nothing is trained twice
-        assert tune.main([*common, "--fine-tune-top", "1"]) == 0
+        patched.setattr(fine_tuned_trials, "fine_tune_trial", None)  # nothing is trained twice
+        assert main(["tune", *common, "--fine-tune-top", "1"]) == 0
     assert f"trial {number} fine-tuned, in {run}: log_loss" in capsys.readouterr().out
 
     for step in ([], ["--fine-tune"]):
-        assert tune.main([*common, "--lr-finder", *step]) == 0
+        assert main(["tune", *common, "--lr-finder", *step]) == 0
         key = "fine_tune" if step else "head"
         assert f"suggested train.{key}.learning_rate: " in capsys.readouterr().out
     assert (tmp_path / "report" / "lr_finder.png").read_bytes()[:4] == b"\x89PNG"
 
     # The file holds other numbers now, but the space is the same; another objective is another search.
     path.write_text(path.read_text().replace("objective: log_loss", "objective: accuracy"))
-    assert tune.main(common) == 2
+    assert main(["tune", *common]) == 2
     assert "another search (other objective): give --study a new file" in capsys.readouterr().err
 
 
@@ -407,11 +408,10 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
 def test_search_without_a_trial_that_ran_to_its_end_writes_no_settings(
     small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lenslet.commands import tune
     from lenslet.tuning import trials
 
     nowhere = np.full((1, 2), np.nan, np.float32)
-    monkeypatch.setattr(tune, "read_dataset", lambda *arguments: guarded_dataset())
+    monkeypatch.setattr(reading, "read_dataset", lambda *arguments: guarded_dataset())
     monkeypatch.setattr(trials, "fit_epochs", lambda *arguments: iter([nowhere]))  # diverges at once
     path = own_params(tmp_path)
     before = path.read_text()
@@ -425,7 +425,7 @@ def test_search_without_a_trial_that_ran_to_its_end_writes_no_settings(
     ]
     places += ["--cache", str(tmp_path / "cache"), "--runs", str(tmp_path / "runs")]
     common = ["--data", "anything", "--weights", str(small_weights), *places]
-    assert tune.main([*common, "--fine-tune-top", "1", "--write"]) == 2
+    assert main(["tune", *common, "--fine-tune-top", "1", "--write"]) == 2
     said = capsys.readouterr()
     assert "3 trials in " in said.out
     assert said.err.splitlines()[-1] == (

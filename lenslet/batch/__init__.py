@@ -1,0 +1,1 @@
+"""Many photos at once: where they are, classifying them, and tables of the answers."""

@@ -1,0 +1,32 @@
+"""Lint of the photos before a training: leaks between splits stop it, other findings are reported."""
+
+from pathlib import Path
+
+import keras
+
+from lenslet.config import TrainParams
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.lint import lint, mislabelled, report_findings
+from lenslet.training.features import features_by_split
+
+
+def check_photos(
+    dataset: Dataset,
+    params: TrainParams,
+    backbone: keras.Model | None,
+    cache: Path,
+    lint_csv: Path,
+) -> None:
+    """Print the findings and write them to `lint_csv`; labels are checked if there is a `backbone` with weights.
+
+    Raises: DatasetError if splits share photos and train.leaks is refuse; CacheFull.
+    """
+    findings = lint(dataset, cache)
+    is_refused = params.leaks == "refuse" and any(finding.kind == "leak" for finding in findings)
+    if backbone is None:
+        print("labels are not checked: a training that starts from weights does that")
+    elif not is_refused:  # else the refusal comes first, before the backbone has run for a minute
+        # Training does not look at the test photos, not even at their labels.
+        features = features_by_split(backbone, dataset, params, ("train", "validation"), cache)
+        findings += mislabelled(dataset, features, cache)
+    report_findings(findings, lint_csv, params.leaks)
