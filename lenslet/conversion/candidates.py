@@ -1,4 +1,4 @@
-"""TFLite candidates of every precision, and the choice between them once the serving runtime has tried them."""
+"""TFLite files of every precision, and the choice between them after their check in the serving runtime."""
 
 import os
 import tempfile
@@ -20,12 +20,12 @@ FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that 
 
 
 class ConversionRefused(InputError):
-    """No candidate answers as the Keras network does."""
+    """No candidate agrees with the Keras network."""
 
 
 @dataclass(frozen=True)
 class TFLiteCandidate:
-    """One precision's file and what was measured of it on the validation photos."""
+    """The file of one precision and its measurements on the validation photos."""
 
     precision: str
     model: bytes
@@ -69,7 +69,7 @@ def convert(network: keras.Model, precision: str, calibration: NDArray[np.uint8]
 
 @contextmanager
 def _silenced_libraries() -> Iterator[None]:
-    """Drop what the converter's C++ writes past Python's logging, ten lines a file; failures raise all the same."""
+    """Discard standard error, where the converter's C++ writes ten lines a file; failures still raise."""
     standard_error = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nowhere:
@@ -104,7 +104,7 @@ def compare_with_keras(
 
 
 def reason_to_refuse(candidate: TFLiteCandidate, keras_accuracy: float, params: ConvertParams) -> str:
-    """Why the candidate must not be served; empty if it may."""
+    """Why the candidate must not be served; empty if it may be."""
     if candidate.failure:
         return candidate.failure
     if candidate.precision == "float32" and candidate.difference > FLOAT32_TOLERANCE:
@@ -121,9 +121,9 @@ def reason_to_refuse(candidate: TFLiteCandidate, keras_accuracy: float, params: 
 def choose_candidate(
     candidates: Sequence[TFLiteCandidate], keras_accuracy: float, params: ConvertParams
 ) -> TFLiteCandidate:
-    """The smallest file among those that are about as fast as the fastest one without an objection.
+    """The smallest file among those at most `max_slowdown` slower than the fastest one that may be served.
 
-    Raises: ConversionRefused if every candidate meets an objection.
+    Raises: ConversionRefused if no candidate may be served.
     """
     served = [each for each in candidates if not reason_to_refuse(each, keras_accuracy, params)]
     if not served:
@@ -135,7 +135,7 @@ def choose_candidate(
 def candidate_table(
     candidates: Sequence[TFLiteCandidate], keras_accuracy: float, params: ConvertParams
 ) -> str:
-    """A table of what each precision costs and why some are dropped."""
+    """A table of size, accuracy, agreement, time and verdict of each precision."""
     lines = [f"{'precision':<14}{'MB':>6}{'accuracy':>10}{'as Keras':>10}{'ms':>8}  verdict"]
     for each in candidates:
         verdict = reason_to_refuse(each, keras_accuracy, params) or "fit to serve"

@@ -52,7 +52,7 @@ def _softmax(logits: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def logits_of(network: keras.Model) -> keras.Model:
-    """The same layers with `logits` (batch, classes) as the only output: what training optimises."""
+    """The same layers with `logits` (batch, classes) as the only output, which training optimises."""
     return keras.Model(network.input, network.get_layer("logits").output)
 
 
@@ -76,7 +76,7 @@ def set_head(network: keras.Model, kernels: Sequence[NDArray[np.float32]]) -> No
 
 
 def unfreeze(network: keras.Model, params: BackboneParams) -> None:
-    """Let fine-tuning change what `params.layers_unfrozen` says: all, or the last N layers of the backbone."""
+    """Make all layers of the backbone trainable, or its last N, as `params.layers_unfrozen` says."""
     backbone = network.get_layer("backbone")
     backbone.trainable = True
     count = len(backbone.layers)

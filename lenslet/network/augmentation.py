@@ -1,4 +1,4 @@
-"""What fine-tuning does to a batch of photos, so that no two epochs show the same pixels."""
+"""Random augmentation of training batches: flip, shift, zoom, contrast, mixup."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,7 @@ import tensorflow as tf
 from lenslet.config import AugmentationParams
 
 VALUE_RANGE = (0, 255)
-DRAWS_APART = 64  # more than a layer draws for one batch, so that no two batches share a draw
+DRAWS_APART = 64  # more than a layer draws for one batch: no two batches share a random number
 
 
 class Augmentation(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
@@ -21,7 +21,7 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no 
 
     def __init__(self, params: AugmentationParams, seed: int) -> None:
         super().__init__(name="augmentation")
-        # Places outside the photo are filled by reflection: black borders would be a clue that no real photo has.
+        # Pixels outside the photo are filled by reflection: real photos have no black borders to learn from.
         fill = {"fill_mode": "reflect", "seed": seed}
         changes: list[Any] = []
         if params.flip != "none":
@@ -52,7 +52,7 @@ def for_dataset_size(params: AugmentationParams, photos: int) -> AugmentationPar
 
 
 def reseed(augmentation: Augmentation, seed: int, draw: int | tf.Tensor) -> None:
-    """Make the next random draws depend on `seed` and on the number `draw` alone, whatever came before.
+    """Make the next random draws depend on `seed` and on the number `draw` alone.
 
     Each random layer gets a seed of its own: with the same one, all photos that are flipped would be shifted in
     the same direction. Inside a graph, such as that of tf.data, `draw` may be a tensor.

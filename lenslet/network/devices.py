@@ -50,9 +50,9 @@ def found_gpus() -> list[Capability]:
 
 @contextmanager
 def computing_in(precision: str, backbone: keras.Model) -> Iterator[None]:
-    """Let the backbone compute in a Keras dtype policy; afterwards it is float32 again, and saved as such.
+    """Set the Keras dtype policy of the backbone's layers; afterwards they are float32 again, and saved as such.
 
-    Weights are float32 all along. Head and loss stay outside: few operations, and their rounding would show.
+    Weights stay float32. Head and loss are excluded: they cost little, and rounding would change them visibly.
     """
     try:
         for layer in backbone.layers:

@@ -10,7 +10,7 @@ from lenslet.network.optimizers import build_optimizer
 def build_head(channels: int, classes: int, params: HeadParams) -> keras.Sequential:
     """Pooled features (batch, channels) → logits (batch, classes), compiled for one-hot targets.
 
-    Metric `log_loss` is the loss without label smoothing: what early stopping and validation look at.
+    Metric `log_loss` is the loss without label smoothing, which early stopping uses.
     """
     layers: list[keras.layers.Layer] = [keras.Input((channels,))]
     if params.hidden_units:
@@ -28,7 +28,7 @@ def build_head(channels: int, classes: int, params: HeadParams) -> keras.Sequent
 def update(model: keras.Model, inputs: tf.Tensor, targets: tf.Tensor, class_weights: tf.Tensor) -> tf.Tensor:
     """One step of a compiled model's optimizer on a batch; returns the loss before it. For use in a tf.function.
 
-    `targets`: one-hot, shape (batch, classes); `class_weights`: what a photo's loss counts, shape (classes,).
+    `targets`: one-hot, shape (batch, classes); `class_weights`: loss weight of each class, shape (classes,).
     """
     with tf.GradientTape() as tape:
         answers = model(inputs, training=True)

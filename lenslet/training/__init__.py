@@ -1,1 +1,1 @@
-"""How a model comes to be: from folders of photos to a fine-tuned network and its TFLite candidates."""
+"""Training: features, head fit, fine-tuning, checkpoints, learning-rate finder, training record."""

@@ -12,15 +12,15 @@ from lenslet.network.augmentation import Augmentation, for_dataset_size, reseed
 
 
 def steps_per_epoch(photos: int, params: FineTuneParams) -> int:
-    """Batches of one epoch: every photo once, or, where that is fewer than `min_steps_per_epoch`, several times."""
+    """Batches of one epoch: each photo once, or several times if that is fewer than `min_steps_per_epoch` batches."""
     return max(math.ceil(photos / params.batch_size), params.min_steps_per_epoch)
 
 
 def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1)) -> tf.data.Dataset:
     """Augmented batches of (pixels, one-hot targets) of the training photos, epoch after epoch.
 
-    Order and augmentation follow from the seed and the epoch's number alone: training that goes on from a
-    checkpoint sees what it would have seen without a break.
+    Order and augmentation depend on the seed and the epoch's number alone, so that training resumed from a checkpoint
+    gets the batches that it would have got without the interruption.
     """
     members, batch_size = dataset.members("train"), params.fine_tune.batch_size
     steps = steps_per_epoch(len(members), params.fine_tune)
@@ -56,7 +56,7 @@ def split_batches(dataset: Dataset, split: str, batch_size: int) -> tf.data.Data
 
 
 def _loaded(positions: tf.data.Dataset, dataset: Dataset) -> tf.data.Dataset:
-    """Batches of positions become batches of (pixels, one-hot targets), read from the file as needed."""
+    """Batches of positions → batches of (pixels, one-hot targets), read from the file as needed."""
     targets, shape = dataset.targets, dataset.pixels.shape[1:]
 
     def read(members: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -17,12 +17,12 @@ from lenslet.training.run import Checkpoint, CheckpointError, write_checkpoint
 
 
 def state_of(model: keras.Model) -> list[NDArray[Any]]:
-    """Weights, the seeds that dropout has come to, and what the optimizer remembers, its step count included."""
+    """Weights, states of the random seeds, and variables of the optimizer, its step count included."""
     return [keras.ops.convert_to_numpy(each) for each in _variables(model)]
 
 
 def restore(model: keras.Model, state: list[NDArray[Any]]) -> None:
-    """Put what `state_of` gave back into a compiled model. Raises CheckpointError if it has other variables."""
+    """Set the variables of a compiled model to a `state_of`. Raises: CheckpointError if their shapes differ."""
     variables = _variables(model)
     if [tuple(each.shape) for each in variables] != [each.shape for each in state]:
         raise CheckpointError("the checkpoint is of another network: start afresh without --resume")
@@ -35,9 +35,9 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
 
 
 class Checkpointing(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
-    """Writes a checkpoint after every epoch, keeps the best weights, and stops when patience is at an end.
+    """Write a checkpoint after every epoch, keep the best weights, and stop when patience is exhausted.
 
-    Unless `is_judged` by validation photos, every epoch is taken to be better than those before.
+    Without enough validation photos (`is_judged` is false), every epoch counts as better than those before.
     """
 
     def __init__(self, folder: Path, checkpoint: Checkpoint, patience: int, is_judged: bool = True) -> None:

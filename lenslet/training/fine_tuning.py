@@ -31,11 +31,10 @@ def fine_tune(
 ) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
-    The best epoch is that of the lowest validation loss; if no epoch is better than the network was on entry,
-    that one stays. With fewer than `min_validation_photos` validation photos the last epoch is taken for the best.
-    `run` is the folder for logs and checkpoint; if it holds a checkpoint, training goes on from there. `precision`
-    is what the backbone computes in meanwhile, a Keras dtype policy. `callbacks` hear of an epoch once its checkpoint
-    is written.
+    The best epoch has the lowest validation loss; if none is lower than that of the network on entry, its weights
+    stay. With fewer than `min_validation_photos` validation photos the last epoch counts as the best.
+    `run` is the folder for logs and checkpoint; training resumes from a checkpoint that it holds. `precision`: the
+    backbone's Keras dtype policy during training. `callbacks` are called after an epoch's checkpoint is written.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     tuned, members = params.fine_tune, dataset.members("train")
@@ -47,7 +46,7 @@ def fine_tune(
     with network.distribute_strategy.scope(), computing_in(precision, network.get_layer("backbone")):
         trained = logits_of(network)
         _compile(trained, params, steps, precision)
-        checkpoint = _begin_or_go_on(trained, validation, run)
+        checkpoint = _start_or_resume(trained, validation, run)
         first = len(checkpoint.losses)
         if first < tuned.epochs and not checkpoint.is_at_end_of(patience):
             kept = Checkpointing(run, checkpoint, patience, is_judged)
@@ -61,7 +60,7 @@ def fine_tune(
                 class_weight=class_weights(
                     dataset.targets[members], len(dataset.labels), params.class_weights
                 ),
-                # Scalars only: pictures of the graph and profiles are large, and slow every epoch.
+                # Scalars only: the graph and profiles are large, and slow every epoch.
                 callbacks=[
                     kept,
                     keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
@@ -99,7 +98,7 @@ def fine_tuning_optimizer(
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
-def _begin_or_go_on(trained: keras.Model, validation: tf.data.Dataset, run: Path) -> Checkpoint:
+def _start_or_resume(trained: keras.Model, validation: tf.data.Dataset, run: Path) -> Checkpoint:
     """The checkpoint of `run`, put into the compiled model; a first one if there is none."""
     trained.optimizer.build(trained.trainable_variables)
     checkpoint = read_checkpoint(run)

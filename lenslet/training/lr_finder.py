@@ -1,8 +1,8 @@
-"""Learning-rate finder: one sweep of rates over the training photos, and the rate that the loss falls fastest at.
+"""Learning-rate finder: a sweep over learning rates, and the rate at which the loss falls fastest.
 
 Smith 2015, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186: train for a short while with
-a rate that grows exponentially from batch to batch. The loss stays where the rate is too small, falls where it is
-right, and climbs where it is too large.
+a rate that grows exponentially from batch to batch. The loss is constant where the rate is too small, falls where it
+is right, and rises where it is too large.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,20 +26,20 @@ from lenslet.training.class_weights import ClassWeights, class_weight_vector
 from lenslet.training.features import LabelledFeatures
 
 LOWEST, HIGHEST = 1e-6, 10.0  # from where Adam hardly moves to where plain SGD diverges
-MIN_STEPS = 100  # small folders are passed over several times: fewer points make no curve
-LOOK_BACK = 1 / 25  # share of the sweep that the average of the losses looks back over
-WARM_UP = 3  # so many look-backs at the lowest rate come first: the average of few batches is noise
-SLOPE_DECADES = 1.0  # a slope is measured over this much of the curve: shorter falls are noise
+MIN_STEPS = 100  # small datasets are repeated: fewer points make no curve
+LOOK_BACK = 1 / 25  # window of the moving average of the loss, as a share of the sweep
+WARM_UP = 3  # windows at the lowest rate before the sweep: the average of few batches is noise
+SLOPE_DECADES = 1.0  # width of the regression for a slope: shorter falls are noise
 DIVERGED = 4.0  # the sweep ends at a loss of this many times the lowest
 
 
 class LearningRateNotFound(InputError):
-    """The loss fell nowhere in the sweep."""
+    """The loss fell at no learning rate of the sweep."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What was seen of each batch until the loss diverged; both have the shape (steps,)."""
+    """Rates and smoothed losses up to divergence, both of shape (steps,)."""
 
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]  # smoothed by `smooth`
@@ -95,7 +95,7 @@ def until_diverged(losses: Iterable[float]) -> Iterator[float]:
 def sweep_head(
     train: LabelledFeatures, classes: int, params: HeadParams, class_weights: ClassWeights = "none"
 ) -> Sweep:
-    """Sweep a new head on cached features."""
+    """Sweep a newly initialised head on cached features."""
     head = build_head(train.features.shape[1], classes, params)
     targets = tf.one_hot(train.targets, classes)
     batches = tf.data.Dataset.from_tensor_slices((train.features, targets))
@@ -104,7 +104,7 @@ def sweep_head(
 
 
 def sweep_network(network: keras.Model, dataset: Dataset, params: TrainParams) -> Sweep:
-    """Sweep backbone and head together on augmented photos, as fine-tuning does; the weights are put back."""
+    """Sweep the whole network on augmented photos, as fine-tuning does; its weights are restored afterwards."""
     tuned, targets = params.fine_tune, dataset.targets[dataset.members("train")]
     unfreeze(network, params.backbone)
     trained = logits_of(network)

@@ -1,4 +1,4 @@
-"""A run of fine-tuning on disk: what it is, how far it has come, and which one goes on after it was killed."""
+"""Runs of fine-tuning on disk: their settings, their checkpoints, and which one --resume continues."""
 
 import csv
 import io
@@ -22,12 +22,12 @@ LOG_NAME = "log.csv"
 
 
 class CheckpointError(InputError):
-    """The run cannot go on; the message is one sentence that says why and what to do."""
+    """The run cannot be continued; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is; it may go on if all but the last two are as they were."""
+    """Identity of a run: it can be continued if all but the last two fields are unchanged."""
 
     out: str
     params: Mapping[str, Any]  # of TrainParams
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far a run has come. What early stopping and the best weights need follows from the history."""
+    """State of a run after an epoch; early stopping follows from its history."""
 
     entry_loss: float  # validation loss before the first epoch
     variables: list[NDArray[Any]]  # of the model, seeds included, and of its optimizer
@@ -68,10 +68,10 @@ def start_run(folder: Path, run: Run) -> None:
 
 
 def unfinished_run(runs: Path, wanted: Run) -> tuple[Path, Run, int] | None:
-    """The newest run in `runs` that was killed and is `wanted`; None if none was killed.
+    """The newest killed run in `runs` that equals `wanted`; None if none was killed.
 
-    Runs for the same `out` that are older than a finished one count no longer.
-    Returns: its folder, what it is, with the minutes spent on it so far, and the number of finished epochs.
+    Runs for the same `out` that are older than a finished one are ignored.
+    Returns: its folder, the run with the minutes spent so far, and the number of finished epochs.
     Raises: CheckpointError if parameters or photos have changed since, or the checkpoint is damaged.
     """
     killed = list(_killed_runs(runs, wanted.out))
@@ -113,7 +113,7 @@ def _changes(run: Run, wanted: Run) -> str:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """In one file and one step, so that a kill at any moment leaves this checkpoint or the one before."""
+    """Write one file in one step: a kill at any moment leaves this checkpoint or the previous one."""
     arrays = {f"variable {number}": array for number, array in enumerate(checkpoint.variables)}
     arrays |= {f"best {number}": array for number, array in enumerate(checkpoint.best)}
     facts = json.dumps({key: getattr(checkpoint, key) for key in ("entry_loss", "history", "minutes")})
@@ -123,7 +123,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """None if the run has not come that far. Raises CheckpointError if the file is damaged."""
+    """The checkpoint in `folder`; None if there is none yet. Raises: CheckpointError if it is damaged."""
     path = folder / CHECKPOINT_NAME
     if not path.exists():
         return None
@@ -138,7 +138,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def finish_run(folder: Path, out: Path) -> None:
-    """Keep what the run has led to, a copy of what is in `out`, in its folder instead of the checkpoint."""
+    """Replace the checkpoint by a copy of the network and record in `out`."""
     for name in (RECORD_NAME, KERAS_NAME):
         with replacing(folder / name) as temporary:
             temporary.write_bytes((out / name).read_bytes())

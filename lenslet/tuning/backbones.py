@@ -9,7 +9,7 @@ from lenslet.network.backbones import BACKBONES
 
 
 def available_backbones(params: BackboneParams, wanted: tuple[str, ...]) -> list[str]:
-    """Those of the `wanted` rows whose initial weights are on this disk; nothing is downloaded.
+    """The `wanted` backbones whose initial weights are on this disk; nothing is downloaded.
 
     A .keras file holds the weights of one row only, `params.name`.
     Raises: ParamsError if a row is unknown or none is at hand.
@@ -35,6 +35,6 @@ def available_backbones(params: BackboneParams, wanted: tuple[str, ...]) -> list
 
 
 def _keras_folder() -> Path:
-    """Where Keras keeps downloads: a home that cannot be written is passed over, even for reading."""
+    """The folder of Keras's downloads. Keras ignores a home that it cannot write to, even for reading."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir()) / ".keras"

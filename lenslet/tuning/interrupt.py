@@ -8,17 +8,19 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupt_event() -> Iterator[threading.Event]:
-    """Set once Ctrl-C was pressed. It raises KeyboardInterrupt as ever, but where that falls into a destructor or a
-    library's callback, Python prints it and goes on: so it is asked for again after each trial. Where it falls into
-    TensorFlow's conversions, a TypeError comes out, which is raised as KeyboardInterrupt once more.
+    """An event that is set by SIGINT, for as long as the block lasts; SIGINT raises KeyboardInterrupt as usual.
+
+    Python prints and drops an exception that is raised in a destructor or in a library's callback, so the caller checks
+    the event after each trial. TensorFlow's conversions turn KeyboardInterrupt into TypeError: any exception after
+    SIGINT leaves the block as KeyboardInterrupt.
     """
     pressed = threading.Event()
 
-    def remember(number: int, frame: object) -> None:
+    def handle(number: int, frame: object) -> None:
         pressed.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = signal.signal(signal.SIGINT, handle)
     try:
         yield pressed
     except Exception:

@@ -37,7 +37,7 @@ def features_by_backbone(
 
 
 def learning_rate_sweep(dataset: Dataset, params: TrainParams, fine_tuning: bool, cache: Path) -> Sweep:
-    """The learning-rate finder on the head or, `fine_tuning`, on the network with its head fitted.
+    """Sweep learning rates on the head or, if `fine_tuning`, on the whole network after its head was fitted.
 
     Raises: ParamsError if there is no head to sweep; WeightsUnavailable; LearningRateNotFound.
     """
@@ -61,7 +61,7 @@ def learning_rate_sweep(dataset: Dataset, params: TrainParams, fine_tuning: bool
 def suggested_rates(
     study: optuna.Study, features: FeaturesByBackbone, classes: int, params: Params
 ) -> Mapping[str, float]:
-    """ "backbone optimizer" → the learning-rate finder's suggestion, kept in the study for those who go on with it.
+    """ "backbone optimizer" → the learning-rate finder's suggestion, stored in the study for processes that join it.
 
     Raises: LearningRateNotFound.
     """

@@ -14,9 +14,9 @@ SEARCHED = ("hidden_units", "dropout", "optimizer", "learning_rate", "weight_dec
 
 
 def search_space(dataset: Dataset, params: Params, backbones: list[str]) -> dict[str, Any]:
-    """Everything that makes two trials comparable, as plain JSON values."""
+    """The settings that all trials of a study must share, as JSON values."""
     space = asdict(params.tune) | {"backbones": backbones}
-    del space["trials"]  # going on for longer is no other search
+    del space["trials"]  # more trials of the same space are the same search
     head = {key: getattr(params.train.head, key) for key in ("batch_size", "epochs", "patience")}
     facts = {
         "photos": dataset.fingerprint,
@@ -30,9 +30,10 @@ def search_space(dataset: Dataset, params: Params, backbones: list[str]) -> dict
 def draw_head(
     trial: optuna.Trial, space: TuneParams, head: HeadParams, rate_of: Callable[[str], float]
 ) -> HeadParams:
-    """Let the sampler choose; what it does not choose stays as in `head`. `rate_of`: optimizer → suggested rate.
+    """The head settings that the sampler suggests; those that are not searched stay as in `head`.
 
-    Numbers have three digits, so that params.yaml can hold exactly what was tried.
+    `rate_of`: optimizer → suggested learning rate. Numbers have three significant digits, so that params.yaml can
+    hold exactly what was tried.
     """
     optimizer: Any = trial.suggest_categorical("optimizer", space.optimizers)
     factor = _draw(trial, "learning_rate_factor", space, log=True)
@@ -66,7 +67,7 @@ def found_params(trial: FrozenTrial, params: TrainParams) -> TrainParams:
 
 
 def found_values(trial: FrozenTrial) -> dict[str, int | float | str]:
-    """What a trial would have params.yaml say: dotted key → value."""
+    """Settings of a trial as entries of params.yaml: dotted key → value."""
     head = {f"train.head.{key}": trial.user_attrs["head"][key] for key in SEARCHED}
     return {"train.backbone.name": trial.params["backbone"], **head}
 

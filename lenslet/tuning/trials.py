@@ -37,9 +37,9 @@ def run_trials(
     params: Params,
     rates: Mapping[str, float],
 ) -> None:
-    """Go on until the study holds `tune.trials` finished trials.
+    """Run trials until the study holds `tune.trials` finished ones.
 
-    The first one is what params.yaml says now, where the space holds that.
+    The first trial has the settings of params.yaml, if they lie within the search space.
     """
     if not study.trials:
         _enqueue_current(study, params, features, rates)
@@ -97,7 +97,7 @@ def _run_trial(
     params: Params,
     rates: Mapping[str, float],
 ) -> float:
-    """Fit one head as `fit_head` would, and judge its best epoch."""
+    """Fit one head as `fit_head` does; returns the objective at its best epoch."""
     name = trial.suggest_categorical("backbone", list(features))
 
     def rate_of(optimizer: str) -> float:
@@ -108,7 +108,7 @@ def _run_trial(
     head = draw_head(trial, params.tune, params.train.head, rate_of)
     trial.set_user_attr("head", asdict(head))
     train, validation = features[name]
-    # Each trial its own initial weights: under one seed for all, the search would fit itself to their luck.
+    # Each trial has its own initial weights: with one seed for all, the search would overfit to it.
     keras.utils.set_random_seed(params.train.seed + trial.number)
     best: Figures = {}
     waited = 0

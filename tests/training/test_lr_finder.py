@@ -35,7 +35,7 @@ def test_unevenly_spaced_rates_count_by_decade() -> None:
     assert suggest(rates, np.array([3.0, 3.0, 2.0, 0.8])) == pytest.approx(1e-3)
 
 
-def test_loss_that_only_climbs_has_no_suggestion() -> None:
+def test_loss_that_only_rises_has_no_suggestion() -> None:
     from lenslet.training.lr_finder import LearningRateNotFound, suggest
 
     with pytest.raises(
