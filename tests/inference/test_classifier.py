@@ -78,6 +78,8 @@ def test_prediction_set(threshold: float, labels: list[str]) -> None:
 def test_ood_score_is_the_free_energy(logits: tuple[float, ...], ood_score: float) -> None:
     assert prediction([1, 0, 0], logits=logits).ood_score == pytest.approx(ood_score, abs=1e-3)
     assert prediction([1, 0, 0], logits=logits, ood_threshold=ood_score + 0.01).is_in_distribution
+    exact = prediction([1, 0, 0], logits=logits).ood_score
+    assert prediction([1, 0, 0], logits=logits, ood_threshold=exact).is_in_distribution
     assert not prediction([1, 0, 0], logits=logits, ood_threshold=ood_score - 0.01).is_in_distribution
 
 

@@ -1,4 +1,4 @@
-"""AWS by moto on the loopback interface, and what makes this process a customer of such a server."""
+"""AWS services of moto on the loopback interface, and the settings with which boto3 uses them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import pytest
 @contextmanager
 def moto_server() -> Iterator[str]:
     """The server's address, as long as the block lasts."""
-    # Two seconds of imports, which the fast tests need not wait for.
+    # Imported here, because it takes two seconds and fast tests do not need it.
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -23,7 +23,7 @@ def moto_server() -> Iterator[str]:
 
 @contextmanager
 def s3_at(address: str) -> Iterator[pytest.MonkeyPatch]:
-    """Clients that boto3 makes within the block find S3 there. Gives: what takes further settings back at its end."""
+    """Clients that boto3 makes within the block find S3 there. Yields: the MonkeyPatch that undoes further settings."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_S3", address)
         patch.setenv("AWS_ACCESS_KEY_ID", "none")

@@ -1,4 +1,4 @@
-"""Pictures that are small as files and large or slow to decode, built by code: each takes the worst way that is known.
+"""Decompression bombs, built by code: small files that are large or slow to decode, each in the worst known way.
 
 `BOMBS` names the code with which each is refused, or None where it must be read, within time and memory, as it is
 just below a limit.
@@ -40,7 +40,7 @@ def jpeg_with_exif(exif: bytes) -> bytes:
 
 
 def jpeg_of_many_scans(side: int, times: int) -> bytes:
-    """A progressive JPEG whose last scan stands there again and again, without its data."""
+    """A progressive JPEG whose last scan is repeated many times, without its data."""
     whole = saved(flat(0, "RGB", (side, side)), "JPEG", progressive=True, subsampling=0)
     last = whole.rindex(b"\xff\xda")
     (length,) = struct.unpack_from(">H", whole, last + 2)

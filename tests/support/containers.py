@@ -1,4 +1,4 @@
-"""What a Dockerfile says, done by hand without a Docker engine."""
+"""Images built from a Dockerfile without a Docker engine: a folder for each stage."""
 
 import json
 import os
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Image:
-    """What a container of the image would start with."""
+    """File system and configuration of an image."""
 
     root: Path  # stands for /
     folder: Path  # stands for the last WORKDIR
@@ -45,7 +45,7 @@ def instructions(dockerfile: str) -> list[tuple[str, str]]:
 
 
 def stages(dockerfile: str) -> list[Stage]:
-    """In their order; one without a name is called by its number, as Docker does."""
+    """The stages in their order; one without a name has its number for a name, as in Docker."""
     found: list[Stage] = []
     for keyword, rest in instructions(dockerfile):
         if keyword == "FROM":
@@ -59,7 +59,7 @@ def stages(dockerfile: str) -> list[Stage]:
 
 
 def copied_names(dockerfile: str) -> set[str]:
-    """What COPY takes from the build context."""
+    """The sources of all COPY instructions that read the build context."""
     steps = [rest for keyword, rest in instructions(dockerfile) if keyword == "COPY"]
     return {name.strip("/") for rest in steps if not rest.startswith("--from=") for name in rest.split()[:-1]}
 
@@ -91,7 +91,7 @@ def copied(sources: list[str], context: list[Path]) -> dict[Path, Path]:
 
 
 class Builder:
-    """Follows one Dockerfile below `folder`, each stage once.
+    """Builds the stages of one Dockerfile below `folder`, each once.
 
     An empty virtual environment, Python and pip, is the base image; all stages share it. USER is the one line that is
     not followed: to change the user, a test would have to run as root.
@@ -137,7 +137,7 @@ class Builder:
                     image.entrypoint, image.arguments = (
                         json.loads(rest),
                         [],
-                    )  # as Docker, it forgets an older CMD
+                    )  # which discards an earlier CMD, as in Docker
                 case "CMD":
                     image.arguments = json.loads(rest)
                 case "HEALTHCHECK":
@@ -171,7 +171,7 @@ class Builder:
 
 
 def run_step(command: str, image: Image) -> None:
-    """One RUN. pip needs this machine's settings; what it must not see is this Python's packages."""
+    """Execute one RUN instruction, with the environment of the tests for pip, but without their Python packages."""
     around = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     step = subprocess.run(
         ["/bin/sh", "-c", command],
@@ -184,7 +184,7 @@ def run_step(command: str, image: Image) -> None:
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, int]]:
-    """Name → (size, time of the last change) of every file: what a process must leave as it is."""
+    """Name → (size, time of the last change) of every file, to test that a process changes none."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 

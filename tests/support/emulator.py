@@ -26,19 +26,19 @@ START_LIMIT_S = 20
 
 @dataclass(frozen=True)
 class Emulator:
-    """It takes one request at a time: two at once end it."""
+    """A running emulator. It takes one request at a time; two at once end it."""
 
     address: str
     log: Path
 
     def invoke(self, event: bytes) -> requests.Response:
         with requests.Session() as session:
-            session.trust_env = False  # no proxy leads to this machine
+            session.trust_env = False  # use no proxy
             return session.post(f"{self.address}{INVOCATIONS}", data=event, timeout=60)
 
 
 def find_emulator() -> Path:
-    """Skips the test where there is none; in CI that is a failure, else nobody would miss it."""
+    """Path of the emulator. Skips the test where it is not installed; in CI this is a failure."""
     name = BINARIES.get(platform.machine(), "none")
     found = sorted(ROOT.glob(f".venv-infra/lib/python*/site-packages/samcli/local/rapid/{name}"))
     if sys.platform == "linux" and found:

@@ -1,4 +1,4 @@
-"""What the function writes: its log and metrics, to where pytest can read them."""
+"""Log and metrics of the function, redirected to where pytest captures them."""
 
 import sys
 from types import SimpleNamespace
@@ -7,11 +7,11 @@ import pytest
 
 
 def write_to_stdout(patch: pytest.MonkeyPatch) -> None:
-    """Log and metrics go to the standard output of the moment, whatever was imported before."""
+    """Send log and metrics to the current standard output, even if the function was imported before."""
     import lambda_func
 
-    # The logger keeps the stream of the time of import, which pytest has replaced since, and will again.
+    # The logger keeps the stream that it had at import, which pytest has replaced since, and will again.
     now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
     patch.setattr(lambda_func.telemetry.logger.registered_handler, "stream", now)
-    # fuzz.handler sets it where it is imported.
+    # Importing fuzz.handler sets it.
     patch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)

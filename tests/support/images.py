@@ -1,4 +1,4 @@
-"""The images of this project, built by hand: once for all tests that have this module in `pytest_plugins`."""
+"""Fixtures of the project's images, built once for all tests that have this module in `pytest_plugins`."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def building(dockerfile: Path, dockerignore: Path) -> Iterator[Builder]:
 
 
 def is_roomy(folder: Path) -> bool:
-    """Whether programs that take some gigabytes can be kept and run there."""
+    """Whether gigabytes of programs can be stored and executed there."""
     if not folder.is_dir() or not os.access(folder, os.W_OK) or os.statvfs(folder).f_flag & os.ST_NOEXEC:
         return False
     return shutil.disk_usage(folder).free > ROOM_BYTES

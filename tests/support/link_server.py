@@ -1,4 +1,4 @@
-"""A server on the loopback for links that a real process of lenslet serve fetches: each path is one way to behave."""
+"""A server on the loopback for links that a real lenslet serve fetches; each path has another behaviour."""
 
 import socket
 import struct
@@ -26,7 +26,7 @@ class Paths(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.close_connection = True
         self.asked.set()
-        with suppress(OSError):  # the client gave up: that is what some paths are for
+        with suppress(OSError):  # the client gave up, as some paths intend
             getattr(self, self.path.split("?")[0].rpartition("/")[2])()
 
     def answer(self, status: int, body: bytes, length: int | None = None) -> None:
@@ -87,7 +87,7 @@ class Paths(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving_links(photo: bytes) -> Iterator[SimpleNamespace]:
-    """Its `address` and `host`; `asked` is set by every request, `released` lets those go on that wait."""
+    """Its `address` and `host`; `asked` is set by every request, `released` ends the waiting of /photo_on_release."""
 
     class Scenes(Paths):
         photo_bytes = photo

@@ -1,4 +1,4 @@
-"""AWS Lambda's Runtime API on 127.0.0.1: the four HTTP endpoints that stand around a function in the cloud.
+"""AWS Lambda's Runtime API on 127.0.0.1: the four HTTP endpoints that a function's process uses in the cloud.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -23,9 +23,9 @@ INVOCATION_LIMIT_S = 30
 
 @dataclass(frozen=True)
 class Report:
-    """What the function's process posted."""
+    """A report that the function's process posted."""
 
-    kind: str  # "response", "error" (of one invocation) or "init/error" (the process gives up)
+    kind: str  # "response", "error" (of one invocation) or "init/error" (the function cannot start)
     request_id: str | None  # of the invocation; None for init/error
     content: Any  # the JSON, decoded
 
@@ -40,7 +40,7 @@ class RuntimeApi(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """As the environment variable AWS_LAMBDA_RUNTIME_API has it."""
+        """The value of the environment variable AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self.server_port}"
 
     def invoke(self, event: bytes) -> Report:
@@ -55,7 +55,7 @@ class RuntimeApi(ThreadingHTTPServer):
         return self.reports.get(timeout=INVOCATION_LIMIT_S)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A function that is killed breaks its connection off; anything else is an error of this server."""
+        """Ignore connections that a killed function breaks off; anything else is an error of this server."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""What pictures and links are, for schemathesis; its command line imports this by SCHEMATHESIS_HOOKS."""
+"""Generators of pictures and links for schemathesis, which imports this by SCHEMATHESIS_HOOKS."""
 
 import base64
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fuzz.seeds import pictures
 
 PICTURES = st.sampled_from(pictures())
-# Hosts are addresses: no name is looked up.
+# Hosts are addresses, so that no name is looked up.
 LINKS = [
     "http://127.0.0.1/a.jpg",
     "http://169.254.169.254/latest/meta-data/",
