@@ -66,7 +66,8 @@ check: $(FULL)  ## format, lint, types, security lint and fast tests: a minute a
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/bandit --quiet --recursive lenslet/inference lenslet/serving frontend lambda_func.py
+	.venv/bin/bandit --quiet --skip B101 --recursive lenslet/inference lenslet/serving frontend lambda_func.py
+	.venv/bin/bandit --quiet --severity-level medium --recursive lenslet data infra bench fuzz requirements tests/support
 	@.venv/bin/python -m infra.audit
 	.venv/bin/pytest $(two_processes) -m "not slow"
 

@@ -59,7 +59,7 @@ def stack_name(stage: str) -> str:
 def declared_parameters(template: str) -> dict[str, dict[str, Any]]:
     """Name → declaration, of a template in YAML or JSON. Raises: ReleaseError if it is neither."""
     try:
-        content = yaml.load(template, TemplateLoader)
+        content = yaml.load(template, TemplateLoader)  # nosec B506  # a SafeLoader
         return dict(content.get("Parameters") or {})
     except (yaml.YAMLError, AttributeError) as error:
         raise ReleaseError(f"a template cannot be read: {error}") from error

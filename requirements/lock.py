@@ -93,7 +93,13 @@ def resolve(folder: Path, path: str, lock: Lock, options: list[str]) -> str:
     (folder / "pyproject.toml").write_text(
         f"{project}\n[tool.uv]\nenvironments = {always}\n", encoding="utf-8"
     )
-    command = [Path(sys.executable).with_name("uv"), "pip", "compile", "--quiet", "--no-header"]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("uv"),
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-header",
+    ]
     command += [
         "--no-emit-package",
         "pip",
