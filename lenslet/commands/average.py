@@ -47,8 +47,8 @@ def make_parser() -> CommandParser:
 def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     """All steps from two trained networks to one."""
     from lenslet.dataset.reading import read_dataset
-    from lenslet.network.weight_averaging import AveragingRefused, mix_into, mixes
-    from lenslet.training.record import KERAS_NAME, check_fingerprint, load_network, read_record, save
+    from lenslet.network.weight_averaging import AveragingRefused, answers_between, average_into
+    from lenslet.training.record import KERAS_NAME, check_fingerprint, load_network, read_record, save_network
     from lenslet.training.validation import calibrated_figures
 
     record = read_record(arguments.second)
@@ -63,19 +63,21 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]
     first, second = (load_network(folder) for folder in (arguments.first, arguments.second))
 
-    tried = [calibrated_figures(each.logits, targets) for each in mixes(first, second, SHARES, pixels)]
+    tried = [
+        calibrated_figures(each.logits, targets) for each in answers_between(first, second, SHARES, pixels)
+    ]
     parents = {"first": arguments.first, "second": arguments.second}
     tracker.begin(record.name, {"average": parents, "train": asdict(record.params)}, dataset.fingerprint)
     print("of the second   accuracy   log loss   on the validation photos, calibrated")
     for share, figures in zip(SHARES, tried, strict=True):
         print(f"{share:>13.0%}{figures['accuracy']:>11.4f}{figures['log_loss']:>11.4f}")
     best = min(range(len(SHARES)), key=lambda number: tried[number]["log_loss"])
-    mix_into(second, first, second, SHARES[best])
+    average_into(second, first, second, SHARES[best])
 
     history = {name: [figures[name] for figures in tried] for name in ("accuracy", "log_loss")}
     steps = {**record.history, "average": {"share": list(SHARES), **history}}
     averaged = replace(record, validation=tried[best], history=steps)
-    save(second, averaged, arguments.out)
+    save_network(second, averaged, arguments.out)
     print(f"{arguments.out / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
     print(command_line("python", "convert.py", "--data", arguments.data, "--model", arguments.out))
     tracker.log_training(averaged, arguments.out)

@@ -88,7 +88,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.training.fine_tuning import fine_tune
     from lenslet.training.head_fit import fit_head
     from lenslet.training.photo_lint import check_photos
-    from lenslet.training.record import KERAS_NAME, record_of, save
+    from lenslet.training.record import KERAS_NAME, record_of, save_network
     from lenslet.training.run import Run, finish_run, start_run
     from lenslet.training.validation import validate
 
@@ -132,7 +132,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     print_validation("network", validation)
     minutes = (time.monotonic() - started) / 60
     record = record_of(name, params, dataset.fingerprint, photos, validation, history, minutes)
-    save(network, record, arguments.out)
+    save_network(network, record, arguments.out)
     if params.fine_tune.epochs:
         finish_run(folder, arguments.out)
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")

@@ -1,4 +1,4 @@
-"""Two networks of the same build become one whose weights are between theirs: a model soup."""
+"""Weight averaging of two networks of one architecture (model soup: Wortsman et al. 2022)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,37 +13,37 @@ from lenslet.network.assembly import logits_of
 
 
 class AveragingRefused(InputError):
-    """The networks cannot be mixed."""
+    """The weights of the two networks cannot be averaged."""
 
 
 @dataclass(frozen=True)
-class Mix:
+class AveragedAnswers:
     share: float  # of the second network's weights
     logits: NDArray[np.float32]  # of the validation photos, shape (photos, classes)
 
 
-def mixes(
+def answers_between(
     first: keras.Model, second: keras.Model, shares: Sequence[float], pixels: NDArray[np.uint8]
-) -> list[Mix]:
-    """What the networks in between answer to `pixels`, uint8 RGB, shape (photos, size, size, 3).
+) -> list[AveragedAnswers]:
+    """Logits of the averaged network for `pixels`, uint8 RGB, shape (photos, size, size, 3), at each share.
 
-    Two fine-tunings that began with the same weights mostly end in one valley of the loss, whose floor is lower
-    between them (Wortsman et al. 2022); of two that did not, every mix is bad.
-    Raises: AveragingRefused if they are not of the same build.
+    Two fine-tunings from the same initial weights mostly end in one basin of the loss, and the loss between them is
+    lower still (Wortsman et al. 2022). Averages of networks from different initial weights are useless.
+    Raises: AveragingRefused if the architectures differ.
     """
-    taken = keras.models.clone_model(second)
+    averaged = keras.models.clone_model(second)
     tried = []
-    for share in tqdm(shares, "mixing", unit=" mixes", leave=False, disable=None):
-        mix_into(taken, first, second, share)
-        tried.append(Mix(share, logits_of(taken).predict(pixels, verbose=0)))
+    for share in tqdm(shares, "averaging", unit=" averages", leave=False, disable=None):
+        average_into(averaged, first, second, share)
+        tried.append(AveragedAnswers(share, logits_of(averaged).predict(pixels, verbose=0)))
     return tried
 
 
-def mix_into(target: keras.Model, first: keras.Model, second: keras.Model, share: float) -> None:
-    """Give `target` the weights at `share` of the way from `first` to `second`. Raises AveragingRefused."""
+def average_into(target: keras.Model, first: keras.Model, second: keras.Model, share: float) -> None:
+    """Set the weights of `target` to (1 − share) × `first` + share × `second`. Raises: AveragingRefused."""
     ours, theirs = first.get_weights(), second.get_weights()
     if [weight.shape for weight in ours] != [weight.shape for weight in theirs]:
         raise AveragingRefused(
-            "the two networks are of different builds: backbone, head and classes must agree"
+            "the two networks differ in architecture: backbone, head and classes must be the same"
         )
     target.set_weights([(1 - share) * one + share * other for one, other in zip(ours, theirs, strict=True)])

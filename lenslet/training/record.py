@@ -65,7 +65,7 @@ def record_of(
     )
 
 
-def save(network: Any, record: TrainingRecord, folder: Path) -> None:
+def save_network(network: Any, record: TrainingRecord, folder: Path) -> None:
     """Write the Keras network and its record; until it is converted again, it is not a whole model folder."""
     with replacing(folder / KERAS_NAME) as temporary:
         network.save(temporary)
@@ -74,7 +74,7 @@ def save(network: Any, record: TrainingRecord, folder: Path) -> None:
 
 
 def load_network(folder: Path) -> Any:
-    """The Keras network that `save` wrote into `folder`. Raises RecordError if there is none, or it is damaged."""
+    """The Keras network in `folder`. Raises: RecordError if there is none, or it is damaged."""
     import keras  # here only: evaluation reads records without it
 
     try:

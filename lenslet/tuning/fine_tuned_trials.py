@@ -16,7 +16,7 @@ from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset, photos_per_split
 from lenslet.network.devices import Acceleration, acceleration_here
 from lenslet.training.fine_tuning import train_network
-from lenslet.training.record import record_of, save
+from lenslet.training.record import record_of, save_network
 from lenslet.training.run import CHECKPOINT_NAME
 from lenslet.training.validation import validation_probabilities
 from lenslet.tuning.learning_rates import FeaturesByBackbone
@@ -111,7 +111,7 @@ def fine_tune_trial(
     photos = photos_per_split(dataset)
     name = f"trial-{trial.number}"
     record = record_of(name, found, dataset.fingerprint, photos, validation, history, minutes)
-    save(network, record, run)
+    save_network(network, record, run)
     (run / CHECKPOINT_NAME).unlink(missing_ok=True)
     return figures
 

@@ -1,4 +1,4 @@
-"""Mixing two networks: the weights in between, and the command that looks for the best share."""
+"""Weight averaging: the weights in between, and the command that looks for the best share."""
 
 import json
 import re
@@ -34,33 +34,33 @@ def build(params: TrainParams, seed: int, classes: int = 3):
 
 
 def test_weights_lie_between_the_two(params: TrainParams) -> None:
-    from lenslet.network.weight_averaging import mix_into
+    from lenslet.network.weight_averaging import average_into
 
     first, second, target = build(params, 1), build(params, 2), build(params, 3)
-    mix_into(target, first, second, 0.25)
+    average_into(target, first, second, 0.25)
     for mixed, one, other in zip(
         target.get_weights(), first.get_weights(), second.get_weights(), strict=True
     ):
         np.testing.assert_allclose(mixed, 0.75 * one + 0.25 * other, atol=1e-6)
 
 
-def test_ends_of_the_way_answer_as_the_networks_do(params: TrainParams) -> None:
+def test_shares_0_and_1_answer_as_the_networks_do(params: TrainParams) -> None:
     from lenslet.network.assembly import logits_of
-    from lenslet.network.weight_averaging import mixes
+    from lenslet.network.weight_averaging import answers_between
 
     first, second = build(params, 1), build(params, 2)
     pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), np.uint8)
-    start, middle, end = mixes(first, second, (0.0, 0.5, 1.0), pixels)
+    start, middle, end = answers_between(first, second, (0.0, 0.5, 1.0), pixels)
     np.testing.assert_allclose(start.logits, logits_of(first).predict(pixels, verbose=0), atol=1e-5)
     np.testing.assert_allclose(end.logits, logits_of(second).predict(pixels, verbose=0), atol=1e-5)
     assert not np.allclose(middle.logits, start.logits, atol=1e-3)
 
 
-def test_networks_of_different_builds_do_not_mix(params: TrainParams) -> None:
-    from lenslet.network.weight_averaging import AveragingRefused, mix_into
+def test_networks_of_different_architectures_are_not_averaged(params: TrainParams) -> None:
+    from lenslet.network.weight_averaging import AveragingRefused, average_into
 
-    with pytest.raises(AveragingRefused, match="different builds"):
-        mix_into(build(params, 1), build(params, 1), build(params, 2, classes=4), 0.5)
+    with pytest.raises(AveragingRefused, match="differ in architecture"):
+        average_into(build(params, 1), build(params, 1), build(params, 2, classes=4), 0.5)
 
 
 def run(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def run(command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
-def test_command_keeps_the_mix_of_the_lowest_log_loss(tmp_path: Path) -> None:
+def test_command_keeps_the_average_of_the_lowest_log_loss(tmp_path: Path) -> None:
     write_class(tmp_path / "photos" / "red", 30, RED)
     write_class(tmp_path / "photos" / "blue", 30, BLUE, first_seed=100)
     write_params(tmp_path / "params.yaml", epochs=1)
