@@ -20,7 +20,7 @@ from lenslet.config import TrainParams, read_params
 from lenslet.dataset import duplicates
 from lenslet.dataset.duplicates import cluster_names, similar_pairs
 from lenslet.dataset.label_errors import confident_disagreement
-from lenslet.dataset.lint import Finding, lint, summary, write_findings
+from lenslet.dataset.lint import KINDS, Finding, lint, summary, write_findings
 from lenslet.dataset.reading import read_dataset
 from tests.support.photos import BLUE, GREEN, RED, plain
 
@@ -229,6 +229,18 @@ def test_confident_disagreement_by_hand() -> None:
         [[0.8, 0.1, 0.1], [0.1, 0.9, 0.0], [0.1, 0.0, 0.9], [0.30, 0.45, 0.25]], np.float32
     )
     assert confident_disagreement(probabilities, np.array([0, 1, 2, 0])) == []
+
+
+def test_files_that_are_left_out_are_findings_with_a_meaning(params: TrainParams, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for number, name in enumerate(("hill", "lake")):
+            seed = 500 * number + 100 * len(split)
+            draw_class(tmp_path / "photos" / split / name, 12, first_seed=seed)
+    draw_class(tmp_path / "photos" / "unlabelled", 2, first_seed=2000)
+    findings = lint(read_dataset(tmp_path / "photos", params, tmp_path / "cache"), tmp_path / "cache")
+    left_out = [finding for finding in findings if finding.kind == "no label"]
+    assert len(left_out) == 2
+    assert all(finding.kind in KINDS for finding in findings)
 
 
 def test_csv_and_summary(tmp_path: Path) -> None:
