@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lenslet.config import ParamsError, read_params
-from lenslet.evaluation.limits import judge, table
+from lenslet.evaluation.limits import are_all_kept, check_limits, limits_table
 from lenslet.inference.artifact import Artifact, read_artifact, read_model
 from lenslet.inference.errors import ArtifactError
 
@@ -110,9 +110,9 @@ def check_model() -> Artifact:
     except (ArtifactError, ParamsError) as error:
         raise ReleaseError(str(error)) from error
     figures = artifact.metrics.get("test", {})
-    verdicts = judge(figures, asdict(limits.min), asdict(limits.max))
-    print(table(verdicts), flush=True)
-    if not all(verdict.is_kept for verdict in verdicts):
+    verdicts = check_limits(figures, limits)
+    print(limits_table(verdicts, "not to be released"), flush=True)
+    if not are_all_kept(verdicts):
         raise ReleaseError(
             "the model in model/ does not keep the limits of params.yaml, as lenslet gate says, too"
         )

@@ -19,8 +19,8 @@ from lenslet.config import EndpointParams
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError, Photo
 from lenslet.dataset.sampling import evenly_spaced
-from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES
-from lenslet.evaluation.limits import judge, table
+from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, robustness
+from lenslet.evaluation.limits import check_limits, limits_table
 from lenslet.inference.artifact import Artifact
 
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "slowest": 100}
@@ -81,7 +81,7 @@ def measure(
         answered and len(outcomes) == planned
     ):  # else the endpoint broke down, and too few were asked to say more
         figures["accuracy"] = accuracy(outcomes, CLEAN) or 0.0
-        figures |= robustness(outcomes, ladder)
+        figures |= relative_robustness(outcomes, ladder)
         figures["agreement"] = 1 - len(different) / len(answered)
         figures["p95_ms"] = latency_ms["p95"]
     return {
@@ -93,7 +93,7 @@ def measure(
         "ladder": ladder,
         "errors": dict(Counter(outcome.error for outcome in outcomes if outcome.error)),
         "differences": [difference(outcome, labels) for outcome in different],
-        "verdicts": judge(figures, asdict(params.min), asdict(params.max)),
+        "verdicts": check_limits(figures, params),
     }
 
 
@@ -103,14 +103,15 @@ def accuracy(outcomes: Sequence[Outcome], cell: tuple[str, int]) -> float | None
     return sum(found) / len(found) if found else None
 
 
-def robustness(outcomes: Sequence[Outcome], ladder: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
-    """Mean and worst accuracy under damage, of that of the same photos without, as lenslet evaluate has it."""
-    damaged = {outcome.shot.photo for outcome in outcomes if outcome.shot.cell != CLEAN}
-    clean = accuracy([outcome for outcome in outcomes if outcome.shot.photo in damaged], CLEAN) or 0.0
-    cells = [value for values in ladder.values() for value in values if value is not None]
-    if not clean:
-        return {"robustness_mean": 0.0, "robustness_worst": 0.0}
-    return {"robustness_mean": float(np.mean(cells)) / clean, "robustness_worst": min(cells) / clean}
+def relative_robustness(
+    outcomes: Sequence[Outcome], ladder: Mapping[str, Sequence[float | None]]
+) -> dict[str, float]:
+    """Mean and worst accuracy under corruption, divided by that of the same photos without, as in lenslet evaluate."""
+    corrupted = {outcome.shot.photo for outcome in outcomes if outcome.shot.cell != CLEAN}
+    clean = accuracy([outcome for outcome in outcomes if outcome.shot.photo in corrupted], CLEAN) or 0.0
+    cells = {kind: [value for value in values if value is not None] for kind, values in ladder.items()}
+    found = robustness(cells, clean)
+    return {key: value for key, value in found.items() if "." not in key}
 
 
 def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
@@ -132,7 +133,7 @@ def difference(outcome: Outcome, labels: Sequence[str]) -> str:
     return f"{outcome.shot.photo.path}{damage}: {said}, here {expected}"
 
 
-def text_of(report: Figures) -> str:
+def acceptance_text(report: Figures) -> str:
     """The report for people."""
     lines = [f"{'accuracy':<16}" + "".join(f"{severity:>6}" for severity in SEVERITIES)]
     for kind, values in report["ladder"].items():
@@ -148,15 +149,10 @@ def text_of(report: Figures) -> str:
     differences = report["differences"]
     if differences:
         lines += [f"{len(differences)} answers are not the local model's:", *differences[:SHOWN]]
-    verdicts = report["verdicts"]
-    failed = sum(not verdict.is_kept for verdict in verdicts)
-    judgement = (
-        f"{failed} of {len(verdicts)} limits failed: not to be promoted" if failed else "all limits are kept"
-    )
-    return "\n".join([*lines, "", table(verdicts), judgement])
+    return "\n".join([*lines, "", limits_table(report["verdicts"], "not to be promoted")])
 
 
-def as_json(report: Figures) -> Figures:
+def acceptance_json(report: Figures) -> Figures:
     """The report with its verdicts as plain values."""
     verdicts = [{**asdict(verdict), "is_kept": verdict.is_kept} for verdict in report["verdicts"]]
     return {**report, "verdicts": verdicts}

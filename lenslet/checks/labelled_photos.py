@@ -57,7 +57,7 @@ class Outcome:
         return bool(np.abs(self.served - self.shot.expected).max() <= tolerance)
 
 
-def prepare(photos: Sequence[Photo], ladder_photos: int, classifier: Classifier) -> list[Shot]:
+def prepare(photos: Sequence[Photo], corruption_photos: int, classifier: Classifier) -> list[Shot]:
     """Every photo as it is, then some of them under each kind of damage, each with the local model's answer.
 
     Damaged pictures are PNG of the model's own size: `decode` gives exactly these pixels again.
@@ -72,7 +72,7 @@ def prepare(photos: Sequence[Photo], ladder_photos: int, classifier: Classifier)
     files = [photo.path.read_bytes() for photo in photos]
     pictures = [read(photo, data, size) for photo, data in zip(photos, files, strict=True)]
     clean = [shot(CLEAN, *each) for each in zip(photos, files, pictures, strict=True)]
-    some = evenly_spaced(len(photos), ladder_photos)
+    some = evenly_spaced(len(photos), corruption_photos)
     cells = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
     damaged = []
     for kind, severity in tqdm(cells, "damaging photos", unit=" cells", leave=False, disable=None):

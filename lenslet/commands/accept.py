@@ -28,9 +28,17 @@ from lenslet.shipped import shipped
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.checks.acceptance import AnotherModel, as_json, check_model, choose_photos, measure, text_of
+    from lenslet.checks.acceptance import (
+        AnotherModel,
+        acceptance_json,
+        acceptance_text,
+        check_model,
+        choose_photos,
+        measure,
+    )
     from lenslet.checks.endpoint import connect
     from lenslet.checks.labelled_photos import fire, prepare
+    from lenslet.evaluation.limits import are_all_kept
     from lenslet.inference.classifier import Classifier
 
     params = params_of(arguments).endpoint
@@ -42,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     except AnotherModel as error:
         print(f"lenslet accept: {error}", file=sys.stderr)
         return 1
-    shots = prepare(photos, params.ladder_photos, classifier)
+    shots = prepare(photos, params.corruption_photos, classifier)
     with json_output(arguments.json) as print_json:
         print(
             f"{len(shots)} requests to {arguments.url}: {len(photos)} photos as they are, "
@@ -52,9 +60,9 @@ def main(argv: list[str] | None = None) -> int:
         allowed = params.max.errors * len(shots)
         outcomes = fire(arguments.url, arguments.key, shots, artifact.labels, params.clients, allowed)
         report = measure(outcomes, len(shots), params, artifact.labels)
-        print(text_of(report))
-        print_json({"endpoint": arguments.url, "model": artifact.version, **as_json(report)})
-    return 0 if all(verdict.is_kept for verdict in report["verdicts"]) else 1
+        print(acceptance_text(report))
+        print_json({"endpoint": arguments.url, "model": artifact.version, **acceptance_json(report)})
+    return 0 if are_all_kept(report["verdicts"]) else 1
 
 
 def make_parser() -> CommandParser:

@@ -32,7 +32,7 @@ from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
 from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.ood import ood_threshold
-from lenslet.evaluation.runtime_check import RuntimeCheck, figures_of, run_in_subprocess
+from lenslet.evaluation.runtime_check import RuntimeCheck, check_runtime_in_subprocess, served_metrics
 from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, Artifact, sha256_of, write_model_folder
 from lenslet.inference.classifier import runtime_name
 from lenslet.inference.decode import RESIZE_RULE
@@ -135,7 +135,7 @@ def finished_artifact(
 ) -> Artifact:
     """The draft with the chosen file, its prediction sets, and its figures on the validation photos."""
     threshold = conformal_threshold(trial.probabilities, targets, draft.conformal_alpha)
-    figures = figures_of(draft.labels, targets, trial, threshold)
+    figures = served_metrics(draft.labels, targets, trial, threshold)
     validation = {"data_fingerprint": fingerprint, **figures, "agreement_with_keras": chosen.agreement}
     return replace(
         draft,
@@ -162,7 +162,7 @@ def try_out(
         folders = [Path(name) / precision for precision in models]
         for folder, (precision, model) in zip(folders, models.items(), strict=True):
             write_model_folder(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
-        trials = run_in_subprocess(folders, pixels)
+        trials = check_runtime_in_subprocess(folders, pixels)
     tried = dict(zip(models, trials, strict=True))
     candidates = [
         TFLiteCandidate(precision, models[precision], failure=str(trial))

@@ -1,64 +1,54 @@
-"""Keep models that pass the gate under numbers, say which is in staging and production, and get them back.
+"""Register models that pass the gate as numbered versions, promote them to staging and production, and fetch them.
 
     lenslet register register --model out/mine --alias staging    a whole model folder, after lenslet evaluate --record
-    lenslet register promote staging production                   the one in staging goes into production, too
+    lenslet register promote staging production                   the version in staging goes into production, too
     lenslet register promote 3 production                         back to version 3
     lenslet register list
-    lenslet register fetch production --out out/champion          the whole model folder, checked
+    lenslet register fetch production --out out/champion          the whole model folder, verified
 
-What lenslet gate refuses is not registered: it is held against the limits of params.yaml and against the model that
-is in production, by the figures in its model.json. A version carries the model folder, report.html, checksums, the
-fingerprint of the photos and the git commit of its training, if that was tracked. The same weights are one version,
-however often they are registered; figures, card and report are brought up to date. Where models of several names
-are registered, write name@production. `registry:production` is what train.py and lenslet tune take as --weights,
-and lenslet gate as --champion. The registry is MLflow's: in .mlflow/, which `make mlflow` shows, or on the server
-that MLFLOW_TRACKING_URI names.
+A model that `lenslet gate` refuses is not registered: by the figures in its model.json it must keep the limits of
+params.yaml, and not be worse than the model in production. A version consists of the model folder, report.html,
+checksums, the fingerprint of the photos and, if the training was tracked, its git commit. Registering the same weights
+again updates figures, card and report of their version. Where several names are registered, write name@production.
+`registry:production` can be given to lenslet train and lenslet tune as --weights, and to lenslet gate as --champion.
+The registry is MLflow's: in .mlflow/, which `make mlflow` shows, or on the server at MLFLOW_TRACKING_URI.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from lenslet.commands import gate
-from lenslet.inference.artifact import read_artifact
-from lenslet.registry.versions import ALIASES, PREFIX, fetch, matching, open_store, promote, register, table
-from lenslet.training.record import RecordError
+from lenslet.commands.options import CommandParser, add_options, params_of, parser_for
+
+ALIASES = ("staging", "production")  # as in lenslet.registry.versions, which is not imported for --help
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
-    try:
-        code: int = arguments.run(arguments)
-    except (*gate.REFUSALS, RecordError) as error:
-        print(f"lenslet register: {error}", file=sys.stderr)
-        return 2
+    arguments = make_parser().parse_args(argv)
+    code: int = arguments.run(arguments)
     return code
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> CommandParser:
+    parser = parser_for("register", __doc__)
     commands = parser.add_subparsers(required=True, metavar="register | promote | list | fetch")
-    new = commands.add_parser("register", help="number a model that passes the gate")
-    new.add_argument("--model", type=Path, default=Path("model"), help="whole model folder (%(default)s)")
-    new.add_argument(
-        "--report", type=Path, default=Path("report"), help="where lenslet evaluate wrote (%(default)s)"
-    )
-    new.add_argument("--alias", choices=ALIASES, help="let it mean this version from now on")
-    new.add_argument("--params", type=Path, default=Path("params.yaml"), help="limits (%(default)s)")
-    new.set_defaults(run=register_model)
-    promoted = commands.add_parser("promote", help="let an alias mean another version")
+    new = commands.add_parser("register", help="register a model that passes the gate as a new version")
+    new.sections = ["gate"]
+    add_options(new, "--model", help="whole model folder (%(default)s)")
+    add_options(new, "--report", help="report folder of lenslet evaluate (%(default)s)")
+    new.add_argument("--alias", choices=ALIASES, help="promote it to this alias")
+    add_options(new, "--params", "--set")
+    new.set_defaults(run=run_register)
+    promoted = commands.add_parser("promote", help="point an alias to another version")
     add_reference(promoted)
     promoted.add_argument("to", choices=ALIASES)
-    promoted.set_defaults(run=promote_version)
-    commands.add_parser("list", help="all versions").set_defaults(run=list_versions)
+    promoted.set_defaults(run=run_promote)
+    commands.add_parser("list", help="list all versions").set_defaults(run=run_list)
     got = commands.add_parser("fetch", help="write the model folder of a version")
     add_reference(got)
     got.add_argument("--out", type=Path, required=True, help="model folder to write")
-    got.add_argument("--report", type=Path, help="folder for its report.html, if that is wanted, too")
-    got.set_defaults(run=fetch_version)
-    return parser.parse_args(argv)
+    got.add_argument("--report", type=Path, help="folder for its report.html, too")
+    got.set_defaults(run=run_fetch)
+    return parser
 
 
 def add_reference(parser: argparse.ArgumentParser) -> None:
@@ -67,39 +57,49 @@ def add_reference(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def register_model(arguments: argparse.Namespace) -> int:
-    store = open_store()
+def run_register(arguments: argparse.Namespace) -> int:
+    from lenslet.evaluation.gate import decide, read_figures
+    from lenslet.inference.artifact import JSON_NAME, read_artifact
+    from lenslet.registry.versions import PREFIX, fetched, matching_versions, open_registry, register
+
+    registry = open_registry()
     production = f"{PREFIX}{read_artifact(arguments.model).name}@production"
-    champion = production if matching(store, production) else None
-    is_passed, words = gate.decide(str(arguments.model), champion, arguments.params)
-    print(words)
-    if not is_passed:
+    champion = None
+    if matching_versions(registry, production):
+        with fetched(production, JSON_NAME) as folder:
+            champion = read_figures(folder)
+    limits = params_of(arguments).gate
+    names = (str(arguments.model), production)
+    decision = decide(read_figures(arguments.model), limits, champion, names)
+    print(decision.table)
+    if not decision.is_passed:
         return 1
-    version, is_new = register(store, arguments.model, arguments.report, words, arguments.alias)
+    version, is_new = register(registry, arguments.model, arguments.report, decision.table, arguments.alias)
     aliases = f", in {' and '.join(version.aliases)}" if version.aliases else ""
     print(f"{arguments.model} is {version}{aliases}" + ("" if is_new else ", as it was registered before"))
     return 0
 
 
-def promote_version(arguments: argparse.Namespace) -> int:
-    version = promote(open_store(), arguments.reference, arguments.to)
+def run_promote(arguments: argparse.Namespace) -> int:
+    from lenslet.registry.versions import open_registry, promote
+
+    version = promote(open_registry(), arguments.reference, arguments.to)
     print(f"{version} is in {' and '.join(version.aliases)}")
     return 0
 
 
-def list_versions(arguments: argparse.Namespace) -> int:
-    versions = open_store().versions()
-    print(
-        table(versions) if versions else "no model is registered yet: `lenslet register register` does that"
-    )
+def run_list(arguments: argparse.Namespace) -> int:
+    from lenslet.registry.versions import open_registry, versions_table
+
+    versions = open_registry().versions()
+    nothing = "no model is registered yet: `lenslet register register` does that"
+    print(versions_table(versions) if versions else nothing)
     return 0
 
 
-def fetch_version(arguments: argparse.Namespace) -> int:
-    version = fetch(open_store(), arguments.reference, arguments.out, arguments.report)
+def run_fetch(arguments: argparse.Namespace) -> int:
+    from lenslet.registry.versions import fetch_version, open_registry
+
+    version = fetch_version(open_registry(), arguments.reference, arguments.out, arguments.report)
     print(f"{arguments.out} holds {version}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

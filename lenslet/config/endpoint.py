@@ -22,15 +22,17 @@ class EndpointMaxLimits:
 @dataclass(frozen=True)
 class EndpointParams:
     photos: int
-    ladder_photos: int
+    corruption_photos: int
     clients: int
     probability_tolerance: float
     min: EndpointMinLimits
     max: EndpointMaxLimits
 
     def __post_init__(self) -> None:
-        for key in ("photos", "ladder_photos", "clients"):
+        for key in ("photos", "corruption_photos", "clients"):
             if getattr(self, key) == 0:
                 raise ParamsError(f"endpoint.{key} must be at least 1")
-        if self.ladder_photos > self.photos:
-            raise ParamsError(f"endpoint.ladder_photos must not be above photos, but is {self.ladder_photos}")
+        if self.corruption_photos > self.photos:
+            raise ParamsError(
+                f"endpoint.corruption_photos must not be above photos, but is {self.corruption_photos}"
+            )

@@ -5,4 +5,4 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EvaluateParams:
-    ladder_photos: int
+    corruption_photos: int

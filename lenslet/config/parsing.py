@@ -37,6 +37,7 @@ RENAMED = {
     "agreement_required": "min_agreement",
     "familiar_share": "ood_true_positive_rate",
     "worst_recall": "min_recall",
+    "ladder_photos": "corruption_photos",
     "at_least": "min",
     "at_most": "max",
 }

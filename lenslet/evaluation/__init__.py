@@ -1,1 +1,1 @@
-"""How a model is judged: arrays and a classifier in, numbers and pictures out."""
+"""Evaluation of classifiers: arrays in, numbers out."""

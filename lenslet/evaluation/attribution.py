@@ -1,4 +1,4 @@
-"""Which pixels a decision rests on, by integrated gradients of the Keras network; the one file here with TensorFlow."""
+"""Pixel attribution by integrated gradients of the Keras network; the only module of the room with TensorFlow."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Attribution:
-    """How much each pixel adds to the logit of one class, compared with a black picture."""
+    """Contribution of each pixel to the logit of one class, relative to a black picture."""
 
-    pixels: NDArray[np.float32]  # shape (size, size), colours added up
+    pixels: NDArray[np.float32]  # shape (size, size), summed over the channels
     logit: float  # of the picture
     baseline_logit: float  # of the black picture
 
     @property
     def completeness_error(self) -> float:
-        """How far the attributions miss the change of the logit that they must add up to, as a share of it."""
+        """Relative error of the completeness axiom: attributions must sum to the change of the logit."""
         change = self.logit - self.baseline_logit
         return abs(float(self.pixels.sum()) - change) / max(abs(change), 1e-6)
 
@@ -28,12 +28,12 @@ class Attribution:
 def integrated_gradients(
     network: keras.Model, picture: NDArray[np.uint8], class_index: int, steps: int = 256
 ) -> Attribution:
-    """Mean gradient on the straight way from black to the picture, times the way: Sundararajan, Taly, Yan 2017.
+    """Integrated gradients (Sundararajan, Taly, Yan 2017) from a black baseline, by the midpoint rule.
 
-    Args: a network of `lenslet.network.assembly`; uint8 RGB, shape (size, size, 3); the class that is explained; the
-        number of points on the way (midpoint rule).
+    Args: a network of `lenslet.network.assembly`; uint8 RGB, shape (size, size, 3); the class to explain; the number of
+        points on the path.
     """
-    # Gradients end where the bytes become numbers, so the way is walked behind the scaling.
+    # Casting from uint8 has no gradient, so the path starts after the scaling layer.
     scaled = network.get_layer("scaling").output
     behind = keras.Model(scaled, network.get_layer("logits").output)
     before = keras.Model(network.input, scaled)

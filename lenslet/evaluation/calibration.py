@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: temperature scaling and split-conformal prediction sets."""
+"""Calibration: temperature scaling, expected calibration error, split-conformal prediction sets."""
 
 import math
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from scipy.special import log_softmax
 def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
     """The temperature that minimises the log loss of softmax(logits / temperature): Guo et al. 2017.
 
-    The true class counts as (photos + 1) / (photos + 2) instead of 1, as in Platt 1999: otherwise a few photos
-    that are all classified rightly would make every answer certain.
+    Targets are smoothed to (photos + 1) / (photos + 2) as in Platt 1999: otherwise a few photos that are all classified
+    correctly would drive the temperature to its lower bound.
 
     Args: logits (photos, classes) and class indices (photos,) of photos that did not train the network.
     Returns: a number between 0.05 and 20; above 1 where the network is overconfident.
     """
     photos, classes = logits.shape
-    wanted = np.full(logits.shape, 1 / (photos + 2) / (classes - 1))
-    wanted[np.arange(photos), targets] = (photos + 1) / (photos + 2)
+    smoothed = np.full(logits.shape, 1 / (photos + 2) / (classes - 1))
+    smoothed[np.arange(photos), targets] = (photos + 1) / (photos + 2)
 
     def log_loss(log_temperature: float) -> float:
-        return -float((wanted * log_softmax(logits / math.exp(log_temperature), axis=1)).sum())
+        return -float((smoothed * log_softmax(logits / math.exp(log_temperature), axis=1)).sum())
 
     best = minimize_scalar(log_loss, bounds=(math.log(0.05), math.log(20)), method="bounded")
     return math.exp(best.x)
@@ -32,34 +32,33 @@ def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> 
 def conformal_threshold(
     probabilities: NDArray[np.float32], targets: NDArray[np.int64], alpha: float
 ) -> float:
-    """The probability from which on a label belongs to the prediction set (LAC: Sadinle, Lei, Wasserman 2019).
+    """The least probability of a label in the prediction set (LAC: Sadinle, Lei, Wasserman 2019).
 
-    With it, the sets of exchangeable new photos hold the true label with the probability of `promised_coverage` at
-    least: 1 − alpha or, with fewer than 1 / alpha − 1 photos, the most that so few can promise.
+    For exchangeable new photos, the sets contain the true label with a probability of at least `guaranteed_coverage`:
+    1 − alpha or, with fewer than 1 / alpha − 1 photos, the most that so few can guarantee.
     """
     true_class = np.sort(probabilities[np.arange(len(targets)), targets])
-    rank = math.floor(
-        alpha * (len(targets) + 1)
-    )  # split-conformal quantile with its finite-sample correction
+    # The split-conformal quantile with its finite-sample correction.
+    rank = math.floor(alpha * (len(targets) + 1))
     return float(true_class[max(rank, 1) - 1])
 
 
-def promised_coverage(alpha: float, photos: float) -> float:
-    """The least share of sets that will hold the true label, by a `conformal_threshold` of so many photos."""
+def guaranteed_coverage(alpha: float, photos: float) -> float:
+    """Lower bound on the probability that a set contains the true label, for a threshold fitted on so many photos."""
     return min(1 - alpha, photos / (photos + 1))
 
 
 def coverage(
     probabilities: NDArray[np.float32], targets: NDArray[np.int64], threshold: float
 ) -> tuple[float, float]:
-    """Share of prediction sets that hold the true label, and the sets' mean size. The top label always belongs."""
+    """Share of prediction sets that contain the true label, and their mean size. The top label is always in the set."""
     sets = probabilities >= threshold
     sets[np.arange(len(targets)), probabilities.argmax(axis=1)] = True
     return float(sets[np.arange(len(targets)), targets].mean()), float(sets.sum(axis=1).mean())
 
 
 def without_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """What softmax(logits) was, of softmax(logits / temperature): powers, brought back to a sum of 1."""
+    """softmax(logits) from softmax(logits / temperature): powers, normalised to a sum of 1."""
     powers = np.power(probabilities.astype(np.float64), temperature)
     plain: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return plain
@@ -67,7 +66,7 @@ def without_temperature(probabilities: NDArray[np.float32], temperature: float) 
 
 @dataclass(frozen=True)
 class ReliabilityBins:
-    """How often the top label is right, by how probable the model calls it; arrays of shape (bins,)."""
+    """Accuracy of the top label by its confidence; arrays of shape (bins,)."""
 
     confidence: NDArray[np.float64]  # mean probability of the top label
     accuracy: NDArray[np.float64]
@@ -84,7 +83,7 @@ class ReliabilityBins:
 def reliability(
     probabilities: NDArray[np.float32], targets: NDArray[np.int64], bins: int = 15
 ) -> ReliabilityBins:
-    """Bins of equal width over the top label's probability, as in Guo et al. 2017 (15 of them)."""
+    """Bins of equal width over the top label's probability, 15 as in Guo et al. 2017."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
     members = np.minimum((confidence * bins).astype(int), bins - 1)
     photos = np.bincount(members, minlength=bins)
@@ -97,11 +96,11 @@ def reliability(
 
 
 def error_by_chance(probabilities: NDArray[np.float32], draws: int = 1000, seed: int = 0) -> float:
-    """What the calibration error of exact probabilities stays below in 95 of 100 evaluations of so many photos.
+    """95th percentile of the expected calibration error of a perfectly calibrated model on as many photos.
 
-    The labels are drawn from the probabilities themselves (consistency resampling: Bröcker and Smith 2007). A
-    bootstrap of the photos cannot say how far the error may be off: it is never below zero, so drawing the photos anew
-    only adds to it, and of a calibrated model the intervals hardly ever hold the true one.
+    Labels are drawn from the probabilities themselves (consistency resampling: Bröcker and Smith 2007). A bootstrap of
+    the photos gives no valid interval: the error is bounded below by zero and biased upwards by resampling, so the
+    intervals of a calibrated model hardly ever contain the true error.
     """
     random = np.random.default_rng(seed)
     shares = probabilities.cumsum(axis=1, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How right a classifier is: flat figures with stable names, from labels and probabilities."""
+"""Classification metrics from targets and probabilities, as flat figures with stable keys (`metric_table`)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -78,7 +78,7 @@ def log_loss(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]
 
 
 def min_recall(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
-    """Share of its photos that the class which is found least often is found in; absent classes do not count."""
+    """Lowest per-class recall; classes that are absent from `targets` do not count."""
     photos = np.bincount(targets)
     found = np.bincount(targets[probabilities.argmax(axis=1) == targets], minlength=len(photos))
     return float((found[photos > 0] / photos[photos > 0]).min())
@@ -87,8 +87,8 @@ def min_recall(targets: NDArray[np.int64], probabilities: NDArray[np.floating[An
 def roc_auc(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
     """Area under the ROC curve of one class against the rest, mean over the classes; NaN if only one class occurs.
 
-    By ranks (Mann and Whitney 1947): a bootstrap asks a thousand times, and this is nine times as fast as
-    integrating each curve. Classes that are absent, as they may be among the drawn photos, do not count.
+    By ranks (Mann and Whitney 1947), nine times as fast as integrating each curve, which counts in a bootstrap. Classes
+    that are absent, as they may be in a bootstrap sample, are left out of the mean.
     """
     is_class = np.eye(probabilities.shape[1], dtype=bool)[targets]
     positives = is_class.sum(axis=0)

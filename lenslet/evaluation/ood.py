@@ -1,4 +1,4 @@
-"""Pictures of none of the classes: what familiarity a known photo has, and how well strangers are told apart."""
+"""Out-of-distribution (OOD) detection: the threshold of the OOD score, OOD test sets, and AUROC on them."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +17,7 @@ Random = np.random.Generator
 Picture = NDArray[np.uint8]  # RGB, shape (size, size, 3)
 
 PAPER, INK = (250, 250, 247), (25, 25, 30)
-WORDS = (
+WORDS = [
     "the",
     "light",
     "of",
@@ -32,12 +32,12 @@ WORDS = (
     "what",
     "was",
     "seen",
-)
-DRAWN = 200  # pictures of each kind
+]
+SET_SIZE = 200  # pictures of each generated set
 
 
 class NoOodPhotos(InputError):
-    """The folder that should hold photos of something else has none."""
+    """The folder of OOD photos has none that can be read."""
 
 
 def ood_threshold(ood_score: NDArray[np.float64], share: float) -> float:
@@ -46,19 +46,19 @@ def ood_threshold(ood_score: NDArray[np.float64], share: float) -> float:
 
 
 def ood_sets(size: int, folder: Path | None = None) -> dict[str, NDArray[np.uint8]]:
-    """Kind → pictures, uint8 RGB, shape (pictures, size, size, 3), the same each time.
+    """OOD set → pictures, uint8 RGB, shape (pictures, size, size, 3); deterministic.
 
-    The kinds are those of `OOD_SETS`, and `photos`: the readable ones in and below `folder`.
+    The sets are those of `OOD_SETS` and, with a `folder`, `photos`: the readable photos in and below it.
     Raises: NoOodPhotos if the folder has none.
     """
-    kinds = {
-        kind: np.stack([draw(size, np.random.default_rng(number)) for number in range(DRAWN)])
-        for kind, draw in OOD_SETS.items()
+    sets = {
+        name: np.stack([draw(size, np.random.default_rng(number)) for number in range(SET_SIZE)])
+        for name, draw in OOD_SETS.items()
     }
-    return kinds if folder is None else {**kinds, "photos": _photos(folder, size)}
+    return sets if folder is None else {**sets, "photos": _read_photos(folder, size)}
 
 
-def _photos(folder: Path, size: int) -> NDArray[np.uint8]:
+def _read_photos(folder: Path, size: int) -> NDArray[np.uint8]:
     photos = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with suppress(LensletError):
@@ -69,28 +69,28 @@ def _photos(folder: Path, size: int) -> NDArray[np.uint8]:
 
 
 def ood_auroc(
-    classifier: Classifier, ood_score: NDArray[np.float64], others: Mapping[str, NDArray[np.uint8]]
+    classifier: Classifier, ood_score: NDArray[np.float64], sets: Mapping[str, NDArray[np.uint8]]
 ) -> dict[str, float]:
-    """Area under the ROC curve of OOD detection, by the kind of OOD pictures; 0.5 is guessing.
+    """Area under the ROC curve of OOD detection, by OOD set; 0.5 is chance.
 
-    Args: the OOD score of in-distribution photos, shape (photos,); OOD pictures as `ood_sets` gives them.
+    Args: the OOD scores of in-distribution photos, shape (photos,); OOD pictures as returned by `ood_sets`.
     """
     areas = {}
-    for kind, pictures in others.items():
-        theirs = np.array([classifier.classify(picture).ood_score for picture in pictures])
-        is_ood = np.repeat([0, 1], [len(ood_score), len(theirs)])
-        areas[kind] = float(roc_auc_score(is_ood, np.concatenate([ood_score, theirs])))
+    for name, pictures in sets.items():
+        scores = np.array([classifier.classify(picture).ood_score for picture in pictures])
+        is_ood = np.repeat([0, 1], [len(ood_score), len(scores)])
+        areas[name] = float(roc_auc_score(is_ood, np.concatenate([ood_score, scores])))
     return areas
 
 
 def _noise(size: int, random: Random) -> Picture:
-    """Independent pixels around a random grey, as of a covered lens at high gain."""
+    """Independent pixels around a random grey, as from a covered lens at high gain."""
     pixels = random.normal(random.uniform(40, 215), random.uniform(15, 80), (size, size, 3))
     picture: Picture = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     return picture
 
 
-def _plain(size: int, random: Random) -> Picture:
+def _single_colour(size: int, random: Random) -> Picture:
     """One colour."""
     return np.broadcast_to(random.integers(0, 256, 3, np.uint8), (size, size, 3)).copy()
 
@@ -124,10 +124,10 @@ def _text(size: int, random: Random) -> Picture:
     return np.asarray(picture)
 
 
-# A new kind of stranger is a row and a function.
+# A new OOD set is a row, a function, and a metric `ood_auroc_<name>` in the table of metrics.
 OOD_SETS: dict[str, Callable[[int, Random], Picture]] = {
     "noise": _noise,
-    "plain": _plain,
+    "plain": _single_colour,
     "drawings": _drawing,
     "text": _text,
 }

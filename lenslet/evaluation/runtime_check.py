@@ -1,4 +1,4 @@
-"""Model folders tried on decoded photos: their answers and times, in this process or in one without TensorFlow."""
+"""Runtime check: predictions and times of model folders, in this process or in one without TensorFlow."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lenslet.evaluation.calibration import coverage
-from lenslet.evaluation.corruptions import ladder
+from lenslet.evaluation.corruptions import accuracy_by_corruption
 from lenslet.evaluation.metrics import score
 from lenslet.inference.classifier import Classifier, Prediction
 from lenslet.inference.errors import ArtifactError
@@ -27,19 +27,19 @@ class RuntimeCheck:
     time_ms: float  # median of one photo on one thread
 
 
-def figures_of(
+def served_metrics(
     labels: Sequence[str], targets: NDArray[np.int64], check: RuntimeCheck, threshold: float
 ) -> dict[str, float]:
-    """`metrics.score` with the coverage and size of the prediction sets and the time, as in model.json."""
+    """`metrics.score`, coverage and size of the prediction sets, and the time: the keys of model.json."""
     covered, set_size = coverage(check.probabilities, targets, threshold)
     sets_and_time = {"coverage": covered, "mean_set_size": set_size, "time_ms": check.time_ms}
     return score(labels, targets, check.probabilities) | sets_and_time
 
 
-def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[RuntimeCheck]:
-    """Classify pictures one by one, as they will be served: uint8 RGB, shape (photos, size, size, 3).
+def check_runtime(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[RuntimeCheck]:
+    """Classify pictures one by one, as in serving: uint8 RGB, shape (photos, size, size, 3).
 
-    The classifiers take turns at each picture, so that a machine that slows down slows all of them alike.
+    The classifiers alternate on each picture, so that a machine that slows down affects all of them alike.
     """
     answers: list[list[Prediction]] = [[] for _ in classifiers]
     seconds = np.empty((len(classifiers), len(pixels)))
@@ -62,22 +62,21 @@ def run(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[Ru
 def corruption_accuracy(
     classifier: Classifier, pixels: NDArray[np.uint8], targets: NDArray[np.int64]
 ) -> dict[str, list[float]]:
-    """`corruptions.ladder` of what the classifier answers; empty without photos."""
+    """`corruptions.accuracy_by_corruption` of a classifier; empty without photos."""
 
-    def answer(damaged: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.stack([classifier.classify(picture).probabilities for picture in damaged])
+    def classify(corrupted: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.stack([classifier.classify(picture).probabilities for picture in corrupted])
 
-    return ladder(answer, pixels, targets) if len(pixels) else {}
+    return accuracy_by_corruption(classify, pixels, targets) if len(pixels) else {}
 
 
-def run_in_subprocess(
+def check_runtime_in_subprocess(
     folders: Sequence[Path], pixels: NDArray[np.uint8]
 ) -> list[RuntimeCheck | ArtifactError]:
-    """`run` of several model folders in a new process; an error for each that the runtime cannot load.
+    """`check_runtime` of several model folders in a new process; an error for each that the runtime cannot load.
 
-    TensorFlow and the TFLite runtime define the same symbols: in a process that has loaded TensorFlow, the
-    runtime would execute TensorFlow's newer kernels, load files that it cannot load, and be another runtime
-    than the one that serves.
+    TensorFlow and the TFLite runtime define the same symbols: in a process that has loaded TensorFlow, the runtime
+    executes TensorFlow's newer kernels and loads files that the serving runtime cannot load.
     """
     with tempfile.TemporaryDirectory() as name:
         exchange = Path(name)
@@ -114,7 +113,7 @@ def _main(exchange: Path, folders: Sequence[str]) -> None:
             classifiers.append(Classifier.load(Path(folder)))
         except ArtifactError as error:
             failures[row] = str(error).splitlines()[0]
-    checks = run(classifiers, np.load(exchange / "pixels.npy", mmap_mode="r"))
+    checks = check_runtime(classifiers, np.load(exchange / "pixels.npy", mmap_mode="r"))
     (exchange / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
     np.savez(
         exchange / "checks.npz",

@@ -38,7 +38,7 @@ class RegistryError(InputError):
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """One registered model. Its weights never change; figures, card and report may be brought up to date."""
 
     name: str
@@ -60,7 +60,7 @@ class Version:
         return f"{self.name}@{self.number}"
 
 
-class Store:
+class Registry:
     """Nothing is asked before the first call. Every method raises RegistryError if MLflow fails, or is off."""
 
     @cached_property
@@ -69,7 +69,7 @@ class Store:
             raise RegistryError(f"{SERVER} is {OFF}, and so is the registry: unset it for that in {FOLDER}")
         return open_client()
 
-    def versions(self) -> list[Version]:
+    def versions(self) -> list[ModelVersion]:
         """All that are registered."""
         if is_new():
             return []
@@ -82,7 +82,7 @@ class Store:
             aliases = {each.name: each.aliases for each in models}
         return [_version(each, aliases.get(each.name, {})) for each in found]
 
-    def add(self, version: Version, files: Sequence[Path], passed: str, folder: Path) -> Version:
+    def add(self, version: ModelVersion, files: Sequence[Path], passed: str, folder: Path) -> ModelVersion:
         """Keep the files, then enter the version, or bring it up to date, in one step.
 
         `passed`: what the gate says of it, for the page; `folder`: that of the model, which knows its run.
@@ -112,12 +112,12 @@ class Store:
             )
         return _version(created, {})
 
-    def point(self, alias: str, version: Version) -> None:
+    def set_alias(self, alias: str, version: ModelVersion) -> None:
         """Let the alias, of those with this name, mean this version only."""
         with _asking():
             self._client.set_registered_model_alias(version.name, alias, str(version.number))
 
-    def download(self, version: Version, names: Sequence[str], folder: Path) -> None:
+    def download(self, version: ModelVersion, names: Sequence[str], folder: Path) -> None:
         """Put files of the version into `folder`, unchecked."""
         with _asking():
             for name in names:
@@ -131,9 +131,9 @@ class Store:
                 raise
 
 
-def _version(found: Any, aliases: dict[str, Any]) -> Version:
+def _version(found: Any, aliases: dict[str, Any]) -> ModelVersion:
     registered = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
-    return Version(
+    return ModelVersion(
         name=found.name,
         model=found.tags[MODEL_TAG],
         data_fingerprint=found.tags[DATA_TAG],

@@ -15,7 +15,7 @@ from pathlib import Path
 from lenslet.inference.artifact import Artifact, read_artifact, read_model, sha256_of
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import ArtifactError
-from lenslet.registry.mlflow_registry import FILES, RegistryError, Store, Version
+from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
 from lenslet.registry.tracking import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
 
@@ -24,14 +24,14 @@ PREFIX = "registry:"  # begins a reference where a path could stand, too
 REPORT_NAME = "report.html"
 
 
-def open_store() -> Store:
+def open_registry() -> Registry:
     """Nothing is asked or written yet."""
-    return Store()
+    return Registry()
 
 
 def register(
-    store: Store, folder: Path, report: Path, passed: str, alias: str | None = None
-) -> tuple[Version, bool]:
+    registry: Registry, folder: Path, report: Path, passed: str, alias: str | None = None
+) -> tuple[ModelVersion, bool]:
     """Register the whole model in `folder` under its name, or find it again. Returns: the version, and if it is new.
 
     `report`: the folder that lenslet evaluate wrote; `passed`: what the gate, which is to be asked before, says of it.
@@ -49,23 +49,27 @@ def register(
     _check_report(report, artifact, folder)
     paths = [*(folder / name for name in FILES), report / REPORT_NAME]
     files = {path.name: sha256_of(path.read_bytes()) for path in paths}
-    same = [each for each in store.versions() if (each.name, each.model) == (artifact.name, artifact.sha256)]
-    version = same[0] if same else Version(artifact.name, artifact.sha256, record.data_fingerprint, files)
+    same = [
+        each for each in registry.versions() if (each.name, each.model) == (artifact.name, artifact.sha256)
+    ]
+    version = (
+        same[0] if same else ModelVersion(artifact.name, artifact.sha256, record.data_fingerprint, files)
+    )
     # Also the files of one that is there: they may have been damaged, or its figures measured since.
-    version = store.add(replace(version, files=files), paths, passed, folder)
-    return _pointed(store, alias, version) if alias else version, not same
+    version = registry.add(replace(version, files=files), paths, passed, folder)
+    return _with_alias(registry, alias, version) if alias else version, not same
 
 
-def promote(store: Store, reference: str, alias: str) -> Version:
+def promote(registry: Registry, reference: str, alias: str) -> ModelVersion:
     """Let `alias` mean the version of `reference`, too. Raises: RegistryError."""
     _check_alias(alias)
-    return _pointed(store, alias, find(store, reference))
+    return _with_alias(registry, alias, find_version(registry, reference))
 
 
-def find(store: Store, reference: str) -> Version:
+def find_version(registry: Registry, reference: str) -> ModelVersion:
     """The version that is meant. Raises: RegistryError if there is none, or more than one."""
-    found = matching(store, reference)
-    if not found and not store.versions():
+    found = matching_versions(registry, reference)
+    if not found and not registry.versions():
         raise RegistryError(
             f"no model is registered as {reference}, nor as anything else: `lenslet register register` does that"
         )
@@ -79,17 +83,19 @@ def find(store: Store, reference: str) -> Version:
     return found[0]
 
 
-def matching(store: Store, reference: str) -> list[Version]:
+def matching_versions(registry: Registry, reference: str) -> list[ModelVersion]:
     """The versions that may be meant: none, one, or one of each name."""
     name, _, word = reference.removeprefix(PREFIX).rpartition("@")
     return [
         version
-        for version in store.versions()
+        for version in registry.versions()
         if name in ("", version.name) and word in (*version.aliases, str(version.number))
     ]
 
 
-def fetch(store: Store, reference: str, folder: Path, report: Path | None = None) -> Version:
+def fetch_version(
+    registry: Registry, reference: str, folder: Path, report: Path | None = None
+) -> ModelVersion:
     """Write the whole model folder of a version: `folder` holds all of it, checked, or stays as it was.
 
     With `report`, its report.html is put into that folder.
@@ -97,13 +103,13 @@ def fetch(store: Store, reference: str, folder: Path, report: Path | None = None
     """
     if folder.exists() and not _is_model_folder(folder):
         raise RegistryError(f"{folder} holds something else than a model: give another folder")
-    version = find(store, reference)
+    version = find_version(registry, reference)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial.", dir=folder.parent) as name:
         new = Path(name) / "new"
-        _download(store, version, FILES, new)
+        _download(registry, version, FILES, new)
         if report:
-            _download(store, version, (REPORT_NAME,), Path(name) / "report")
+            _download(registry, version, (REPORT_NAME,), Path(name) / "report")
         try:
             read_model(new, read_artifact(new))
         except ArtifactError as error:
@@ -120,10 +126,10 @@ def fetch(store: Store, reference: str, folder: Path, report: Path | None = None
 @contextmanager
 def fetched(reference: str, *names: str) -> Iterator[Path]:
     """A folder with some checked files of a version, for as long as the block lasts. Raises: RegistryError."""
-    store = open_store()
+    registry = open_registry()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
-        _download(store, find(store, reference), names, folder)
+        _download(registry, find_version(registry, reference), names, folder)
         yield folder
 
 
@@ -132,7 +138,7 @@ def pinned(weights: str) -> str:
 
     Raises: RegistryError if no such model is registered.
     """
-    return f"{PREFIX}{find(open_store(), weights)}" if weights.startswith(PREFIX) else weights
+    return f"{PREFIX}{find_version(open_registry(), weights)}" if weights.startswith(PREFIX) else weights
 
 
 @contextmanager
@@ -148,7 +154,7 @@ def weights_at_hand(weights: str) -> Iterator[str]:
         yield str(folder / KERAS_NAME)
 
 
-def table(versions: Sequence[Version]) -> str:
+def versions_table(versions: Sequence[ModelVersion]) -> str:
     """One line per version, the newest of each name first."""
     width = max((len(version.name) for version in versions), default=0) + 2
     lines = [
@@ -187,8 +193,8 @@ def _check_alias(alias: str | None) -> None:
         raise RegistryError(f"an alias is {' or '.join(ALIASES)}, not {alias!r}")
 
 
-def _pointed(store: Store, alias: str, version: Version) -> Version:
-    store.point(alias, version)
+def _with_alias(registry: Registry, alias: str, version: ModelVersion) -> ModelVersion:
+    registry.set_alias(alias, version)
     return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
 
 
@@ -196,9 +202,9 @@ def _is_model_folder(folder: Path) -> bool:
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= {*FILES, NOTE_NAME}
 
 
-def _download(store: Store, version: Version, names: Sequence[str], folder: Path) -> None:
+def _download(registry: Registry, version: ModelVersion, names: Sequence[str], folder: Path) -> None:
     folder.mkdir()
-    store.download(version, names, folder)
+    registry.download(version, names, folder)
     for name in names:
         if sha256_of((folder / name).read_bytes()) != version.files.get(name):
             raise RegistryError(f"{name} of {version} is damaged in the registry: register the model again")

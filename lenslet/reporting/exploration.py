@@ -72,7 +72,7 @@ def file_sizes(paths: Iterable[Path]) -> dict[str, NDArray[np.float64]]:
     return dict(zip(("width", "height", "kilobytes"), np.array(rows, np.float64).T, strict=True))
 
 
-def average(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def mean_picture(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mean picture: shape (pictures, height, width, 3) → (height, width, 3)."""
     mean: NDArray[np.uint8] = np.rint(pictures.mean(axis=0)).astype(np.uint8)
     return mean

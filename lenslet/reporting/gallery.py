@@ -1,4 +1,4 @@
-"""Photos worth a look, each beside its activation map: the most confident mistakes and the least certain answers."""
+"""Photos to look at, each beside its activation map: the most confident mistakes and the least certain predictions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,38 +15,38 @@ from lenslet.inference.classifier import Classifier
 MAP_OPACITY = 0.55
 JPEG_QUALITY = 85
 
-# Class indices (photos,) and probabilities (photos, classes) → positions of photos, the most telling first.
+# Class indices (photos,) and probabilities (photos, classes) → positions of photos, the most interesting first.
 Choice = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One photo, what is in it, and what the model answered."""
+    """One photo with its true and its predicted label."""
 
     path: Path
     truth: str
     answer: str
     probability: float  # of the answer
     truth_probability: float
-    jpeg: bytes  # the photo as the model sees it and, if there is a map, to its right the same under that
-    has_map: bool  # the answer's activation map; a head with hidden units has none
+    jpeg: bytes  # the photo as the model sees it and, if there is a map, to its right the same with the map over it
+    has_map: bool  # of the predicted label; a head with hidden units has no map
 
 
 def confident_mistakes(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Photos with a wrong answer, the most probable answer first: wrong labels of the photos come first, too."""
+    """Misclassified photos, the most probable prediction first; photos with wrong labels are among the first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != targets)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
 
 
 def least_certain(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
-    """All photos, the least probable answer first, right or wrong."""
+    """All photos, the least probable prediction first, right or wrong."""
     return np.argsort(probabilities.max(axis=1), kind="stable")
 
 
 # Heading → which photos stand under it.
 GALLERIES: dict[str, Choice] = {
     "The most confident mistakes": confident_mistakes,
-    "The least certain answers": least_certain,
+    "The least certain predictions": least_certain,
 }
 PHOTOS_SHOWN = 12  # under each heading
 
@@ -58,7 +58,7 @@ def galleries(
     paths: Sequence[Path],
     pixels_of: Callable[[int], NDArray[np.uint8]],
 ) -> dict[str, list[Exhibit]]:
-    """Heading → photos, each classified once more. `pixels_of` gives the picture at a position in `paths`."""
+    """Heading → photos, each classified again for its map. `pixels_of` returns the picture at a position in `paths`."""
     labels = classifier.artifact.labels
     return {
         heading: [
@@ -70,7 +70,7 @@ def galleries(
 
 
 def exhibit(classifier: Classifier, path: Path, pixels: NDArray[np.uint8], truth: str) -> Exhibit:
-    """Classify a photo once more, for its activation map; `pixels`: uint8 RGB, shape (size, size, 3)."""
+    """Classify a photo again, for its activation map; `pixels`: uint8 RGB, shape (size, size, 3)."""
     prediction = classifier.classify(pixels)
     answer, probability = prediction.ranked()[0]
     explanation = prediction.explanation()
@@ -84,7 +84,7 @@ def exhibit(classifier: Classifier, path: Path, pixels: NDArray[np.uint8], truth
 
 
 def overlay(pixels: NDArray[np.uint8], grid: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The picture under its activation map, bright where the map speaks for the answer.
+    """The picture with an activation map over it, bright where the evidence is.
 
     Args: uint8 RGB, shape (height, width, 3); values 0…1, shape (rows, columns), stretched over the picture.
     """

@@ -1,4 +1,4 @@
-"""Pictures of a model's judgement, as matplotlib figures."""
+"""Plots of an evaluation, as matplotlib figures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
@@ -19,11 +19,11 @@ from lenslet.inference.classifier import Prediction
 from lenslet.reporting.gallery import overlay
 
 CHART_INCHES = (5.2, 5.0)  # small enough that the letters can still be read on a phone
-CURVES_NAMED = 10  # matplotlib has as many colours; of more classes, the worst ones have their names said
+CURVES_NAMED = 10  # matplotlib has as many colours; of more classes, only the worst ones are in the legend
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # across, upward, area under it
 
-# For a picture inside a page: letters as text, in the reader's own sans-serif, black as the page's colour of text.
+# For pictures inside a page: text stays text, in the reader's sans-serif font and the page's text colour.
 SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "lenslet"}
 SVG_INK = """<style>
 svg { color: #1c2024; fill: currentColor }
@@ -32,7 +32,7 @@ svg { color: #1c2024; fill: currentColor }
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG of its own, without background, dark or light as the page that shows it."""
+    """The figure as a stand-alone SVG without background, which follows the reader's light or dark scheme."""
     file = StringIO()
     with matplotlib.rc_context(SVG_SETTINGS):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -113,9 +113,9 @@ def _draw_curves(
 
 
 def reliability_figure(bins: ReliabilityBins, before: ReliabilityBins) -> Figure:
-    """How often the model is right where it says a probability; the diagonal is perfect. Numbers are photos.
+    """Reliability diagram: accuracy by confidence, with the number of photos of each bin.
 
-    `before`: the same photos, with the probabilities that the model had before temperature scaling.
+    `before`: the same photos before temperature scaling.
     """
     figure = Figure(figsize=CHART_INCHES, layout="constrained")
     axes = figure.add_subplot()
@@ -140,8 +140,8 @@ def reliability_figure(bins: ReliabilityBins, before: ReliabilityBins) -> Figure
     return figure
 
 
-def ladder_figure(accuracies: Mapping[str, Sequence[float]], clean: float) -> Figure:
-    """Accuracy for each kind of damage (row) and severity (column), beside that on clean photos."""
+def corruption_figure(accuracies: Mapping[str, Sequence[float]], clean: float) -> Figure:
+    """Accuracy for each corruption (row) and severity (column), beside that on uncorrupted photos."""
     figure = Figure(figsize=(6.4, 0.8 + 0.5 * len(accuracies)), layout="constrained")
     axes = figure.add_subplot()
     cells = np.array([[clean, *row] for row in accuracies.values()])
@@ -151,7 +151,7 @@ def ladder_figure(accuracies: Mapping[str, Sequence[float]], clean: float) -> Fi
         axes.text(column, row, f"{cells[row, column]:.2f}", ha="center", va="center", color=colour)
     axes.set_xticks(range(cells.shape[1]), ["clean", *map(str, range(1, cells.shape[1]))])
     axes.set_yticks(range(len(accuracies)), [name.replace("_", " ") for name in accuracies])
-    axes.set(xlabel="severity", title="Accuracy under damage")
+    axes.set(xlabel="severity", title="Accuracy under corruption")
     figure.colorbar(image, label="accuracy")
     return figure
 
@@ -172,7 +172,7 @@ def lr_finder_figure(rates: NDArray[np.float64], losses: NDArray[np.float64], su
 def explanation_figure(
     pixels: NDArray[np.uint8], prediction: Prediction, attributions: NDArray[np.float32]
 ) -> Figure:
-    """The photo, the activation map over it, and the pixels that speak for (green) and against (purple) the answer.
+    """The photo, its activation map, and the pixels that contribute to (green) or against (purple) the predicted label.
 
     `pixels`: uint8 RGB, shape (size, size, 3); `attributions`: shape (size, size).
     """
@@ -188,7 +188,7 @@ def explanation_figure(
     else:
         evidence.imshow(overlay(pixels, explanation[1]))
         evidence.set_title("activation map")
-    # Single pixels say little: neighbours are averaged. The extreme hundredth would hide all others.
+    # Smoothed, because single pixels are noisy; clipped at the 99th percentile, because outliers would hide the rest.
     smooth = ndimage.gaussian_filter(attributions, sigma=3)
     limit = float(np.percentile(np.abs(smooth), 99)) or 1.0
     gradients.imshow(pixels.mean(axis=2), cmap="gray", alpha=0.5)

@@ -35,7 +35,7 @@ def classifier() -> Classifier:
 def params(tmp_path: Path) -> Path:
     """The shipped limits with few photos, and a processor that others may use, too."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content["endpoint"] |= {"photos": 6, "ladder_photos": 1}
+    content["endpoint"] |= {"photos": 6, "corruption_photos": 1}
     content["endpoint"]["min"] |= {"robustness_mean": 0.5, "robustness_worst": 0}
     content["endpoint"]["max"] |= {"p95_ms": 5000, "errors": 0.05}
     path = tmp_path / "params.yaml"
@@ -134,7 +134,7 @@ def test_server(name: str, classifier: Classifier, params: Path, monkeypatch, ca
     captured = capsys.readouterr()
     printed, report = captured.err, json.loads(captured.out)
     assert f"51 requests to {url}: 6 photos as they are, 45 corrupted ones\n" in printed
-    assert {each["figure"] for each in report["verdicts"] if not each["is_kept"]} == failing, printed
+    assert {each["metric"] for each in report["verdicts"] if not each["is_kept"]} == failing, printed
     assert code == (1 if failing else 0)
     assert report["model"] == classifier.artifact.version
     if failing == LIMITS:
@@ -229,7 +229,7 @@ def test_real_server_with_a_key_passes(params: Path, monkeypatch, capsys) -> Non
         monkeypatch.setenv("LENSLET_API_KEY", "the-key")
         assert main(["accept", url, "--params", str(params)]) == 0
         printed = capsys.readouterr().out
-        assert re.search(r"^agreement +1\.0000 ", printed, re.MULTILINE)
+        assert re.search(r"^agreement +100\.0% ", printed, re.MULTILINE)
         assert printed.endswith("all limits are kept\n")
         assert "the-key" not in printed
         assert main(["accept", url, "--params", str(params), "--key", "another"]) == 2
@@ -240,9 +240,9 @@ def test_real_server_with_a_key_passes(params: Path, monkeypatch, capsys) -> Non
     ("old", "new", "message"),
     [
         (
-            "ladder_photos: 12 ",
-            "ladder_photos: 61 ",
-            r"endpoint\.ladder_photos must not be above photos, but is 61",
+            "corruption_photos: 12 ",
+            "corruption_photos: 61 ",
+            r"endpoint\.corruption_photos must not be above photos, but is 61",
         ),
         ("clients: 4 ", "clients: 0 ", r"endpoint\.clients must be at least 1"),
     ],

@@ -100,7 +100,7 @@ def test_figures_by_hand() -> None:
     assert report["latency_ms"] == pytest.approx({"p50": 100, "p95": 2000, "p99": 2000, "slowest": 2000})
     assert len(report["differences"]) == 9
     assert report["differences"][0] == "cat/1.jpg, gaussian_noise 1: dog 0.7500, here cat 0.7500"
-    failed = [verdict.figure for verdict in report["verdicts"] if not verdict.is_kept]
+    failed = [verdict.metric for verdict in report["verdicts"] if not verdict.is_kept]
     assert failed == ["agreement", "p95_ms"]
 
 
@@ -112,9 +112,9 @@ def test_no_answer_is_a_wrong_one() -> None:
 
 def test_endpoint_that_broke_down_keeps_no_limit_that_was_not_measured() -> None:
     report = acceptance.measure([outcome(CLEAN, RIGHT), outcome(CLEAN, None)], 600, SHIPPED, LABELS)
-    assert [verdict.figure for verdict in report["verdicts"] if verdict.value is not None] == ["errors"]
+    assert [verdict.metric for verdict in report["verdicts"] if verdict.value is not None] == ["errors"]
     assert not any(verdict.is_kept for verdict in report["verdicts"])
-    assert "given up after 2 requests" in acceptance.text_of(report)
+    assert "given up after 2 requests" in acceptance.acceptance_text(report)
 
 
 @pytest.mark.parametrize(

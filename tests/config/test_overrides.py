@@ -58,7 +58,7 @@ def test_other_keys_stay_and_the_last_of_two_counts() -> None:
         ("train.head.optimizer=adagrad", r"optimizer must be adam \| adamw \| sgd \| rmsprop, not 'adagrad'"),
         ("convert.precisions=int8", r"convert\.precisions must be a list, not 'int8'"),
         ("convert.precisions=[int8", r"--set convert\.precisions=\[int8: the value is not valid YAML: "),
-        ("endpoint.ladder_photos=61", r"endpoint\.ladder_photos must not be above photos, but is 61"),
+        ("endpoint.corruption_photos=61", r"endpoint\.corruption_photos must not be above photos, but is 61"),
         ("train.fine_tune.epoch=3", r"is not a key of params\.yaml; did you mean train\.fine_tune\.epochs"),
         ("epochs=3", r"did you mean train\.head\.epochs or train\.fine_tune\.epochs\?"),
         ("fine_tune.epochs=3", r"did you mean train\.fine_tune\.epochs\b"),
@@ -75,8 +75,8 @@ def test_wrong_override_is_one_sentence(override: str, message: str) -> None:
 
 
 def test_two_that_only_fit_together_are_taken_together() -> None:
-    params = read_params(SHIPPED, ["endpoint.ladder_photos=70", "endpoint.photos=80"]).endpoint
-    assert (params.ladder_photos, params.photos) == (70, 80)
+    params = read_params(SHIPPED, ["endpoint.corruption_photos=70", "endpoint.photos=80"]).endpoint
+    assert (params.corruption_photos, params.photos) == (70, 80)
 
 
 def test_likely_keys() -> None:

@@ -8,7 +8,7 @@ from lenslet.evaluation.calibration import (
     coverage,
     error_by_chance,
     fit_temperature,
-    promised_coverage,
+    guaranteed_coverage,
     reliability,
     without_temperature,
 )
@@ -35,11 +35,11 @@ def test_threshold_is_the_finite_sample_quantile() -> None:
     assert conformal_threshold(probabilities, targets, alpha=0.1) == pytest.approx(0.10)
 
 
-def test_too_few_photos_promise_what_they_can() -> None:
+def test_too_few_photos_guarantee_less() -> None:
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3]], np.float32)
     assert conformal_threshold(probabilities, np.array([0, 0]), alpha=0.1) == pytest.approx(0.7)
-    assert promised_coverage(alpha=0.1, photos=2) == pytest.approx(2 / 3)
-    assert promised_coverage(alpha=0.1, photos=9) == promised_coverage(alpha=0.1, photos=1000) == 0.9
+    assert guaranteed_coverage(alpha=0.1, photos=2) == pytest.approx(2 / 3)
+    assert guaranteed_coverage(alpha=0.1, photos=9) == guaranteed_coverage(alpha=0.1, photos=1000) == 0.9
 
 
 def test_coverage_counts_the_top_label_even_below_the_threshold() -> None:

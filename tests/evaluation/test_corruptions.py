@@ -1,4 +1,4 @@
-"""The robustness ladder: what each corruption does to a picture whose damage is known by hand."""
+"""What each corruption does to a picture where that is known by hand, and robustness from accuracies."""
 
 from pathlib import Path
 
@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from lenslet.evaluation import corruptions
-from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, ladder
+from lenslet.evaluation.corruptions import (
+    CORRUPTIONS,
+    SEVERITIES,
+    accuracy_by_corruption,
+    corrupt,
+    robustness,
+)
 from lenslet.inference.decode import decode
 
 
@@ -77,7 +83,7 @@ def test_blur_flattens_the_texture_and_keeps_the_light() -> None:
         assert damaged.mean() == pytest.approx(gradient().mean(), abs=3), kind
 
 
-def test_ladder_counts_right_answers_in_every_cell() -> None:
+def test_accuracy_of_every_corruption_and_severity() -> None:
     """Classified by brightness alone, black and white stay apart until half of the range is added or taken."""
 
     def classify(pictures: np.ndarray) -> np.ndarray:
@@ -85,7 +91,20 @@ def test_ladder_counts_right_answers_in_every_cell() -> None:
         return np.concatenate([1 - light, light], axis=1)
 
     black, white = np.zeros((20, 20, 3), np.uint8), np.full((20, 20, 3), 255, np.uint8)
-    accuracies = ladder(classify, np.stack([black, white, black]), np.array([0, 1, 1]))
+    accuracies = accuracy_by_corruption(classify, np.stack([black, white, black]), np.array([0, 1, 1]))
     assert list(accuracies) == list(CORRUPTIONS)
     assert accuracies["gaussian_blur"] == [2 / 3] * 5
     assert accuracies["occlusion"] == [2 / 3] * 5
+
+
+def test_robustness_is_relative_to_the_accuracy_without_corruption() -> None:
+    accuracies = {"occlusion": [0.8, 0.6], "contrast": [0.4, 0.2]}
+    assert robustness(accuracies, 0.8) == pytest.approx(
+        {
+            "robustness_mean": 0.5 / 0.8,
+            "robustness_worst": 0.25,
+            "robustness.occlusion.mean": 0.875,
+            "robustness.contrast.mean": 0.375,
+        }
+    )
+    assert robustness(accuracies, 0.0) == robustness({}, 0.8) == robustness({"contrast": []}, 0.8) == {}

@@ -1,16 +1,22 @@
 """The gate: limits held against figures written by hand."""
 
 import json
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import make_dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lenslet.commands import gate
+from lenslet.cli import main
+from lenslet.config import read_params
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.photos import Photo
-from lenslet.evaluation.limits import Verdict, judge
+from lenslet.evaluation.limits import Verdict, check_limits, limits_table
+from lenslet.evaluation.metric_table import METRICS
 from lenslet.inference.artifact import read_artifact, write_artifact
 
 FIGURES = {
@@ -25,6 +31,11 @@ FIGURES = {
     "megabytes": 4.5,
     "time_ms": 4.0,
 }
+
+
+def limits(min: dict[str, float], max: dict[str, float]) -> Any:
+    """As a section of params.yaml."""
+    return SimpleNamespace(min=make_dataclass("Min", min)(**min), max=make_dataclass("Max", max)(**max))
 
 
 @pytest.mark.parametrize(
@@ -45,9 +56,11 @@ def test_one_limit(bound: str, limit: float, value: float | None, is_kept: bool)
     assert Verdict("figure", bound, limit, value).is_kept is is_kept
 
 
-def test_every_limit_is_judged() -> None:
-    verdicts = judge(FIGURES, {"accuracy": 0.9, "roc_auc": 0.995}, {"megabytes": 5, "minutes": 3})
-    assert [(each.figure, each.is_kept) for each in verdicts] == [
+def test_every_limit_is_checked() -> None:
+    verdicts = check_limits(
+        FIGURES, limits({"accuracy": 0.9, "roc_auc": 0.995}, {"megabytes": 5, "minutes": 3})
+    )
+    assert [(each.metric, each.is_kept) for each in verdicts] == [
         ("accuracy", True),
         ("roc_auc", False),
         ("megabytes", True),
@@ -55,10 +68,36 @@ def test_every_limit_is_judged() -> None:
     ]
 
 
-def test_champion_is_not_to_be_fallen_short_of_beyond_its_interval() -> None:
+def test_accuracy_must_reach_the_champions_interval() -> None:
     champion = {"accuracy": 0.96, "accuracy_low": 0.95}
-    assert [each.is_kept for each in judge(FIGURES, {}, {}, champion)] == [False]
-    assert [each.is_kept for each in judge(FIGURES, {}, {}, champion | {"accuracy_low": 0.935})] == [True]
+    nothing = limits({}, {})
+    assert [each.is_kept for each in check_limits(FIGURES, nothing, champion)] == [False]
+    assert [each.is_kept for each in check_limits(FIGURES, nothing, champion | {"accuracy_low": 0.935})] == [
+        True
+    ]
+
+
+def test_limits_bound_metrics_from_their_bad_side() -> None:
+    params = read_params(Path("params.yaml"))
+    for section in (params.gate, params.endpoint):
+        for verdict in check_limits({}, section):
+            better = {"at least": "higher", "at most": "lower"}[verdict.bound]
+            assert METRICS[verdict.metric].better == better, verdict.metric
+
+
+def test_table_hides_no_difference() -> None:
+    verdicts = [
+        Verdict("accuracy", "at least", 0.9, 0.93456),
+        Verdict("accuracy", "at least", 0.9, 0.89996),
+        Verdict("time_ms", "at most", 8, None),
+    ]
+    assert limits_table(verdicts, "not to be released").splitlines() == [
+        "metric                       value  limit               verdict",
+        "accuracy                     93.5%  at least 90.0%      kept",
+        "accuracy                   0.89996  at least 0.9        FAILED",
+        "time_ms                    missing  at most 8.0 ms      FAILED",
+        "2 of 3 limits failed: not to be released",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +112,7 @@ def test_command_decides_by_exit_code(
     change: dict[str, float], code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps(FIGURES | change))
-    assert gate.main(["--metrics", str(tmp_path / "metrics.json")]) == code
+    assert main(["gate", "--metrics", str(tmp_path / "metrics.json")]) == code
     assert words in capsys.readouterr().out
 
 
@@ -96,7 +135,7 @@ def test_figures_that_cannot_be_read_are_one_sentence(
 ) -> None:
     if content is not None:
         (tmp_path / "metrics.json").write_text(content)
-    assert gate.main(["--metrics", str(tmp_path / "metrics.json")]) == 2
+    assert main(["gate", "--metrics", str(tmp_path / "metrics.json")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"lenslet gate: {tmp_path / 'metrics.json'}")
     assert words in error
@@ -129,7 +168,7 @@ def test_champion_of_other_photos_is_refused(
         named = {"data_fingerprint": photos} if photos else {}
         (tmp_path / name).write_text(json.dumps(FIGURES | named))
     places = ["--metrics", str(tmp_path / "metrics.json"), "--champion", str(tmp_path / "champion.json")]
-    assert gate.main(places) == code
+    assert main(["gate", *places]) == code
     said = capsys.readouterr()
     assert words in said.out + said.err
     assert said.err.count("\n") == (code == 2)
@@ -154,7 +193,7 @@ def test_champion_is_one_of_the_same_test_photos(
         named = {"data_fingerprint": all_photos} | ({"test_fingerprint": test} if test else {})
         (tmp_path / name).write_text(json.dumps(FIGURES | named))
     places = ["--metrics", str(tmp_path / "metrics.json"), "--champion", str(tmp_path / "champion.json")]
-    assert gate.main(places) == code
+    assert main(["gate", *places]) == code
 
 
 def test_fingerprint_of_the_test_photos_is_theirs_alone(tmp_path: Path) -> None:
@@ -180,21 +219,33 @@ def test_figures_may_stand_in_a_model_folder(tmp_path: Path, capsys: pytest.Capt
     write_artifact(artifact, tmp_path / "model")
     (tmp_path / "metrics.json").write_text(json.dumps(figures | {"accuracy": 0.92}))
     model, metrics = str(tmp_path / "model"), str(tmp_path / "metrics.json")
-    assert gate.main(["--metrics", model]) == 0
-    assert capsys.readouterr().out.startswith("model: mine c0ffee\nfigure ")
-    assert gate.main(["--metrics", metrics, "--champion", model]) == 1
+    assert main(["gate", "--metrics", model]) == 0
+    assert capsys.readouterr().out.startswith("model: mine c0ffee\nmetric ")
+    assert main(["gate", "--metrics", metrics, "--champion", model]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["model: not said", "champion: mine c0ffee"]
-    assert lines[-2] == "accuracy (champion's)       0.9200  at least 0.93     FAILED"
+    assert lines[-2] == "accuracy (champion's)        92.0%  at least 93.0%      FAILED"
 
 
-def test_model_is_not_held_against_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Else figures on new test photos, once registered ones, could never follow those on the old."""
     for name, photos, version in (("new", "new", "a"), ("old", "old", "a"), ("other", "old", "b")):
         named = {"model": "mine", "version": version, "test_fingerprint": photos}
         (tmp_path / f"{name}.json").write_text(json.dumps(FIGURES | named))
     new = ["--metrics", str(tmp_path / "new.json"), "--champion"]
-    assert gate.main([*new, str(tmp_path / "old.json")]) == 0
-    assert "\nchampion: mine a, which is not held against itself\n" in capsys.readouterr().out
-    assert gate.main([*new, str(tmp_path / "other.json")]) == 2
+    assert main(["gate", *new, str(tmp_path / "old.json")]) == 0
+    assert "\nchampion: mine a, the same model, so it is not compared\n" in capsys.readouterr().out
+    assert main(["gate", *new, str(tmp_path / "other.json")]) == 2
     assert "and register it again" in capsys.readouterr().err
+
+
+def test_gate_needs_no_registry(tmp_path: Path) -> None:
+    """Comparing JSON must not wait for MLflow, nor for the packages of training."""
+    (tmp_path / "metrics.json").write_text(json.dumps(FIGURES))
+    program = (
+        "import sys; from lenslet.cli import main; code = main(['gate', *sys.argv[1:]]); "
+        "print(code, [name for name in ('mlflow', 'lenslet.registry', 'tensorflow') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", program, "--metrics", str(tmp_path / "metrics.json")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-1] == "0 []"

@@ -1,4 +1,4 @@
-"""OOD score: its threshold, the drawn ood_sets, and how well they are told apart from known photos."""
+"""The threshold of the OOD score, the OOD sets, and the AUROC of detecting them."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lenslet.evaluation import ood as module
+from lenslet.evaluation.metric_table import METRICS
 from lenslet.evaluation.ood import OOD_SETS, NoOodPhotos, ood_auroc, ood_sets, ood_threshold
 from tests.support.photos import RED, write_class
 
@@ -21,25 +22,29 @@ def test_share_of_the_in_distribution_photos_stays_within_the_threshold(
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DRAWN", 5)
+    monkeypatch.setattr(module, "SET_SIZE", 5)
 
 
-def test_strangers_are_the_same_each_time_and_differ_from_each_other() -> None:
+def test_ood_sets_are_the_same_each_time_and_their_pictures_differ() -> None:
     first, again = ood_sets(32), ood_sets(32)
     assert list(first) == ["noise", "plain", "drawings", "text"]
-    for kind, pictures in first.items():
+    for name, pictures in first.items():
         assert (pictures.shape, pictures.dtype) == ((5, 32, 32, 3), np.uint8)
-        np.testing.assert_array_equal(pictures, again[kind])
-        assert len({picture.tobytes() for picture in pictures}) == 5, kind
+        np.testing.assert_array_equal(pictures, again[name])
+        assert len({picture.tobytes() for picture in pictures}) == 5, name
 
 
-def test_each_kind_is_what_it_says() -> None:
+def test_ood_sets_hold_what_their_names_say() -> None:
     drawn = ood_sets(160)
     assert all(len(np.unique(picture.reshape(-1, 3), axis=0)) == 1 for picture in drawn["plain"])
     assert all(len(np.unique(picture.reshape(-1, 3), axis=0)) > 10_000 for picture in drawn["noise"])
     dark = [(picture < 128).all(axis=-1).mean() for picture in drawn["text"]]
     assert all(0.02 < share < 0.4 for share in dark)  # ink on paper
     assert set(OOD_SETS) == set(drawn)
+
+
+def test_every_ood_set_has_a_row_in_the_table_of_metrics() -> None:
+    assert {f"ood_auroc_{name}" for name in (*OOD_SETS, "photos")} <= set(METRICS)
 
 
 def classifier_by_brightness() -> SimpleNamespace:
@@ -49,12 +54,12 @@ def classifier_by_brightness() -> SimpleNamespace:
 
 @pytest.mark.parametrize(("brightness", "area"), [(0, 0.0), (255, 1.0), (100, 0.5)])
 def test_area_under_the_curve(brightness: int, area: float) -> None:
-    others = {"grey": np.full((4, 8, 8, 3), brightness, np.uint8)}
+    sets = {"grey": np.full((4, 8, 8, 3), brightness, np.uint8)}
     known = np.array([100.0, 100.0, 100.0])
-    assert ood_auroc(classifier_by_brightness(), known, others) == {"grey": area}  # type: ignore[arg-type]
+    assert ood_auroc(classifier_by_brightness(), known, sets) == {"grey": area}  # type: ignore[arg-type]
 
 
-def test_photos_of_a_folder_are_strangers_too(tmp_path: Path) -> None:
+def test_photos_of_a_folder_are_an_ood_set(tmp_path: Path) -> None:
     write_class(tmp_path / "below", 3, RED)
     (tmp_path / "notes.txt").write_text("no photo")
     photos = ood_sets(16, tmp_path)["photos"]

@@ -163,7 +163,7 @@ QUICK = {
     "train.head.epochs": 5,
     "train.fine_tune.epochs": 0,
     "convert.precisions": ["float32"],
-    "evaluate.ladder_photos": 6,
+    "evaluate.corruption_photos": 6,
     # A head of a second on 64 pixels is not fit for release; here the gate must open.
     "gate.min": dict.fromkeys(
         (
@@ -236,7 +236,7 @@ def test_second_run_does_nothing(first_run: str, project: Project) -> None:
         ("train.fine_tune.epochs", 1, {"train"}),
         ("train.augmentation.zoom", 0.1, {"train"}),
         ("convert.conformal_alpha", 0.1, {"convert"}),
-        ("evaluate.ladder_photos", 7, {"evaluate"}),
+        ("evaluate.corruption_photos", 7, {"evaluate"}),
         ("gate.max.megabytes", 90, {"gate"}),
         ("tune.trials", 2, set()),
         ("train.backbone.weights", "none", set()),
@@ -287,13 +287,13 @@ def test_remote_brings_a_lost_model_back(finished: Project, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_changed_number_is_run_and_compared_with_the_last_commit(finished: Project) -> None:
-    finished.set("evaluate.ladder_photos", 0)
-    printed = finished.dvc("repro", code=255)  # no ladder, so the gate misses two figures
+    finished.set("evaluate.corruption_photos", 0)
+    printed = finished.dvc("repro", code=255)  # no corruptions, so the gate misses two metrics
     assert stages_skipped(printed) == ["train", "convert"]
     assert stages_run(printed) == ["evaluate", "gate"]
     assert "failed to reproduce 'gate'" in printed
     numbers = json.loads(finished.dvc("params", "diff", "--json"))
-    assert numbers == {"params.yaml": {"evaluate.ladder_photos": {"old": 6, "new": 0, "diff": -6}}}
+    assert numbers == {"params.yaml": {"evaluate.corruption_photos": {"old": 6, "new": 0, "diff": -6}}}
     figures = json.loads(finished.dvc("metrics", "diff", "--json"))["report/pipeline/metrics.json"]
     assert "old" in figures["robustness_mean"]
     assert figures["robustness_mean"]["new"] is None

@@ -21,7 +21,7 @@ from lenslet.registry import mlflow_client
 from lenslet.registry.mlflow_client import get_file, put_file
 from lenslet.registry.mlflow_registry import RegistryError
 from lenslet.registry.tracking import Tracker, add_to_run, metric_name, run_of, working_tree
-from lenslet.registry.versions import fetch, open_store, register
+from lenslet.registry.versions import fetch_version, open_registry, register
 from tests.support.photos import BLUE, RED, write_class
 
 pytest_plugins = ["tests.support.mlflow_server"]
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": "all"}
     train["head"] |= {"epochs": 3, "dropout": 0.125}
     train["fine_tune"] |= {"epochs": 2, "batch_size": 8, "min_steps_per_epoch": 1}
-    params["evaluate"]["ladder_photos"] = 2
+    params["evaluate"]["corruption_photos"] = 2
     params["tune"] |= {"trials": 3, "backbones": ["small_cnn"], "optimizers": ["adam"], "hidden_units": [0]}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     return folder
@@ -114,10 +114,10 @@ def warnings_in(text: str) -> list[str]:
 QUIET = """
 import os, sys
 from lenslet.commands import gate, register
-from lenslet.registry.versions import open_store
+from lenslet.registry.versions import open_registry
 from lenslet.registry.mlflow_registry import RegistryError
 from lenslet.registry.tracking import Tracker
-assert open_store().versions() == []
+assert open_registry().versions() == []
 with Tracker():
     pass  # as a training of bad input
 os.environ["MLFLOW_TRACKING_URI"] = "off"
@@ -125,7 +125,7 @@ with Tracker() as tracker:
     tracker.begin("name", {"train": {"seed": 1}}, "photos")
     tracker.add("test", {"accuracy": 0.5})
 try:
-    open_store().versions()
+    open_registry().versions()
 except RegistryError as error:
     print(error)
 sys.exit(any(name.split(".")[0] == "mlflow" for name in sys.modules))
@@ -231,11 +231,11 @@ def test_a_training_is_one_finished_run(client: Any, tracked: str) -> None:
 def test_judged_model_is_registered_with_its_report_and_its_run(
     client: Any, tracked: str, folder: Path, tmp_path: Path
 ) -> None:
-    store = open_store()
-    version, is_new = register(store, folder / "mine", folder / "report", "passed", "staging")
+    registry = open_registry()
+    version, is_new = register(registry, folder / "mine", folder / "report", "passed", "staging")
     assert is_new
     assert (version.run, version.commit) == (tracked, working_tree())
-    fetch(store, "mine@staging", tmp_path / "got", tmp_path / "report")
+    fetch_version(registry, "mine@staging", tmp_path / "got", tmp_path / "report")
     for name in ("model.keras", "training.json", "model.tflite", "model.json", "MODEL_CARD.md"):
         assert (tmp_path / "got" / name).read_bytes() == (folder / "mine" / name).read_bytes()
     assert (tmp_path / "report" / "report.html").read_bytes() == (
@@ -436,14 +436,14 @@ def test_user_and_password_open_a_server(
     assert len(warnings_in(said)) == said.count("\n") == 2
     assert "401" in said
     with pytest.raises(RegistryError, match="401"):
-        open_store().versions()
+        open_registry().versions()
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     run = client.get_run(track())
     assert run.data.metrics == {"test/accuracy": 0.5}
     (tmp_path / "got").mkdir()
     get_file(client, run.info.run_id, "notes/note.txt", tmp_path / "got")
     assert (tmp_path / "got" / "note.txt").read_text() == "guarded"
-    assert isinstance(open_store().versions(), list)
+    assert isinstance(open_registry().versions(), list)
     assert capsys.readouterr().err == ""
 
 

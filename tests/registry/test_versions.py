@@ -11,15 +11,22 @@ import numpy as np
 import pytest
 
 from lenslet.cli import main
-from lenslet.commands import gate, register
 from lenslet.config import read_params
 from lenslet.inference.artifact import read_artifact, sha256_of, write_artifact, write_model_folder
 from lenslet.inference.errors import ArtifactError
 from lenslet.registry import mlflow_client
 from lenslet.registry.mlflow_client import open_client
-from lenslet.registry.mlflow_registry import FILES, RegistryError, Store, Version
+from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
 from lenslet.registry.tracking import Tracker
-from lenslet.registry.versions import REPORT_NAME, fetch, find, matching, open_store, promote, table
+from lenslet.registry.versions import (
+    REPORT_NAME,
+    fetch_version,
+    find_version,
+    matching_versions,
+    open_registry,
+    promote,
+    versions_table,
+)
 from lenslet.registry.versions import register as register_model
 from tests.support.photos import BLUE, RED, write_class
 from tests.training.test_resume import write_params
@@ -47,8 +54,8 @@ FIGURES = {
 
 
 @pytest.fixture
-def store(in_folder: Path) -> Store:
-    return open_store()
+def registry(in_folder: Path) -> Registry:
+    return open_registry()
 
 
 @pytest.fixture
@@ -74,9 +81,9 @@ def make_report(folder: Path, model: Path, photos: str = "photos") -> Path:
     return folder
 
 
-def registered(store: Store, folder: Path, alias: str | None = None) -> tuple[Version, bool]:
+def registered(registry: Registry, folder: Path, alias: str | None = None) -> tuple[ModelVersion, bool]:
     report = make_report(folder.with_name(f"{folder.name} report"), folder)
-    return register_model(store, folder, report, PASSED, alias)
+    return register_model(registry, folder, report, PASSED, alias)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -87,19 +94,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_versions_are_numbered_and_the_same_weights_are_one(store: Store, name: str, tmp_path: Path) -> None:
+def test_versions_are_numbered_and_the_same_weights_are_one(
+    registry: Registry, name: str, tmp_path: Path
+) -> None:
     first = make_model(tmp_path / "first", name)
     second = make_model(tmp_path / "second", name, b"other")
-    found = [registered(store, folder) for folder in (first, second, first)]
+    found = [registered(registry, folder) for folder in (first, second, first)]
     assert [(version.number, is_new) for version, is_new in found] == [(1, True), (2, True), (1, False)]
-    assert [version.number for version in store.versions() if version.name == name] in ([1, 2], [2, 1])
+    assert [version.number for version in registry.versions() if version.name == name] in ([1, 2], [2, 1])
 
 
 @pytest.mark.slow
-def test_version_carries_its_facts(store: Store, name: str, tmp_path: Path) -> None:
+def test_version_carries_its_facts(registry: Registry, name: str, tmp_path: Path) -> None:
     folder = make_model(tmp_path / "mine", name)
-    said, _ = registered(store, folder, "staging")
-    found = find(store, f"{name}@staging")
+    said, _ = registered(registry, folder, "staging")
+    found = find_version(registry, f"{name}@staging")
     assert found == said
     training = json.loads((folder / "training.json").read_text())
     assert found.model == sha256_of(b"tflite ")
@@ -113,103 +122,109 @@ def test_version_carries_its_facts(store: Store, name: str, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_commit_is_that_of_the_training_if_it_is_known(
-    store: Store, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_model(tmp_path / "mine", name)
     with monkeypatch.context() as then, Tracker() as tracker:
         then.setattr("lenslet.registry.tracking.working_tree", lambda: "f00d-dirty")
         tracker.begin(name, {"train": {"seed": 1}}, "photos")
         tracker.note(folder)
-    version, _ = registered(store, folder)
+    version, _ = registered(registry, folder)
     assert (version.run, version.commit) == (tracker.run_id, "f00d-dirty")
 
 
 @pytest.mark.slow
-def test_fetched_folder_is_the_registered_one(store: Store, name: str, tmp_path: Path) -> None:
+def test_fetched_folder_is_the_registered_one(registry: Registry, name: str, tmp_path: Path) -> None:
     folder = make_model(tmp_path / "mine", name)
-    registered(store, folder, "staging")
-    fetch(store, f"{name}@staging", tmp_path / "got" / "model", tmp_path / "got" / "report")
+    registered(registry, folder, "staging")
+    fetch_version(registry, f"{name}@staging", tmp_path / "got" / "model", tmp_path / "got" / "report")
     assert contents(tmp_path / "got" / "model") == contents(folder)
     assert contents(tmp_path / "got" / "report") == contents(tmp_path / "mine report")
     assert {path.name for path in (tmp_path / "got").iterdir()} == {"model", "report"}  # nothing temporary
 
 
 @pytest.mark.slow
-def test_fetching_replaces_a_model_and_nothing_else(store: Store, name: str, tmp_path: Path) -> None:
+def test_fetching_replaces_a_model_and_nothing_else(registry: Registry, name: str, tmp_path: Path) -> None:
     folder = make_model(tmp_path / "mine", name)
-    registered(store, folder)
+    registered(registry, folder)
     make_model(tmp_path / "got", "another", b"another")
-    fetch(store, f"{name}@1", tmp_path / "got")
+    fetch_version(registry, f"{name}@1", tmp_path / "got")
     assert contents(tmp_path / "got") == contents(folder)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
     with pytest.raises(RegistryError, match="photos holds something else than a model"):
-        fetch(store, f"{name}@1", tmp_path / "photos")
+        fetch_version(registry, f"{name}@1", tmp_path / "photos")
     assert contents(tmp_path / "photos") == {"cat.jpg": b"cat"}
 
 
 @pytest.mark.slow
-def test_alias_moves_from_version_to_version(store: Store, name: str, tmp_path: Path) -> None:
-    registered(store, make_model(tmp_path / "first", name), "production")
-    registered(store, make_model(tmp_path / "second", name, b"other"), "staging")
-    assert find(store, f"{name}@production").number == 1
-    assert promote(store, f"{name}@staging", "production").aliases == ("production", "staging")
-    assert find(store, f"{name}@production").number == find(store, f"{name}@staging").number == 2
-    assert find(store, f"{name}@1").aliases == ()
-    assert promote(store, f"{name}@1", "production").number == 1  # back again
-    assert find(store, f"{name}@production").number == 1
-    assert find(store, f"{name}@staging").number == 2
+def test_alias_moves_from_version_to_version(registry: Registry, name: str, tmp_path: Path) -> None:
+    registered(registry, make_model(tmp_path / "first", name), "production")
+    registered(registry, make_model(tmp_path / "second", name, b"other"), "staging")
+    assert find_version(registry, f"{name}@production").number == 1
+    assert promote(registry, f"{name}@staging", "production").aliases == ("production", "staging")
+    assert (
+        find_version(registry, f"{name}@production").number
+        == find_version(registry, f"{name}@staging").number
+        == 2
+    )
+    assert find_version(registry, f"{name}@1").aliases == ()
+    assert promote(registry, f"{name}@1", "production").number == 1  # back again
+    assert find_version(registry, f"{name}@production").number == 1
+    assert find_version(registry, f"{name}@staging").number == 2
 
 
 @pytest.mark.slow
-def test_new_figures_of_the_same_weights_are_kept(store: Store, name: str, tmp_path: Path) -> None:
+def test_new_figures_of_the_same_weights_are_kept(registry: Registry, name: str, tmp_path: Path) -> None:
     folder = make_model(tmp_path / "mine", name)
-    before, _ = registered(store, folder, "production")
+    before, _ = registered(registry, folder, "production")
     artifact = read_artifact(folder)
     figures = {"accuracy": 0.5, "data_fingerprint": "photos"}
     write_artifact(replace(artifact, metrics={**artifact.metrics, "test": figures}), folder)
-    version, is_new = registered(store, folder)
-    assert (version.number, is_new, find(store, f"{name}@production").number) == (1, False, 1)
+    version, is_new = registered(registry, folder)
+    assert (version.number, is_new, find_version(registry, f"{name}@production").number) == (1, False, 1)
     assert version.run == before.run
-    fetch(store, f"{name}@production", tmp_path / "got")
+    fetch_version(registry, f"{name}@production", tmp_path / "got")
     assert read_artifact(tmp_path / "got").metrics["test"] == figures
 
 
 @pytest.mark.slow
-def test_unknown_and_ambiguous_references_are_one_sentence(store: Store, name: str, tmp_path: Path) -> None:
-    registered(store, make_model(tmp_path / "mine", name), "staging")
-    registered(store, make_model(tmp_path / "others", f"{name} two"), "staging")
+def test_unknown_and_ambiguous_references_are_one_sentence(
+    registry: Registry, name: str, tmp_path: Path
+) -> None:
+    registered(registry, make_model(tmp_path / "mine", name), "staging")
+    registered(registry, make_model(tmp_path / "others", f"{name} two"), "staging")
     for reference in (f"{name}@production", f"{name}@2", f"{name}@", "nobody@staging"):
-        assert matching(store, reference) == []
+        assert matching_versions(registry, reference) == []
         with pytest.raises(RegistryError, match=f"no model is registered as {reference}: "):
-            find(store, reference)
+            find_version(registry, reference)
     with pytest.raises(RegistryError, match=r"staging may be .* or .*: write which, as .*@staging"):
-        find(store, "staging")
+        find_version(registry, "staging")
     with pytest.raises(RegistryError, match="an alias is staging or production, not 'live'"):
-        promote(store, f"{name}@staging", "live")
+        promote(registry, f"{name}@staging", "live")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damaged", [*FILES, REPORT_NAME])
 def test_damaged_file_is_found_and_nothing_is_written(
-    damaged: str, in_folder: Path, store: Store, name: str, tmp_path: Path
+    damaged: str, in_folder: Path, registry: Registry, name: str, tmp_path: Path
 ) -> None:
     folder = make_model(tmp_path / "mine", name)
-    version, _ = registered(store, folder)
+    version, _ = registered(registry, folder)
     [file] = in_folder.rglob(f"{version.run}/artifacts/{version.place}/{damaged}")
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     places = tmp_path / "got" / "model", tmp_path / "got" / "report"
     with pytest.raises(RegistryError, match=f"{damaged} of .*@1 is damaged in the registry: register"):
-        fetch(store, f"{name}@1", *places)
+        fetch_version(registry, f"{name}@1", *places)
     assert not list((tmp_path / "got").iterdir())
-    registered(store, folder)  # as the sentence says
-    fetch(store, f"{name}@1", *places)
+    registered(registry, folder)  # as the sentence says
+    fetch_version(registry, f"{name}@1", *places)
     assert contents(tmp_path / "got" / "model") == contents(folder)
 
 
 @pytest.mark.slow
 def test_server_and_folder_are_one_registry(
-    store: Store,
+    registry: Registry,
     mlflow_server: str,
     name: str,
     tmp_path: Path,
@@ -217,17 +232,17 @@ def test_server_and_folder_are_one_registry(
 ) -> None:
     first = make_model(tmp_path / "first", name)
     second = make_model(tmp_path / "second", name, b"other")
-    registered(store, first, "production")
+    registered(registry, first, "production")
     with monkeypatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", mlflow_server)
-        served = open_store()
+        served = open_registry()
         version, is_new = registered(served, second, "staging")
-        assert (version, is_new) == (find(served, f"{name}@staging"), True)
+        assert (version, is_new) == (find_version(served, f"{name}@staging"), True)
         assert version.number == 2
-        fetch(served, f"{name}@production", tmp_path / "got")
+        fetch_version(served, f"{name}@production", tmp_path / "got")
         assert contents(tmp_path / "got") == contents(first)
         promote(served, f"{name}@2", "production")
-    fetch(store, f"{name}@production", tmp_path / "got", tmp_path / "got report")
+    fetch_version(registry, f"{name}@production", tmp_path / "got", tmp_path / "got report")
     assert contents(tmp_path / "got") == contents(second)
     assert contents(tmp_path / "got report") == contents(tmp_path / "second report")
 
@@ -235,8 +250,8 @@ def test_server_and_folder_are_one_registry(
 AT_ONCE = """
 import sys
 from pathlib import Path
-from lenslet.registry.versions import open_store, register
-register(open_store(), Path(sys.argv[1]), Path(sys.argv[2]), "passed")
+from lenslet.registry.versions import open_registry, register
+register(open_registry(), Path(sys.argv[1]), Path(sys.argv[2]), "passed")
 """
 
 
@@ -254,12 +269,12 @@ def test_processes_that_register_at_once_lose_nothing(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("MLFLOW_TRACKING_URI")
         patched.setattr(mlflow_client, "FOLDER", tmp_path / ".mlflow")
-        assert sorted(version.number for version in open_store().versions()) == [1, 2]
+        assert sorted(version.number for version in open_registry().versions()) == [1, 2]
 
 
 @pytest.mark.slow
 def test_training_starts_from_the_registered_weights(
-    store: Store, in_folder: Path, name: str, tmp_path: Path
+    registry: Registry, in_folder: Path, name: str, tmp_path: Path
 ) -> None:
     import keras
 
@@ -273,7 +288,7 @@ def test_training_starts_from_the_registered_weights(
     network = build_network(build_backbone(params.backbone), 2, params)
     folder = make_model(tmp_path / "mine", name)
     network.save(folder / "model.keras")
-    registered(store, folder, "production")
+    registered(registry, folder, "production")
     places = ("--data", tmp_path / "photos", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
     options = (
         "--no-fine-tune",
@@ -294,12 +309,12 @@ def test_training_starts_from_the_registered_weights(
 
 
 @pytest.mark.slow
-def test_commands(store: Store, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands(registry: Registry, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, got = make_model(tmp_path / "mine", name), tmp_path / "got"
     report = make_report(tmp_path / "report", folder)
 
     def said(*arguments: str) -> str:
-        assert register.main([*arguments]) == 0
+        assert main(["register", *arguments]) == 0
         return capsys.readouterr().out
 
     new = ("register", "--model", str(folder), "--report", str(report))
@@ -313,7 +328,7 @@ def test_commands(store: Store, name: str, tmp_path: Path, capsys: pytest.Captur
     assert said(*fetched) == f"{got} holds {name}@1\n"
     assert contents(got) == contents(folder)
     assert contents(tmp_path / "got report") == contents(report)
-    assert register.main(["promote", f"{name}@7", "production"]) == 2
+    assert main(["register", "promote", f"{name}@7", "production"]) == 2
     assert capsys.readouterr().err.startswith(f"lenslet register: no model is registered as {name}@7: ")
 
 
@@ -328,7 +343,7 @@ def test_commands(store: Store, name: str, tmp_path: Path, capsys: pytest.Captur
     ],
 )
 def test_gate_holds_a_model_against_the_one_in_production(
-    store: Store,
+    registry: Registry,
     name: str,
     tmp_path: Path,
     challenger: dict[str, object],
@@ -336,25 +351,25 @@ def test_gate_holds_a_model_against_the_one_in_production(
     words: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    registered(store, make_model(tmp_path / "champion", name), "production")
+    registered(registry, make_model(tmp_path / "champion", name), "production")
     folder = make_model(tmp_path / "challenger", name, b"new", challenger)
     champion = ("--champion", f"registry:{name}@production")
-    assert gate.main(["--metrics", str(folder), *champion]) == code
+    assert main(["gate", "--metrics", str(folder), *champion]) == code
     said = capsys.readouterr()
     assert words in said.out + said.err
     report = make_report(tmp_path / "report", folder, str(challenger.get("data_fingerprint", "photos")))
     new = ["register", "--model", str(folder), "--report", str(report), "--alias", "staging"]
-    assert register.main(new) == code
+    assert main(["register", *new]) == code
     assert words in "".join(capsys.readouterr())
-    assert [version.number for version in matching(store, f"{name}@staging")] == [2] * (code == 0)
+    assert [version.number for version in matching_versions(registry, f"{name}@staging")] == [2] * (code == 0)
 
 
 @pytest.mark.slow
 def test_registry_follows_to_new_test_photos(
-    store: Store, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the road that the refusal names: the champion is fetched, judged on the new photos, and registered again."""
-    registered(store, make_model(tmp_path / "champion", name), "production")
+    registered(registry, make_model(tmp_path / "champion", name), "production")
 
     def register_judged(folder: Path) -> int:
         """After `lenslet evaluate --record` on the new photos, as far as figures and report go."""
@@ -362,7 +377,7 @@ def test_registry_follows_to_new_test_photos(
         test = {**artifact.metrics["test"], "data_fingerprint": "new photos", "test_fingerprint": "new"}
         write_artifact(replace(artifact, metrics={**artifact.metrics, "test": test}), folder)
         report = make_report(tmp_path / "report", folder, "new photos")
-        return register.main(["register", "--model", str(folder), "--report", str(report)])
+        return main(["register", "register", "--model", str(folder), "--report", str(report)])
 
     challenger = make_model(tmp_path / "challenger", name, b"new")
     assert register_judged(challenger) == 2
@@ -370,41 +385,41 @@ def test_registry_follows_to_new_test_photos(
         "with `lenslet evaluate --record` after `lenslet register fetch`, and register"
         in capsys.readouterr().err
     )
-    fetch(store, f"{name}@production", tmp_path / "fetched")
+    fetch_version(registry, f"{name}@production", tmp_path / "fetched")
     assert register_judged(tmp_path / "fetched") == 0
     assert "@1, in production, as it was registered before" in capsys.readouterr().out
     assert register_judged(challenger) == 0
-    assert [version.number for version in matching(store, f"{name}@2")] == [2]
+    assert [version.number for version in matching_versions(registry, f"{name}@2")] == [2]
 
 
 @pytest.mark.slow
 def test_first_model_is_held_against_the_limits_alone(
-    store: Store, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = make_model(tmp_path / "bad", name, b"bad", {"accuracy": 0.5})
     report = str(make_report(tmp_path / "report", bad))
-    assert register.main(["register", "--model", str(bad), "--report", report]) == 1
+    assert main(["register", "register", "--model", str(bad), "--report", report]) == 1
     assert "1 of 9 limits failed" in capsys.readouterr().out
-    assert matching(store, f"{name}@1") == []
+    assert matching_versions(registry, f"{name}@1") == []
     good = make_model(tmp_path / "good", name)
     make_report(tmp_path / "report", good)
-    assert register.main(["register", "--model", str(good), "--report", report]) == 0
-    assert [version.number for version in matching(store, f"{name}@1")] == [1]
+    assert main(["register", "register", "--model", str(good), "--report", report]) == 0
+    assert [version.number for version in matching_versions(registry, f"{name}@1")] == [1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lacking", FILES)
 def test_folder_that_lacks_a_file_is_not_registered(
-    lacking: str, store: Store, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lacking: str, registry: Registry, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_model(tmp_path / "mine", name)
     report = make_report(tmp_path / "report", folder)
     (folder / lacking).unlink()
-    assert register.main(["register", "--model", str(folder), "--report", str(report)]) == 2
+    assert main(["register", "register", "--model", str(folder), "--report", str(report)]) == 2
     error = capsys.readouterr().err
     assert lacking in error
     assert error.count("\n") == 1
-    assert matching(store, f"{name}@1") == []
+    assert matching_versions(registry, f"{name}@1") == []
 
 
 # --- without MLflow
@@ -424,7 +439,7 @@ def test_list_of_nothing(
 ) -> None:
     if setting is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", setting)
-    assert register.main(["list"]) == 0
+    assert main(["register", "list"]) == 0
     assert capsys.readouterr().out == "no model is registered yet: `lenslet register register` does that\n"
     assert not nowhere.exists()  # looking writes nothing
 
@@ -442,9 +457,9 @@ def test_list_of_nothing(
 def test_there_is_nothing_to_get_from_an_empty_registry(
     words: list[str], said: str, nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert register.main(words) == 2
+    assert main(["register", *words]) == 2
     assert capsys.readouterr().err.startswith(f"lenslet register: {said}")
-    assert gate.main(["--metrics", "model", "--champion", "registry:production"]) == 2
+    assert main(["gate", "--metrics", "model", "--champion", "registry:production"]) == 2
     assert capsys.readouterr().err.startswith(
         "lenslet gate: no model is registered as registry:production, nor"
     )
@@ -452,7 +467,7 @@ def test_there_is_nothing_to_get_from_an_empty_registry(
 
 @pytest.mark.parametrize("words", [["list"], ["register", "--model", "model"]])
 def test_registry_that_is_off_is_one_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert register.main(words) == 2  # as tests/conftest.py turns it off
+    assert main(["register", *words]) == 2  # as tests/conftest.py turns it off
     error = capsys.readouterr().err
     assert error.startswith("lenslet register: MLFLOW_TRACKING_URI is off, and so is the registry: unset it")
     assert error.count("\n") == 1
@@ -460,20 +475,20 @@ def test_registry_that_is_off_is_one_sentence(words: list[str], capsys: pytest.C
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("verb", "words"),
+    ("command", "words"),
     [
-        (register, ["list"]),
-        (register, ["fetch", "production", "--out", "nowhere"]),
-        (gate, ["--metrics", "model", "--champion", "registry:production"]),
+        ("register", ["list"]),
+        ("register", ["fetch", "production", "--out", "nowhere"]),
+        ("gate", ["--metrics", "model", "--champion", "registry:production"]),
     ],
 )
 def test_server_that_is_down_is_one_sentence(
-    verb: object, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    assert verb.main(words) == 2
+    assert main([command, *words]) == 2
     error = capsys.readouterr().err
-    said = f"{verb.__name__}.py: the MLflow server http://127.0.0.1:9 does not answer: start it, or unset "
+    said = f"lenslet {command}: the MLflow server http://127.0.0.1:9 does not answer: start it, or unset "
     assert error.startswith(said)
     assert error.count("\n") == 1
 
@@ -491,10 +506,10 @@ def test_training_from_a_registry_that_is_down_is_one_sentence(
 
 
 def test_table_shows_the_newest_first() -> None:
-    first = Version("mine", "a" * 64, "c" * 64, {}, 1, "2026-11-21T12:00:00Z", commit="d" * 40)
-    second = Version("mine", "b" * 64, "c" * 64, {}, 2, "2026-11-21T13:00:00Z", "", "", ("staging",))
+    first = ModelVersion("mine", "a" * 64, "c" * 64, {}, 1, "2026-11-21T12:00:00Z", commit="d" * 40)
+    second = ModelVersion("mine", "b" * 64, "c" * 64, {}, 2, "2026-11-21T13:00:00Z", "", "", ("staging",))
     dirty = replace(first, number=3, commit="d" * 40 + "-dirty")
-    header, *rows = table([first, dirty, second]).splitlines()
+    header, *rows = versions_table([first, dirty, second]).splitlines()
     assert header.split() == ["name", "version", "model", "photos", "commit", "registered", "aliases"]
     assert [row.split() for row in rows] == [
         ["mine", "3", "a" * 12, "c" * 12, f"{'d' * 12}-dirty", "2026-11-21T12:00:00Z"],
@@ -506,7 +521,7 @@ def test_table_shows_the_newest_first() -> None:
 @pytest.mark.parametrize("name", ["a/b", "a:b", "a@b", " "])
 def test_name_that_no_reference_could_say_is_refused(name: str, nowhere: Path, tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=f"a model called '{name}' cannot be registered: "):
-        registered(open_store(), make_model(tmp_path / "mine", name))
+        registered(open_registry(), make_model(tmp_path / "mine", name))
 
 
 @pytest.mark.parametrize(
@@ -524,7 +539,7 @@ def test_report_must_be_that_of_the_model(
     if page:
         (tmp_path / REPORT_NAME).write_text(page.format(version=read_artifact(folder).version))
     with pytest.raises(RegistryError, match=words):
-        register_model(open_store(), folder, tmp_path, PASSED)
+        register_model(open_registry(), folder, tmp_path, PASSED)
     assert not nowhere.exists()
 
 
@@ -533,4 +548,4 @@ def test_damaged_model_is_not_registered(nowhere: Path, tmp_path: Path) -> None:
     report = make_report(tmp_path / "report", folder)
     (folder / "model.tflite").write_bytes(b"other")
     with pytest.raises(ArtifactError, match="is not the file that"):
-        register_model(open_store(), folder, report, PASSED)
+        register_model(open_registry(), folder, report, PASSED)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from lenslet.reporting.exploration import (
     REPEATS,
-    average,
     balance_figure,
     file_sizes,
     flat_map,
@@ -19,6 +18,7 @@ from lenslet.reporting.exploration import (
     learning_curve,
     learning_curve_figure,
     map_figure,
+    mean_picture,
     neighbours_alike,
     statistics,
     statistics_figure,
@@ -70,7 +70,7 @@ def test_sizes_are_those_of_the_file(tmp_path: Path) -> None:
 
 def test_average() -> None:
     pictures = np.stack([np.full((2, 2, 3), value, np.uint8) for value in (10, 250)])
-    assert average(pictures).tolist() == np.full((2, 2, 3), 130).tolist()
+    assert mean_picture(pictures).tolist() == np.full((2, 2, 3), 130).tolist()
 
 
 def noise(photos: int = 80, numbers: int = 200) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from lenslet.evaluation.metric_table import METRICS, metrics_table
 from lenslet.inference.artifact import read_artifact
-from lenslet.reporting.report import table
 from tests.support.endpoint import said
 from tests.support.photos import GREEN, RED, write_class
 
@@ -144,15 +144,13 @@ def test_figures_are_those_of_the_shipped_model() -> None:
     lines = printed_by(cell).splitlines()
     content = json.loads(Path("model/model.json").read_text(encoding="utf-8"))
     assert lines[0].startswith(f"{content['name']}, test photos"), REFRESH
-    numbers = {name: float(value) for name, value in (line.split() for line in lines if line.count(".") == 1)}
-    rows = [line.split() for line in lines if line.count(".") == 3]
-    for label, *values in rows:
-        names = (f"{figure}.{label}" for figure in ("precision", "recall", "f1"))
-        numbers |= dict(zip(names, map(float, values), strict=True))
-    measured = {
-        name: value for name, value in content["metrics"]["test"].items() if not name.endswith("fingerprint")
-    }
-    assert numbers == {name: round(value, 4) for name, value in measured.items()}, REFRESH
+    printed = {line.split()[0]: line for line in lines if line}
+    for key, value in content["metrics"]["test"].items():
+        if key in METRICS:
+            assert printed[key].startswith(f"{key:<26}{METRICS[key].text(value)} "), REFRESH
+    for label in content["labels"]:
+        figures = (content["metrics"]["test"][f"{name}.{label}"] for name in ("precision", "recall"))
+        assert printed[label].split()[1:3] == [f"{figure:.1%}" for figure in figures], REFRESH
 
 
 def test_cell_of_figures_runs_on_all_that_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +161,10 @@ def test_cell_of_figures_runs_on_all_that_is_recorded(capsys: pytest.CaptureFixt
     metrics = {"test": {**artifact.metrics["test"], **named}}
     exec(
         cell.source,
-        {"classifier": SimpleNamespace(artifact=replace(artifact, metrics=metrics)), "table": table},
+        {
+            "classifier": SimpleNamespace(artifact=replace(artifact, metrics=metrics)),
+            "metrics_table": metrics_table,
+        },
     )
     assert "accuracy" in capsys.readouterr().out
 

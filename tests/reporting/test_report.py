@@ -1,4 +1,4 @@
-"""All evidence of an evaluation of four photos, with figures that can be worked out by hand, and the page of it."""
+"""The report of an evaluation of four photos, whose metrics can be worked out by hand."""
 
 import base64
 import json
@@ -16,14 +16,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenslet.commands import evaluate
+from lenslet.cli import main
+from lenslet.dataset import reading
+from lenslet.dataset.lint import Finding
+from lenslet.evaluation.metric_table import METRICS, metrics_table
 from lenslet.evaluation.runtime_check import RuntimeCheck
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.decode import decode
 from lenslet.reporting.gallery import Exhibit, confident_mistakes, least_certain, overlay
-from lenslet.reporting.model_card import facts
-from lenslet.reporting.page import SECTIONS, Background, Finding, confusions, page, summary
-from lenslet.reporting.report import Evidence, figures, plots, table, write_report
+from lenslet.reporting.model_card import facts_markdown, with_facts
+from lenslet.reporting.page import SECTIONS, Background, confusions, page, summary_sentences
+from lenslet.reporting.report import CorruptionResults, Evidence, measured_metrics, plots, write_report
 
 ARTIFACT = Artifact(
     name="test",
@@ -43,15 +46,15 @@ PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.fl
 EVIDENCE = Evidence(
     artifact=ARTIFACT,
     targets=np.array([0, 0, 1, 1]),
-    trial=RuntimeCheck(PROBABILITIES, ood_score=np.array([-5.0, -2.0, -4.0, -3.0]), time_ms=3.5),
-    ladder={"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5},
-    ladder_photos=3,
-    ladder_clean=0.75,
+    check=RuntimeCheck(PROBABILITIES, ood_score=np.array([-5.0, -2.0, -4.0, -3.0]), time_ms=3.5),
     megabytes=4.5,
+    corruption=CorruptionResults(
+        {"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5}, photos=3, clean=0.75
+    ),
 )
 
 
-def test_figures(found: dict[str, float]) -> None:
+def test_metrics(found: dict[str, float]) -> None:
     assert found["accuracy"] == 0.75
     assert found["min_recall"] == 0.5
     assert 0 <= found["accuracy_low"] < 0.75 < found["accuracy_high"] <= 1
@@ -69,21 +72,23 @@ def test_figures(found: dict[str, float]) -> None:
     assert (found["megabytes"], found["time_ms"], found["agreement_with_keras"]) == (4.5, 3.5, 0.999)
 
 
-def test_nothing_can_be_kept_of_no_accuracy() -> None:
-    evidence = replace(EVIDENCE, ladder={"occlusion": [0.0] * 5}, ladder_clean=0.0)
-    found = figures(evidence)
+def test_robustness_is_not_relative_to_an_accuracy_of_zero() -> None:
+    evidence = replace(EVIDENCE, corruption=CorruptionResults({"occlusion": [0.0] * 5}, photos=3, clean=0.0))
+    found = measured_metrics(evidence)
     assert found["robustness_clean"] == found["robustness.occlusion.5"] == 0
     assert not {"robustness_mean", "robustness_worst", "robustness.occlusion.mean"} & set(found)
     html = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), plots(evidence), Background({}, {}, {}))
-    assert ">kept<" not in html
-    assert "damage the model keeps" not in html
+    assert ">relative<" not in html
+    assert "the model keeps" not in html
 
 
-def test_table_shows_overall_figures_and_classes_but_not_every_cell(found: dict[str, float]) -> None:
-    printed = table(found, ARTIFACT.labels)
-    assert "accuracy                      0.7500" in printed
+def test_terminal_table_shows_overall_metrics_and_classes(found: dict[str, float]) -> None:
+    printed = metrics_table(found, ARTIFACT.labels)
+    low, high = found["accuracy_low"], found["accuracy_high"]
+    assert f"accuracy                  75.0% ({low:.1%} to {high:.1%})" in printed
+    assert "share of photos whose top label is right" in printed
     assert "gaussian_noise" not in printed
-    assert printed.splitlines()[-1].split() == ["yes", "0.6667", "1.0000", "0.8000"]
+    assert printed.splitlines()[-1].split() == ["yes", "66.7%", "100.0%", "0.8000"]
 
 
 def jpeg() -> bytes:
@@ -97,7 +102,11 @@ NAMES = ["metrics.json", "report.html", *PNGS]
 MISTAKE = Exhibit(Path("no/1.jpg"), "no", "yes", 0.6, 0.4, jpeg(), has_map=True)
 BACKGROUND = Background(
     galleries={"Mistakes": [MISTAKE], "Doubts": []},
-    findings={"leak: in two splits": [Finding(f"{bits} bits differ", "a.jpg", "b.jpg") for bits in range(9)]},
+    findings={
+        "leak: in two splits": [
+            Finding("leak", Path("a.jpg"), f"{bits} bits differ", Path("b.jpg")) for bits in range(9)
+        ]
+    },
     facts={"backbone": "mobilenet_v2", "trained on": "12 photos"},
 )
 
@@ -130,7 +139,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, float]:
-    return figures(EVIDENCE)
+    return measured_metrics(EVIDENCE)
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +173,18 @@ def test_report_holds_figures_and_pictures(folder: Path, found: dict[str, float]
 
 def test_page_has_every_section_and_links_lead_to_them(parsed: Page) -> None:
     ids = [section["id"] for section in parsed.all("section")]
-    assert ids == [section.id for section in SECTIONS]
-    assert set(ids) >= {"right", "believed", "sets", "damage", "photos", "data", "speed", "model"}
+    assert ids == [section.topic for section in SECTIONS]
+    assert set(ids) >= {
+        "accuracy",
+        "calibration",
+        "prediction-sets",
+        "ood",
+        "robustness",
+        "photos",
+        "data",
+        "speed",
+        "model",
+    }
     assert [link["href"] for link in parsed.all("a")] == [f"#{each}" for each in ids]
     assert len(parsed.all("h1")) == 1
     assert len(parsed.all("h2")) == len(ids)
@@ -189,22 +208,24 @@ def test_page_asks_for_nothing_else(parsed: Page, folder: Path) -> None:
 
 def test_numbers_of_the_page_are_those_of_metrics_json(parsed: Page, folder: Path) -> None:
     found = json.loads((folder / "metrics.json").read_text())
-    shown = {each["data-figure"]: float(each["value"]) for each in parsed.all("data")}
+    shown = {each["data-metric"]: float(each["value"]) for each in parsed.all("data")}
     assert shown == {name: found[name] for name in shown}
-    assert set(shown) == {row.figure for section in SECTIONS for row in section.rows} & set(found)
+    topics = {section.topic for section in SECTIONS}
+    expected = {key for key, metric in METRICS.items() if metric.topic in topics and key in found}
+    assert set(shown) == expected - {"photos"}
     assert {"accuracy", "min_recall", "roc_auc", "calibration_error", "coverage", "time_ms"} <= set(shown)
     assert "75.0%" in parsed.text
-    assert f"{found['accuracy_low']:.4f} to {found['accuracy_high']:.4f}" in parsed.text
-    assert "0.9990" in parsed.text
+    assert f"{found['accuracy_low']:.1%} to {found['accuracy_high']:.1%}" in parsed.text
+    assert "99.9%" in parsed.text
     assert "gaussian noise 0.75 0.75 0.75 0.50 0.50 0.25 73%" in " ".join(parsed.text.split())
-    assert "Tried on 3 of the 4 photos" in parsed.text
-    # Four photos can promise four of five, not the nine of ten that were wished for.
-    assert "hold the true label of 80% of photos" in parsed.text
+    assert "Measured on 3 of the 4 photos" in parsed.text
+    # Four photos guarantee four of five, not the nine of ten of alpha.
+    assert "guaranteed to contain the true label of 80% of photos" in parsed.text
 
 
-def test_page_tells_mistakes_findings_and_facts(parsed: Page) -> None:
+def test_page_shows_mistakes_findings_and_facts(parsed: Page) -> None:
     text = " ".join(parsed.text.split())
-    assert "yes, 60.0%; in truth no, 40.0%" in text
+    assert "yes, 60.0%; true label no, 40.0%" in text
     assert "Doubts None." in text
     assert "leak: in two splits (9)" in text
     assert "4 bits differ" in text
@@ -214,12 +235,12 @@ def test_page_tells_mistakes_findings_and_facts(parsed: Page) -> None:
     assert "lenslet lint" in text  # which labels may be wrong
 
 
-def test_maps_are_spoken_of_only_where_there_are_some(found: dict[str, float], parsed: Page) -> None:
+def test_maps_are_mentioned_only_where_there_are_some(found: dict[str, float], parsed: Page) -> None:
     shown = replace(MISTAKE, has_map=False)
     drawn = plots(EVIDENCE)
     without = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {}))
-    assert "the places that speak for its answer are bright" in parsed.text
-    assert "the places that speak" not in without
+    assert "bright areas are evidence for the predicted label" in parsed.text
+    assert "bright areas" not in without
     assert 'alt="1.jpg, which shows no"' in without
 
 
@@ -234,65 +255,80 @@ def test_names_from_folders_are_not_markup(found: dict[str, float]) -> None:
     assert parsed.open == []
     assert not {"i", "u"} & {name for name, _ in parsed.tags}
     assert [image["alt"] for image in parsed.all("img") if "<b>" in image["alt"]] == [
-        "<u>, which shows <b>, and beside it where it speaks for yes"
+        "<u>, which shows <b>, with its activation map for yes"
     ]
-    assert '<b> taken for a"b$1$ (1 of 2)' in parsed.text
+    assert '<b> classified as a"b$1$ (1 of 2)' in parsed.text
 
 
-def test_page_without_ladder_and_with_nothing_found() -> None:
-    unclimbed = replace(EVIDENCE, ladder={})
-    found = figures(unclimbed)
-    drawn = plots(unclimbed)
+def test_page_without_corruptions_and_findings() -> None:
+    uncorrupted = replace(EVIDENCE, corruption=None)
+    found = measured_metrics(uncorrupted)
+    drawn = plots(uncorrupted)
     text = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({}, {}, {}))
     assert "robustness" not in drawn
-    assert "The ladder was not climbed" in text
-    assert "Nothing was found." in text
-    assert "damage the model keeps" not in text
+    assert "Not measured: <code>evaluate.corruption_photos</code>" in text
+    assert "No findings." in text
+    assert "the model keeps" not in text
 
 
-def test_summary_needs_no_other_word(found: dict[str, float]) -> None:
+def test_summary_needs_no_explanation(found: dict[str, float]) -> None:
     found = found | {
         "accuracy": 0.943,
         "accuracy_low": 0.931,
         "accuracy_high": 0.956,
         "robustness_photos": 300.0,
     }
-    assert summary(found, ("no", "yes")) == [
+    assert summary_sentences(found, ("no", "yes")) == [
         "Of 100 new photos, about 94 get the right label (95 % interval: 93 to 96).",
         "Photos of no are found least often: about 50 of 100.",
-        "Under noise, blur and other damage, tried on 300 of the photos, the model keeps 87 % of the accuracy that it "
-        "has on these.",
+        "Under noise, blur and other corruptions, applied to 300 of the photos, the model keeps 87 % of its "
+        "accuracy on them.",
     ]
-    assert summary(found | {"accuracy": 0.998}, ("no", "yes"))[0].startswith(
+    assert summary_sentences(found | {"accuracy": 0.998}, ("no", "yes"))[0].startswith(
         "Of 100 new photos, more than 99 get"
     )
 
 
-def test_no_mistake_in_few_photos_is_no_promise() -> None:
+def test_no_mistake_in_few_photos_has_an_interval() -> None:
     found = {"accuracy": 1.0, "accuracy_low": 1.0, "accuracy_high": 1.0, "photos": 60.0, "recall.a": 1.0}
-    [sentence] = summary(found, ["a"])
+    [sentence] = summary_sentences(found, ["a"])
     # 0.95 of 60 photos are right with a probability of 0.95 ** 60 = 0.046.
     assert sentence.endswith("(none of 60 was wrong, so at most 5 in 100 are, with 95 % confidence).")
 
 
 def test_confusions_in_words() -> None:
     counts = np.array([[5, 2, 0], [0, 7, 0], [3, 0, 4]])
-    assert confusions(("a", "b", "c"), counts) == ["c taken for a (3 of 7)", "a taken for b (2 of 7)"]
+    assert confusions(("a", "b", "c"), counts) == ["c classified as a (3 of 7)", "a classified as b (2 of 7)"]
 
 
-def test_card_promises_what_the_photos_can() -> None:
-    assert "to hold the truth in 80% of cases" in facts(ARTIFACT)
+def test_card_states_the_coverage_that_the_photos_guarantee() -> None:
+    assert "they contain the true label of 80% of photos" in facts_markdown(ARTIFACT)
 
 
-def test_place_of_the_report_is_looked_at_first(
+def test_card_shows_metrics_of_each_split_with_their_intervals() -> None:
+    test = {"photos": 1560.0, "accuracy": 0.94615, "accuracy_low": 0.93589, "accuracy_high": 0.95705}
+    card = facts_markdown(replace(ARTIFACT, metrics=ARTIFACT.metrics | {"test": test}))
+    assert "| metric | validation | test |" in card
+    assert "| photos | 4 | 1,560 |" in card
+    assert "| accuracy |  | 94.6% (93.6% to 95.7%) |" in card
+    assert "| agreement with Keras | 99.9% |  |" in card
+
+
+def test_card_of_version_0_1_keeps_its_text() -> None:
+    card = "# mine\n\n<!-- facts: written by convert.py and evaluate.py -->\nold\n<!-- end of facts -->\n\nmore\n"
+    begin = "<!-- facts: written by lenslet convert and lenslet evaluate -->"
+    assert with_facts(card, "new") == f"# mine\n\n{begin}\nnew\n<!-- end of facts -->\n\nmore\n"
+
+
+def test_report_folder_is_checked_first(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate, "read_dataset", lambda *_, **__: pytest.fail("photos were read"))
-    assert evaluate.main(["--data", "data/sample", "--report", "README.md"]) == 2
-    assert capsys.readouterr().err == "lenslet evaluate: [Errno 17] File exists: 'README.md'\n"
+    monkeypatch.setattr(reading, "read_dataset", lambda *_, **__: pytest.fail("photos were read"))
+    assert main(["evaluate", "--data", "data/sample", "--report", "README.md"]) == 2
+    assert capsys.readouterr().err == "lenslet evaluate: README.md: File exists\n"
 
 
-def test_photos_worth_a_look() -> None:
+def test_photos_to_look_at() -> None:
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
     assert confident_mistakes(np.array([1, 0, 1, 0]), probabilities).tolist() == [0, 3, 1]
     assert least_certain(np.array([0, 1, 1, 1]), probabilities).tolist() == [1, 3, 2, 0]
@@ -316,7 +352,7 @@ def test_evaluation_of_the_shipped_model_on_the_drawings(tmp_path: Path) -> None
     report = tmp_path / "report"
     parsed = Page((report / "report.html").read_text(encoding="utf-8"))
     found = json.loads((report / "metrics.json").read_text())
-    assert {each["data-figure"]: float(each["value"]) for each in parsed.all("data")}["accuracy"] == found[
+    assert {each["data-metric"]: float(each["value"]) for each in parsed.all("data")}["accuracy"] == found[
         "accuracy"
     ]
     assert (report / "report.html").stat().st_size < 3e6

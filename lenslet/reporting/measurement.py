@@ -1,0 +1,54 @@
+"""What a report is made of, measured by a classifier on the test photos of a dataset."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.lint import KINDS, Finding, lint
+from lenslet.dataset.sampling import evenly_spaced
+from lenslet.evaluation.metrics import accuracy
+from lenslet.evaluation.runtime_check import check_runtime, corruption_accuracy
+from lenslet.inference.classifier import Classifier
+from lenslet.reporting.gallery import galleries
+from lenslet.reporting.page import Background
+from lenslet.reporting.report import CorruptionResults, Evidence
+
+
+def measure_model(
+    classifier: Classifier, dataset: Dataset, corruption_photos: int, megabytes: float
+) -> Evidence:
+    """Classify the test photos, and `corruption_photos` of them again under every corruption."""
+    test = dataset.members("test")
+    targets = dataset.targets[test]
+    [check] = check_runtime([classifier], dataset.pixels[dataset.rows[test]])
+    some = evenly_spaced(len(test), corruption_photos)
+    results = None
+    if len(some):
+        accuracies = corruption_accuracy(classifier, dataset.pixels[dataset.rows[test[some]]], targets[some])
+        clean = accuracy(targets[some], check.probabilities[some])
+        results = CorruptionResults(accuracies, len(some), clean)
+    return Evidence(classifier.artifact, targets, check, megabytes, results)
+
+
+def collect_background(
+    classifier: Classifier,
+    dataset: Dataset,
+    evidence: Evidence,
+    facts: Mapping[str, str],
+    data: Path,
+    cache: Path,
+) -> Background:
+    """Photos to look at and findings about all photos, with paths relative to `data`. Raises: CacheFull."""
+    test = dataset.members("test")
+    paths = [dataset.photos[number].path.relative_to(data) for number in test]
+    predictions = (evidence.targets, evidence.check.probabilities)
+    rows = dataset.rows[test]
+    shown = galleries(classifier, *predictions, paths, lambda number: dataset.pixels[rows[number]])
+    # Without features, so that labels are not checked: the most confident mistakes show wrong ones.
+    findings: dict[str, list[Finding]] = {}
+    for each in lint(dataset, cache):
+        other = each.other.relative_to(data) if each.other else None
+        relative = replace(each, path=each.path.relative_to(data), other=other)
+        findings.setdefault(f"{each.kind}: {KINDS[each.kind]}", []).append(relative)
+    return Background(shown, findings, facts)
