@@ -24,7 +24,8 @@ def main(argv: list[str] | None = None) -> int:
 
     parser = whole_parser()
     mark_paths(parser, shtab.FILE)
-    print(shtab.complete(parser, shell=arguments.shell))  # nosec B604  # names a shell
+    script = shtab.complete(parser, shell=arguments.shell)  # nosec B604
+    print(script)
     return 0
 
 

@@ -13,7 +13,7 @@ import requests
 import yaml
 
 from bench.clients import Connection, ask_all
-from bench.load_pattern import SHARES, SMALL, diet_of, draw_photos, served, serving_links
+from bench.load_pattern import SHARES, SMALL, draw_photos, load_pattern, requests_by_kind, serving_links
 from bench.loopback import running
 from lenslet.inference.classifier import Classifier
 from tests.support import link_server
@@ -32,8 +32,8 @@ def test_sixteen_clients_get_the_expected_answers():
         serving_links(photos[SMALL]) as links,
         running(LENSLET_LINK_HOSTS=links.removeprefix("http://")) as (address, _),
     ):
-        diet = diet_of(photos, Classifier.load(ROOT / "model"), links)
-        outcomes = ask_all(address, islice(served(diet, tuple(SHARES)), 400), clients=16)
+        pattern = requests_by_kind(photos, Classifier.load(ROOT / "model"), links)
+        outcomes = ask_all(address, islice(load_pattern(pattern, tuple(SHARES)), 400), clients=16)
     assert [outcome for outcome in outcomes if not outcome.is_right] == []
     # 12 + 2 + 3 + 3 of twenty, twenty times; each broken one has the answer that bench/load_pattern.py says.
     assert Counter(outcome.kind for outcome in outcomes) == {
