@@ -75,13 +75,10 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
 
 def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> None:
     """All steps from photos to model.keras and training.json."""
-    import keras
-
     from lenslet.dataset.dataset import photos_per_split
     from lenslet.dataset.description import describe
     from lenslet.dataset.reading import read_dataset
-    from lenslet.network.assembly import build_network, set_head
-    from lenslet.network.backbones import build_backbone
+    from lenslet.network.assembly import initial_network, set_head
     from lenslet.network.devices import Acceleration, acceleration_here
     from lenslet.registry.versions import weights_at_hand
     from lenslet.training.features import head_features
@@ -90,14 +87,14 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.training.photo_lint import check_photos
     from lenslet.training.record import KERAS_NAME, record_of, save_network
     from lenslet.training.run import Run, finish_run, start_run
-    from lenslet.training.validation import validate
+    from lenslet.training.validation import in_words, validate
 
     started = time.monotonic()
     dataset = read_dataset(arguments.data, params, arguments.cache)
     print(describe(dataset))
     photos = photos_per_split(dataset)
-    first_batch = min(photos["train"], photos["validation"], params.fine_tune.batch_size)
-    accelerated = Acceleration() if arguments.no_acceleration else acceleration_here(first_batch)
+    wanted = not arguments.no_acceleration
+    accelerated = acceleration_here(photos, params.fine_tune.batch_size) if wanted else Acceleration()
     run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
     folder = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{arguments.out.name}"
     interrupted = find_interrupted(arguments.runs, arguments.out, run) if arguments.resume else None
@@ -108,10 +105,8 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     name = arguments.name or arguments.data.resolve().name
     sections = {"train": asdict(params), **overrides_of(arguments)}
     tracker.begin(name, sections, dataset.fingerprint, unfinished=folder)
-    keras.utils.set_random_seed(params.seed)
-    with accelerated.strategy.scope(), weights_at_hand(params.backbone.weights) as weights:
-        backbone = build_backbone(replace(params.backbone, weights=weights))
-        network = build_network(backbone, len(dataset.labels), params)
+    with weights_at_hand(params.backbone.weights) as weights:
+        backbone, network = initial_network(params, len(dataset.labels), accelerated, weights)
     pretrained = backbone if params.backbone.weights != "none" else None
     check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
 
@@ -120,16 +115,16 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
         features = head_features(backbone, dataset, params, arguments.cache)
         head, history["head"] = fit_head(*features, len(dataset.labels), params.head, params.class_weights)
         set_head(network, head)
-        print_validation("head", validate(network, dataset, params))
+        print(f"head: {in_words(validate(network, dataset, params))}")
     if params.fine_tune.epochs:
         if not interrupted:
             start_run(folder, replace(run, history=history, minutes=(time.monotonic() - started) / 60))
         tracker.note(folder)
-        epochs = keras.callbacks.LambdaCallback(on_epoch_end=partial(tracker.add_epoch, "fine_tune"))
-        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, [epochs])
+        add_epoch = partial(tracker.add_epoch, "fine_tune")
+        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, add_epoch)
 
     validation = validate(network, dataset, params)
-    print_validation("network", validation)
+    print(f"network: {in_words(validation)}")
     minutes = (time.monotonic() - started) / 60
     record = record_of(name, params, dataset.fingerprint, photos, validation, history, minutes)
     save_network(network, record, arguments.out)
@@ -152,7 +147,3 @@ def find_interrupted(runs: Path, out: Path, wanted: "Run") -> "tuple[Path, Run] 
     folder, run, epochs = found
     print(f"resuming {folder} after {epochs} finished epochs")
     return folder, run
-
-
-def print_validation(what: str, figures: dict[str, float]) -> None:
-    print(f"{what}: validation accuracy {figures['accuracy']:.4f}, log loss {figures['log_loss']:.4f}")

@@ -1,13 +1,15 @@
 """The network: scaling, backbone and head in one graph with outputs `probabilities` and `activation_map`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from lenslet.config import BackboneParams, TrainParams
-from lenslet.network.backbones import BACKBONES
+from lenslet.network.backbones import BACKBONES, build_backbone
+from lenslet.network.devices import Acceleration
 
 
 def build_network(backbone: keras.Model, classes: int, params: TrainParams) -> keras.Model:
@@ -26,6 +28,19 @@ def build_network(backbone: keras.Model, classes: int, params: TrainParams) -> k
     activation_map = keras.layers.Conv2D(classes, 1, name="head")(dropped)
     logits = keras.layers.GlobalAveragePooling2D(name="logits")(activation_map)
     return keras.Model(image, {"probabilities": _softmax(logits), "activation_map": activation_map})
+
+
+def initial_network(
+    params: TrainParams, classes: int, accelerated: Acceleration, weights: str | None = None
+) -> tuple[keras.Model, keras.Model]:
+    """The backbone with its initial weights and the network around it, on the accelerated devices, by `params.seed`.
+
+    `weights`: a .keras file, in place of the registered model that `params` may name. Raises: WeightsUnavailable.
+    """
+    keras.utils.set_random_seed(params.seed)
+    with accelerated.strategy.scope():
+        backbone = build_backbone(replace(params.backbone, weights=weights or params.backbone.weights))
+        return backbone, build_network(backbone, classes, params)
 
 
 def build_feature_extractor(backbone: keras.Model, params: TrainParams) -> keras.Model:

@@ -1,6 +1,6 @@
 """Data parallelism and mixed precision, chosen from the detected GPUs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,9 +35,9 @@ def acceleration(gpus: Sequence[Capability], first_batch: int) -> Acceleration:
     return Acceleration(is_mirrored=len(gpus) > 1 and first_batch % len(gpus) == 0, precision=precision)
 
 
-def acceleration_here(first_batch: int) -> Acceleration:
-    """`acceleration` for the GPUs of this machine."""
-    return acceleration(found_gpus(), first_batch)
+def acceleration_here(photos: Mapping[str, int], batch_size: int) -> Acceleration:
+    """`acceleration` for the GPUs of this machine; `photos`: split → number of its photos."""
+    return acceleration(found_gpus(), first_batch=min(photos["train"], photos["validation"], batch_size))
 
 
 def found_gpus() -> list[Capability]:

@@ -1,6 +1,6 @@
 """Fine-tuning of the whole network on augmented photos, under checkpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
-from lenslet.network.assembly import build_network, logits_of, set_head, unfreeze
-from lenslet.network.backbones import build_backbone
+from lenslet.network.assembly import initial_network, logits_of, set_head, unfreeze
 from lenslet.network.devices import Acceleration, computing_in
 from lenslet.network.optimizers import build_optimizer
 from lenslet.training.batches import split_batches, steps_per_epoch, train_batches
@@ -20,6 +19,8 @@ from lenslet.training.head_fit import fit_head
 from lenslet.training.record import History
 from lenslet.training.run import Checkpoint, read_checkpoint, write_checkpoint
 
+EpochCallback = Callable[[int, Mapping[str, float] | None], None]  # number of the epoch, and its metrics
+
 
 def fine_tune(
     network: keras.Model,
@@ -27,14 +28,14 @@ def fine_tune(
     params: TrainParams,
     run: Path,
     precision: str = "float32",
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    on_epoch_end: EpochCallback | None = None,
 ) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
     The best epoch has the lowest validation loss; if none is lower than that of the network on entry, its weights
     stay. With fewer than `min_validation_photos` validation photos the last epoch counts as the best.
     `run` is the folder for logs and checkpoint; training resumes from a checkpoint that it holds. `precision`: the
-    backbone's Keras dtype policy during training. `callbacks` are called after an epoch's checkpoint is written.
+    backbone's Keras dtype policy during training. `on_epoch_end` is called after an epoch's checkpoint is written.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     tuned, members = params.fine_tune, dataset.members("train")
@@ -64,7 +65,7 @@ def fine_tune(
                 callbacks=[
                     kept,
                     keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
-                    *callbacks,
+                    keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end),
                 ],
             )
             checkpoint = kept.checkpoint
@@ -122,9 +123,7 @@ def train_network(
 
     `run` is as `fine_tune` takes it. Raises: WeightsUnavailable; CheckpointError.
     """
-    keras.utils.set_random_seed(params.seed)
-    with accelerated.strategy.scope():
-        network = build_network(build_backbone(params.backbone), len(dataset.labels), params)
+    _, network = initial_network(params, len(dataset.labels), accelerated)
     weights, history = fit_head(*features, len(dataset.labels), params.head, params.class_weights)
     set_head(network, weights)
     if not params.fine_tune.epochs:

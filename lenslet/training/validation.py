@@ -1,5 +1,7 @@
 """Metrics of a network on the validation photos."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +37,8 @@ def calibrated_figures(logits: NDArray[np.float32], targets: NDArray[np.int64]) 
     """
     probabilities = softmax(logits / fit_temperature(logits, targets), axis=1)
     return {"accuracy": accuracy(targets, probabilities), "log_loss": log_loss(targets, probabilities)}
+
+
+def in_words(figures: Mapping[str, float]) -> str:
+    """Accuracy and log loss as a line of the output."""
+    return f"validation accuracy {figures['accuracy']:.4f}, log loss {figures['log_loss']:.4f}"

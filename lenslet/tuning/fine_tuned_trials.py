@@ -50,9 +50,8 @@ def fine_tune_best(
     """
     if not trials:
         return
-    photos = photos_per_split(dataset)
-    first_batch = min(photos["train"], photos["validation"], params.fine_tune.batch_size)
-    accelerated = Acceleration() if no_acceleration else acceleration_here(first_batch)
+    photos, batch_size = photos_per_split(dataset), params.fine_tune.batch_size
+    accelerated = Acceleration() if no_acceleration else acceleration_here(photos, batch_size)
     for trial in trials:
         kept = fine_tuning_of(study, trial, params, runs)
         if not kept.figures:
