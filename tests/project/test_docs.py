@@ -1,10 +1,10 @@
 """What the documents name exists: links, commands, options, make targets, keys of params.yaml, files, settings."""
 
+import argparse
 import contextlib
 import importlib
 import importlib.util
 import io
-import itertools
 import re
 import subprocess
 import sys
@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from lenslet import cli
+from lenslet.commands.options import CommandParser
+from lenslet.config import ParamsError, read_params
 from lenslet.inference import budget
 from lenslet.inference.errors import LensletError
 from lenslet.serving import answer, request
@@ -63,15 +65,6 @@ def test_links_lead_somewhere(document: str) -> None:
 
 
 @cache
-def help_of(words: tuple[str, ...]) -> str:
-    """What `lenslet <words> --help` prints."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        cli.main([*words, "--help"])
-    return printed.getvalue()
-
-
-@cache
 def help_of_script(words: tuple[str, ...]) -> str:
     """What `python <words> --help` prints."""
     done = subprocess.run(
@@ -81,32 +74,27 @@ def help_of_script(words: tuple[str, ...]) -> str:
     return done.stdout
 
 
-def has_subcommands(text: str) -> list[str]:
-    """Names of a command's own commands, from its usage line."""
-    found = re.search(r"usage: .*? ((?:\w+ \| )+\w+|\{[\w,]+\})", " ".join(text.split()))
-    return re.split(r" \| |,", found.group(1).strip("{}")) if found else []
-
-
-def check_lenslet(words: tuple[str, ...]) -> None:
-    if words[0].startswith("-"):
-        assert words[0] in cli.main.__doc__ or words[0] in ("--help", "--version")
+def check_lenslet(words: tuple[str, ...], is_whole: bool) -> None:
+    """Against the command's own parser: a whole line must parse, with values of --set that params.yaml takes."""
+    if words[0] in ("--help", "--version"):
         return
     assert words[0] in cli.COMMANDS, words
-    path = words[:1]
-    subcommands = has_subcommands(help_of(path))
-    if subcommands and len(words) > 1 and words[1] != "--help":
-        assert words[1] in subcommands, words
-        path = words[:2]
-    known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", help_of(path)))
-    for option in Command("lenslet", words).options:
-        assert option in known or option == "--help", words
-    for given in overrides(words):
-        look_up(given.split("=")[0])
-        assert "=" in given, words
-
-
-def overrides(words: tuple[str, ...]) -> list[str]:
-    return [after for word, after in itertools.pairwise(words) if word == "--set"]
+    parser: CommandParser = importlib.import_module(f"lenslet.commands.{words[0]}").make_parser()
+    if "--help" in words:
+        return
+    if not is_whole:
+        subcommands = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        if subcommands and len(words) > 1:
+            assert words[1] in subcommands[0].choices, words
+        assert set(Command("lenslet", words).options) <= set(parser.options()), words
+        return
+    refusal = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(refusal):
+            arguments = parser.parse_args(words[1:])
+        read_params(ROOT / "params.yaml", getattr(arguments, "overrides", []))
+    except (ParamsError, SystemExit) as error:
+        raise AssertionError(f"{words}: {refusal.getvalue() or error}") from error
 
 
 def look_up(key: str) -> object:
@@ -118,16 +106,16 @@ def look_up(key: str) -> object:
     return value
 
 
-def check_python(words: tuple[str, ...]) -> None:
+def check_python(words: tuple[str, ...], is_whole: bool) -> None:
     if words[0] == "-c":
         return
     if words[:2] == ("-m", "lenslet"):
-        check_lenslet(words[2:])
+        check_lenslet(words[2:], is_whole)
         return
     shims = {"train.py": "train", "convert.py": "convert", "test.py": "test"}
     if words[0] in shims:
         assert (ROOT / words[0]).exists()
-        check_lenslet((shims[words[0]], *words[1:]))
+        check_lenslet((shims[words[0]], *words[1:]), is_whole)
         return
     if words[0] == "-m":
         assert importlib.util.find_spec(words[1]), words
@@ -138,7 +126,7 @@ def check_python(words: tuple[str, ...]) -> None:
         assert all(option in printed or option == "--help" for option in options), words
 
 
-def check_make(words: tuple[str, ...]) -> None:
+def check_make(words: tuple[str, ...], is_whole: bool) -> None:
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
     for word in words:
         name, is_variable, _ = word.partition("=")
@@ -157,7 +145,7 @@ CHECKS = {"lenslet": check_lenslet, "python": check_python, "make": check_make}
 def test_commands_and_options_exist(document: str) -> None:
     for command in commands(read(document)):
         if command.words:
-            CHECKS[command.program](command.words)
+            CHECKS[command.program](command.words, command.is_whole)
 
 
 def test_commands_are_found_in_the_documents() -> None:
@@ -178,16 +166,18 @@ def test_every_command_is_documented() -> None:
         ("lenslet trian --data x", "trian"),
         ("lenslet train --dta x", "--dta"),
         ("lenslet register demote 3", "demote"),
-        ("lenslet train --set train.epoch=3", "train.epoch"),
+        ("lenslet train --data x --out y --set train.epoch=3", "train.epoch"),
+        ("lenslet train --data x --out y --set train.head.epochs=many", "many"),
+        ("lenslet train --data x", "--out"),
         ("make nothing", "nothing"),
         ("make serve MODLE=out/mine", "MODLE"),
         ("python data/upload.py intel", "upload"),
     ],
 )
 def test_wrong_commands_are_noticed(line: str, message: str) -> None:
-    [command] = commands(f"`{line}`")
+    [command] = commands(f"```sh\n{line}\n```\n")
     with pytest.raises(AssertionError, match=message):
-        CHECKS[command.program](command.words)
+        CHECKS[command.program](command.words, command.is_whole)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

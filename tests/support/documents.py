@@ -29,6 +29,7 @@ class Command:
 
     program: str
     words: tuple[str, ...]
+    is_whole: bool = True  # a line to be run as it is, not inline code that may leave something out
 
     @property
     def options(self) -> list[str]:
@@ -65,25 +66,30 @@ def settings(*headings: str) -> set[str]:
     return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
 
-def code_lines(text: str) -> list[str]:
-    """Lines of the shell blocks, and the inline code outside of every block, without its line breaks."""
+def shell_lines(text: str) -> list[str]:
+    """Lines of the shell blocks, continued ones joined."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+
+
+def inline_code(text: str) -> list[str]:
+    """Inline code outside of every block, without its line breaks."""
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    inline = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()] + inline
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
 
 
 def commands(text: str) -> list[Command]:
-    """Calls of lenslet, python and make among the `code_lines`, also behind `&&` and variable assignments."""
+    """Calls of lenslet, python and make in `text`, also behind `&&` and variable assignments."""
     found = []
-    for line in code_lines(text):
+    lines = [(line, True) for line in shell_lines(text)] + [(line, False) for line in inline_code(text)]
+    for line, is_whole in lines:
         for part in re.split(r"&&|\|", line):
             if not re.match(rf"\s*(\w+=\S* )*(\S*/)?({'|'.join(PROGRAMS)}) ", part):
                 continue
             words = shlex.split(part, comments=True)
             while re.match(r"\w+=", words[0]):
                 words.pop(0)
-            found.append(Command(words[0].rsplit("/", 1)[-1], tuple(words[1:])))
+            found.append(Command(words[0].rsplit("/", 1)[-1], tuple(words[1:]), is_whole))
     return found
 
 
