@@ -14,7 +14,6 @@ of the best trials, report/tune_history.png, report/tune_importance.png and an M
 """
 
 import argparse
-import logging
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -106,23 +105,20 @@ def find_learning_rate(
 def search(
     dataset: "Dataset", params: Params, weights: str, arguments: argparse.Namespace, tracker: "Tracker"
 ) -> list[dict[str, Any]]:
-    """Run what the study still lacks, then show, fine-tune and write as the arguments say.
+    """Run the trials that the study lacks, then show, fine-tune and write as the arguments say.
 
     `weights`: where those of `params` are, if they are a registered model's. Returns: the best trials.
     """
-    import optuna
-
     from lenslet.reporting.plots import save_figure
     from lenslet.tuning.backbones import available_backbones
     from lenslet.tuning.fine_tuned_trials import best_fine_tuned, fine_tune_best
     from lenslet.tuning.learning_rates import features_by_backbone, suggested_rates
     from lenslet.tuning.space import found_values, search_space, with_weights
-    from lenslet.tuning.study import best_trials, open_study, without_password
+    from lenslet.tuning.study import best_trials, open_study, silence_libraries, without_password
     from lenslet.tuning.summary import as_json, study_figures, trial_table
     from lenslet.tuning.trials import run_trials
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that each network is traced anew
+    silence_libraries()
     train, objective = params.train, params.tune.objective
     backbones = available_backbones(train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")
@@ -130,14 +126,13 @@ def search(
     sections = {"tune": asdict(params.tune), "train": asdict(train), **overrides_of(arguments)}
     tracker.begin(f"search {arguments.data.resolve().name}", sections, dataset.fingerprint)
     features = features_by_backbone(dataset, with_weights(train, weights), backbones, arguments.cache)
-    classes = len(dataset.labels)
-    run_trials(study, features, classes, params, suggested_rates(study, features, classes, params))
+    searched = (study, features, len(dataset.labels), params)
+    run_trials(*searched, suggested_rates(*searched))
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
     print(f"{len(study.trials)} trials in {without_password(arguments.study)}; the best by {objective}:")
     print(trial_table(trials[:SHOWN]))
-
-    figures = study_figures(study)
-    drawn = [save_figure(each, arguments.report / f"tune_{name}.png") for name, each in figures.items()]
+    figures = study_figures(study).items()
+    drawn = [save_figure(each, arguments.report / f"tune_{name}.png") for name, each in figures]
     print("\n".join(f"written: {path}" for path in drawn))
     tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": drawn})
     for trial in trials[:SHOWN]:
@@ -151,6 +146,7 @@ def search(
         tuned[trial.number] = kept
     if arguments.write:
         best = best_fine_tuned(trials, [kept.figures[objective] for kept in tuned.values()], objective)
-        path = write_params(arguments.params, found_values(best))
-        print(f"{path} holds the settings of trial {best.number}")
+        print(
+            f"{write_params(arguments.params, found_values(best))} holds the settings of trial {best.number}"
+        )
     return as_json(trials, tuned)

@@ -1,5 +1,6 @@
 """The study that keeps the trials, on disk or in a database, shared by processes."""
 
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -56,6 +57,12 @@ def open_study(place: str, space: Mapping[str, Any]) -> optuna.Study:
     study.set_user_attr("openings", openings + 1)
     study.sampler = optuna.samplers.TPESampler(seed=space["seed"] + openings)
     return study
+
+
+def silence_libraries() -> None:
+    """Hide Optuna's line per trial, and TensorFlow's warning that each trial's network is traced anew."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def without_password(text: str) -> str:

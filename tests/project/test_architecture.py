@@ -57,12 +57,9 @@ PENDING: dict[str, set[str]] = {
         "find_photos",
         "measure",
         "page",
-        "parse_arguments",
         "read_list",
         "run",
         "summary",
-        "table",
-        "text_of",
     },
 }
 
