@@ -105,7 +105,7 @@ def find_learning_rate(
 def search(
     dataset: "Dataset", params: Params, weights: str, arguments: argparse.Namespace, tracker: "Tracker"
 ) -> list[dict[str, Any]]:
-    """Run the trials that the study lacks, then show, fine-tune and write. `weights`: as `build_backbone` takes them."""
+    """Run the trials that the study lacks, then show, fine-tune, write. `weights`: as `build_backbone` takes them."""
     from lenslet.reporting.plots import save_figure
     from lenslet.tuning.backbones import available_backbones
     from lenslet.tuning.fine_tuned_trials import best_fine_tuned, fine_tune_best
