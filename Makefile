@@ -20,10 +20,10 @@ STAGE ?= staging
 # Of infra/template.yaml, as PARAMETERS="AlarmEmail=me@example.com MemoryMB=3008".
 PARAMETERS ?=
 REQUESTS ?= 1000000
-# Only what the drawings give is kept in git.
+# Only the notebook of the sample drawings is kept in git.
 NOTEBOOK ?= $(if $(filter data/sample,$(DATA)),notebook.ipynb,report/notebook.ipynb)
 
-# These words in a rule's prerequisites build the environments.
+# As a prerequisite, each of these files builds its environment.
 SERVE := .venv-serve/installed
 PAGE := .venv-page/installed
 FULL := .venv/installed
@@ -39,15 +39,15 @@ help:  ## list these targets
 	@echo "Variables: MODEL=folder DATA=folder PORT=number PAGE_PORT=number ENDPOINT=address MLFLOW_PORT=number STUDIO_PORT=number PHOTOS=folder INPUTS=number OPTIONS='--name …' PYTHON=command"
 	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' DIGEST=sha256:… YES=1 REQUESTS=number MS=number"
 
-demo: $(SERVE)  ## serve the shipped model, classify the sample pictures through it, stop
+demo: $(SERVE)  ## serve the shipped model, run the smoke check against it, stop
 	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
 	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model $(MODEL) & server=$$!; \
 	.venv-serve/bin/python -m lenslet test http://127.0.0.1:$(PORT) --wait 20; status=$$?; \
 	kill $$server 2>/dev/null || { echo "make demo: its server had ended already, so another one answered" >&2; status=2; }; \
 	wait $$server; exit $$status
 
-# When one of the two ends, the other is stopped. Ctrl-C reaches both and is given a second: a signal that met them at
-# their very end would count as a failure.
+# When one of the two ends, the other is stopped. Ctrl-C reaches both processes; the second of waiting lets them exit
+# by themselves, because a signal during their exit would count as a failure.
 serve: $(SERVE) $(PAGE)  ## serve MODEL on http://127.0.0.1:PORT, and its page on PAGE_PORT, until Ctrl-C
 	@$(refuse_page_port)
 	@is_over=false; trap 'is_over=true' INT TERM HUP; \
@@ -56,7 +56,7 @@ serve: $(SERVE) $(PAGE)  ## serve MODEL on http://127.0.0.1:PORT, and its page o
 	until $$is_over || ! kill -0 $$function 2>/dev/null || ! kill -0 $$page 2>/dev/null; do sleep 0.5; done; \
 	! $$is_over || sleep 1; kill $$function $$page 2>/dev/null; wait $$page; ended=$$?; wait $$function && exit $$ended
 
-page: $(PAGE)  ## the page alone, on http://127.0.0.1:PAGE_PORT, for the function at ENDPOINT or one that its sidebar names
+page: $(PAGE)  ## the page alone on http://127.0.0.1:PAGE_PORT, for the function at ENDPOINT (or set in its sidebar)
 	@$(refuse_page_port)
 	@$(call run_page,$(ENDPOINT))
 
@@ -83,15 +83,15 @@ wheel: $(FULL)  ## build the package with the shipped model: dist/lenslet-….wh
 lock: $(FULL)  ## resolve pyproject.toml into requirements.txt and requirements/ (OPTIONS=--upgrade; needs a network)
 	.venv/bin/python requirements/lock.py $(OPTIONS)
 
-audit: $(FULL)  ## known vulnerabilities of the images' packages and of .venv's, asked from PyPI (needs a network)
+audit: $(FULL)  ## look up known vulnerabilities of the packages of the images and of .venv (needs a network)
 	.venv/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip \
 		--requirement requirements/lambda.txt --requirement requirements/http.txt
 	.venv/bin/pip-audit --strict --progress-spinner off --local
 
-tune: $(FULL)  ## search for settings on the photos of DATA; goes on where the last search stopped (OPTIONS: of lenslet tune)
+tune: $(FULL)  ## search hyperparameters on DATA; resumes the last search (OPTIONS: of lenslet tune)
 	.venv/bin/python -m lenslet tune --data $(DATA) $(OPTIONS)
 
-mlflow: $(FULL)  ## page of all trainings, searches and registered models on MLFLOW_PORT, until Ctrl-C
+mlflow: $(FULL)  ## MLflow's page of runs, searches and registered models on MLFLOW_PORT, until Ctrl-C
 	@mkdir -p $(MLFLOW_FOLDER)
 	@echo "open http://127.0.0.1:$(MLFLOW_PORT)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server \
@@ -106,42 +106,42 @@ label-studio: $(LABEL_STUDIO)  ## Label Studio on STUDIO_PORT for photos below P
 	LATEST_VERSION_CHECK=false ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false USE_DEFAULT_BANNED_SUBNETS=false \
 	.venv-label-studio/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port $(STUDIO_PORT) --log-level WARNING
 
-pipeline: $(FULL)  ## train, convert, evaluate and judge as dvc.yaml says: only what has changed is run
+pipeline: $(FULL)  ## run the changed stages of dvc.yaml: train, convert, evaluate, gate
 	@test "$(origin DATA)" = file || { echo "make pipeline takes its photos from the line 'data:' of dvc.yaml: write $(DATA) there" >&2; exit 2; }
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/dvc repro
 
-notebook: $(FULL)  ## run notebook.ipynb on the photos of DATA with MODEL, and keep what it shows
+notebook: $(FULL)  ## execute notebook.ipynb on DATA with MODEL, and save its outputs
 	@DATA="$(DATA)" MODEL="$(MODEL)" .venv/bin/python -c "$$run_notebook"
 
-bench: $(FULL)  ## speed of the function, of the server under load, and of training on DATA, beside their peers
+bench: $(FULL)  ## benchmark the function, the server under load, and training on DATA, beside peers
 	.venv/bin/pip install --quiet --requirement requirements/bench.txt
 	.venv/bin/python -m bench.serving --json report/serving.json
 	.venv/bin/python -m bench.load --json report/load.json
 	.venv/bin/python -m bench.training --data $(DATA) --json report/training.json
 
-fuzz: $(FULL)  ## INPUTS hostile pictures, and a tenth as many hostile requests (Linux)
+fuzz: $(FULL)  ## fuzz the decoder with INPUTS images, and the handler with a tenth as many requests (Linux)
 	.venv/bin/python -m fuzz.decode --inputs $(INPUTS)
 	.venv/bin/python -m fuzz.handler --inputs $$((($(INPUTS) + 9) / 10))
 
-deploy: $(FULL) $(INFRA)  ## build the image, bring it to STAGE=staging on AWS, check it there (docs/deploy.md)
+deploy: $(FULL) $(INFRA)  ## build the image, deploy it to STAGE=staging on AWS, check it there (docs/deploy.md)
 	@.venv/bin/python -m infra.release deploy $(STAGE) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(addprefix --parameter ,$(PARAMETERS))
 
-promote: $(FULL) $(INFRA)  ## bring the image that was checked in staging to production; asks, unless YES=1
+promote: $(FULL) $(INFRA)  ## deploy the image that was checked in staging to production; asks, unless YES=1
 	@.venv/bin/python -m infra.release promote $(if $(YES),--yes) $(if $(DIGEST),--digest $(DIGEST)) $(addprefix --parameter ,$(PARAMETERS))
 
-rollback: $(FULL) $(INFRA)  ## take production back to the image before; asks, unless YES=1
+rollback: $(FULL) $(INFRA)  ## return production to its previous image; asks, unless YES=1
 	@.venv/bin/python -m infra.release rollback $(if $(YES),--yes)
 
-destroy: $(FULL)  ## remove STAGE from AWS, or everything; asks for its name
+destroy: $(FULL)  ## delete STAGE from AWS, or everything; asks for its name
 	@.venv/bin/python -m infra.release destroy $(STAGE)
 
-template: $(FULL)  ## what one stage consists of: resources of infra/template.yaml by type
+template: $(FULL)  ## count the resources of one stage by type (infra/template.yaml)
 	@.venv/bin/python -m infra.transform
 
-cost: $(FULL)  ## what REQUESTS a month cost on AWS, of MS milliseconds each, and on a machine that is always on
+cost: $(FULL)  ## monthly cost of REQUESTS of MS milliseconds on AWS Lambda, and of a virtual machine
 	@.venv/bin/python -m infra.cost --requests $(REQUESTS) $(if $(MS),--ms $(MS))
 
-clean:  ## remove environments, caches and reports; models, runs and what `make mlflow` keeps stay
+clean:  ## delete environments, caches, builds and reports; models, runs and .mlflow/ stay
 	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-label-studio .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -173,15 +173,15 @@ $(LABEL_STUDIO): requirements/label-studio.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv-label-studio,requirements/label-studio.txt)
 
-# Streamlit would answer an impossible port with a traceback.
+# Streamlit fails with a traceback on an invalid port.
 define refuse_page_port
 test "$(PAGE_PORT)" -ge 1 -a "$(PAGE_PORT)" -le 65535 2>/dev/null \
 	|| { echo "make $(MAKECMDGOALS): PAGE_PORT takes a whole number from 1 to 65535, not '$(PAGE_PORT)'" >&2; exit 2; }
 endef
 
-# $(1): the function's address, or nothing for the one that the page's own settings name. An address goes without
-# secrets.toml, which would replace it, and whose key is for another. Headless: no browser is opened, and no question
-# about an e-mail address is asked.
+# $(1): address of the function, or nothing for the page's own settings. With an address, secrets.toml is ignored: it
+# would override the address, and its key belongs to another endpoint. Headless: Streamlit opens no browser and asks
+# for no e-mail address.
 define run_page
 $(if $(1),LENSLET_ENDPOINT=$(1) ).venv-page/bin/streamlit run frontend/app.py$(if $(1), --secrets.files none.toml) \
 	--server.address 127.0.0.1 --server.port $(PAGE_PORT) --server.headless true
@@ -207,7 +207,7 @@ endef
 # The command `lenslet`, of this folder's code. Its packages are there already: nothing is fetched.
 install_lenslet := --no-index --no-deps --no-build-isolation --editable .
 
-# No times in it, so that the same photos give the same file; and what libraries tell the terminal stays out of it.
+# Without times and library output, so that the same photos give the same file.
 define run_notebook
 import nbclient, nbformat, pathlib
 from lenslet.inference.atomic import write_text

@@ -1,1 +1,1 @@
-"""AWS: the template of a stage, that of the account, and the commands that release to them."""
+"""AWS: CloudFormation templates of a stage and of the account, and the release commands."""

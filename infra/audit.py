@@ -1,10 +1,10 @@
-"""Known vulnerabilities in the packages of the images, as far as PyPI can be asked.
+"""Known vulnerabilities in the packages of the images, looked up on PyPI.
 
     python -m infra.audit
 
-One line if something is known, or if not everything was looked at. Exit code 1 for what is known, or if pip-audit
-fails in another way than for want of a network; 0 without one, so that `make check` works everywhere. `make audit`
-prints what pip-audit itself says.
+Prints one line if a vulnerability is known or if a package was skipped. Exit code 1 for a known vulnerability, or if
+pip-audit fails for another reason than a missing network; 0 without a network, so that `make check` works offline.
+`make audit` prints pip-audit's own report.
 """
 
 import json

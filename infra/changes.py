@@ -1,4 +1,4 @@
-"""What a release would change, in words: which image, built from what, with which figures."""
+"""Summary of what a release would change: image, commit, model and its metrics."""
 
 import json
 import subprocess

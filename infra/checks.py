@@ -1,4 +1,4 @@
-"""The checks of a deployed stage: does it answer as promised, and as well as the model did before it was deployed?"""
+"""Checks of a deployed stage: the contract (`lenslet test`) and accuracy and robustness (`lenslet accept`)."""
 
 import hashlib
 import os

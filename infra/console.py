@@ -1,4 +1,4 @@
-"""What the release commands say, and how they ask."""
+"""Output and confirmation prompts of the release commands."""
 
 
 def say(message: str) -> None:

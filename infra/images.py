@@ -1,4 +1,4 @@
-"""The images in ECR: where they are pushed, what their tags say, and which of them were in production.
+"""Images in ECR: push, tags, and those that were in production.
 
 All that is known of an image stands in its tags, which are immutable, so that no computer holds any state:
 `<commit>-<model checksum>-<architecture>` is what it was built from, and `<event>-<time>` what happened to it then:

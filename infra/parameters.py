@@ -1,4 +1,4 @@
-"""The parameters of the templates: which are whose, and which a release sets itself."""
+"""Template parameters: those of each stack, and those that a release sets itself."""
 
 import re
 from argparse import ArgumentTypeError

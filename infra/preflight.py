@@ -1,4 +1,4 @@
-"""What a release needs before it changes anything: tools, account, region, a clean commit, a model that may go out."""
+"""Preconditions of a release: tools, account, region, a clean commit, a model that passes the gate."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Releases: build and check in staging, bring the very same image to production, take it back, remove it all.
+"""Releases: build, deploy and check in staging; promote the same image to production; roll back; destroy.
 
     python -m infra.release deploy staging        make deploy STAGE=staging
     python -m infra.release promote               make promote

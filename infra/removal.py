@@ -1,4 +1,4 @@
-"""Taking a stage, or everything, out of an AWS account, and telling what stays and may cost."""
+"""Removal of a stage, or of everything, from an AWS account, with a list of what stays and may cost."""
 
 import argparse
 

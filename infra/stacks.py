@@ -1,4 +1,4 @@
-"""The CloudFormation stacks: what a stage runs, how SAM deploys it, and how it goes away."""
+"""CloudFormation stacks: outputs of a stage, deployment by SAM, deletion."""
 
 import json
 import subprocess

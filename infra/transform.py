@@ -1,4 +1,4 @@
-"""What CloudFormation makes of infra/template.yaml: SAM's transform, done here, without AWS.
+"""SAM's transform of infra/template.yaml, as CloudFormation applies it, without AWS.
 
     make template
 
