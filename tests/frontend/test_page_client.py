@@ -4,6 +4,7 @@ import ast
 import base64
 import re
 import socket
+from dataclasses import astuple
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import client
+import metrics
 from client import Failure, Gateway, read_pause
+from lenslet.evaluation import metric_table
 from tests.support.endpoint import ROOT
 from tests.support.page_server import DESCRIPTION, PREDICTION, Answer, Endpoint, answering, error
 
@@ -202,6 +205,15 @@ def test_page_stands_on_nothing_but_http():
         assert not (names - own) & project, module
     for module in ("answers", "client", "examples", "gallery", "photos", "settings", "sent_photos"):
         assert "streamlit" not in imported[module], module
+
+
+def test_table_of_metrics_equals_that_of_the_evaluation():
+    for name in ("METRICS", "CLASS_METRICS"):
+        copy, original = (
+            {key: astuple(metric) for key, metric in getattr(module, name).items()}
+            for module in (metrics, metric_table)
+        )
+        assert list(copy.items()) == list(original.items()), "copy the rows to frontend/metrics.py"
 
 
 def imports_of(path: Path) -> set[str]:

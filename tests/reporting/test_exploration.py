@@ -9,18 +9,20 @@ from PIL import Image
 
 from lenslet.reporting.exploration import (
     REPEATS,
-    balance_figure,
     file_sizes,
     flat_map,
-    grid_figure,
-    history_figure,
-    jpeg,
     learning_curve,
-    learning_curve_figure,
-    map_figure,
     mean_picture,
     neighbours_alike,
     statistics,
+)
+from lenslet.reporting.exploration_plots import (
+    balance_figure,
+    grid_figure,
+    history_figure,
+    jpeg,
+    learning_curve_figure,
+    map_figure,
     statistics_figure,
 )
 from tests.support.photos import RED

@@ -1,0 +1,95 @@
+"""The table of metrics: title, format, direction and meaning of the figures in GET /.
+
+A copy of `lenslet/evaluation/metric_table.py`, since the page knows the service by HTTP only; a test holds both equal.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    title: str
+    topic: str  # section of the report that shows it
+    form: str  # of str.format
+    better: Literal["higher", "lower", ""]  # "": neither
+    meaning: str  # one line
+
+    def text(self, value: float) -> str:
+        return self.form.format(value)
+
+
+PERCENT, SHARE = "{:.1%}", "{:.4f}"
+
+METRICS = {
+    "photos": Metric("photos", "accuracy", "{:,.0f}", "", "number of photos that the figures were measured on"),
+    "accuracy": Metric("accuracy", "accuracy", PERCENT, "higher", "share of photos whose top label is right"),
+    "min_recall": Metric(
+        "lowest class recall", "accuracy", PERCENT, "higher", "recall of the class that is found least often"
+    ),
+    "macro_f1": Metric(
+        "macro F1", "accuracy", SHARE, "higher", "harmonic mean of precision and recall, averaged over the classes"
+    ),
+    "roc_auc": Metric(
+        "ROC AUC", "accuracy", SHARE, "higher", "one class against the rest, averaged over the classes; 0.5 is chance"
+    ),
+    "agreement_with_keras": Metric(
+        "agreement with Keras", "accuracy", PERCENT, "higher", "same top label as before conversion, validation photos"
+    ),
+    "calibration_error": Metric(
+        "calibration error (ECE)", "calibration", SHARE, "lower", "mean gap between confidence and accuracy, as served"
+    ),
+    "calibration_error_before": Metric(
+        "ECE before scaling", "calibration", SHARE, "lower", "the same without temperature scaling"
+    ),
+    "calibration_error_chance": Metric(
+        "ECE by chance", "calibration", SHARE, "", "95th percentile of the ECE of a perfectly calibrated model"
+    ),
+    "log_loss": Metric(
+        "log loss", "calibration", SHARE, "lower", "mean negative log probability of the true label; 0 is perfect"
+    ),
+    "coverage": Metric(
+        "coverage", "prediction-sets", PERCENT, "higher", "share of prediction sets that contain the true label"
+    ),
+    "mean_set_size": Metric(
+        "labels per set", "prediction-sets", "{:.2f}", "lower", "mean size of the prediction sets; 1 is a single label"
+    ),
+    "ood_true_positive_rate": Metric(
+        "kept as in distribution", "ood", PERCENT, "higher", "share of these photos that pass the OOD threshold"
+    ),
+    "ood_auroc_noise": Metric("OOD AUROC: noise", "ood", "{:.3f}", "higher", "told from independent random pixels"),
+    "ood_auroc_plain": Metric("OOD AUROC: plain", "ood", "{:.3f}", "higher", "told from pictures of one colour"),
+    "ood_auroc_drawings": Metric("OOD AUROC: drawings", "ood", "{:.3f}", "higher", "told from charts and doodles"),
+    "ood_auroc_text": Metric("OOD AUROC: text", "ood", "{:.3f}", "higher", "told from pages of text"),
+    "ood_auroc_photos": Metric(
+        "OOD AUROC: photos", "ood", "{:.3f}", "higher", "told from photos of something else (--ood)"
+    ),
+    "robustness_photos": Metric(
+        "corrupted photos", "robustness", "{:,.0f}", "", "number of photos that were corrupted, evenly spread"
+    ),
+    "robustness_clean": Metric(
+        "accuracy uncorrupted", "robustness", PERCENT, "higher", "accuracy on the same photos without corruption"
+    ),
+    "robustness_mean": Metric(
+        "relative robustness", "robustness", PERCENT, "higher", "accuracy under corruption, divided by that without"
+    ),
+    "robustness_worst": Metric(
+        "worst corruption", "robustness", PERCENT, "higher", "the same for the worst corruption and severity"
+    ),
+    "time_ms": Metric(
+        "time per photo", "speed", "{:.1f} ms", "lower", "median on one thread of this machine, without decoding"
+    ),
+    "megabytes": Metric("model file", "speed", "{:.1f} MB", "lower", "size of model.tflite"),
+    "errors": Metric("failed requests", "endpoint", PERCENT, "lower", "share of requests without a prediction"),
+    "agreement": Metric(
+        "agreement with the model", "endpoint", PERCENT, "higher", "share of answers that equal the local model's"
+    ),
+    "p95_ms": Metric("95th percentile latency", "endpoint", "{:,.0f} ms", "lower", "of a request, as clients see it"),
+}  # fmt: skip
+
+# Of one class; keys are as "recall.forest".
+CLASS_METRICS = {
+    "precision": Metric("precision", "accuracy", PERCENT, "higher", "share of its predictions that are right"),
+    "recall": Metric("recall", "accuracy", PERCENT, "higher", "share of its photos that are found"),
+    "f1": Metric("F1", "accuracy", SHARE, "higher", "harmonic mean of precision and recall"),
+}  # fmt: skip
