@@ -44,6 +44,16 @@ Exit codes: 0 done, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C."""
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns its exit code."""
     words = sys.argv[1:] if argv is None else argv
+    try:
+        code = dispatch(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def dispatch(words: list[str]) -> int:
     if not words:
         print(overview(), file=sys.stderr)
         return 2
@@ -59,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else "`lenslet --help` lists the commands"
         print(f"lenslet: unknown command {name!r}; {hint}", file=sys.stderr)
         return 2
-    return run(name, rest)
+    return run_command(name, rest)
 
 
 def overview() -> str:
@@ -67,7 +77,7 @@ def overview() -> str:
     return USAGE.format(rows="\n".join(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items()))
 
 
-def run(name: str, words: list[str]) -> int:
+def run_command(name: str, words: list[str]) -> int:
     """Run one command. Every expected failure becomes one sentence on stderr, and an exit code."""
     # Here, before any room can load TensorFlow: its notices would drown what commands print.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -78,9 +88,8 @@ def run(name: str, words: list[str]) -> int:
         note = getattr(module, "AFTER_CTRL_C", "")  # what a command keeps, and how it continues
         print(f"\nlenslet {name}: stopped{note}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of the output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:
+        raise
     except (InputError, LensletError, OSError) as error:
         print(f"lenslet {name}: {sentence(error)}", file=sys.stderr)
         return 2

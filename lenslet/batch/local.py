@@ -14,7 +14,7 @@ from lenslet.inference.errors import LensletError
 
 
 @dataclass(frozen=True)
-class Row:
+class ClassifiedFile:
     """The answer for one file: a prediction, or the reason why there is none."""
 
     path: Path
@@ -22,16 +22,18 @@ class Row:
     error: str = ""
 
 
-def classify_files(classifier: Classifier, paths: Sequence[Path]) -> list[Row]:
+def classify_files(classifier: Classifier, paths: Sequence[Path]) -> list[ClassifiedFile]:
     """A row for each path, in their order."""
 
-    def classify(path: Path) -> Row:
+    def classify(path: Path) -> ClassifiedFile:
         try:
-            return Row(path, classifier.classify(decode(path.read_bytes(), classifier.artifact.image_size)))
+            return ClassifiedFile(
+                path, classifier.classify(decode(path.read_bytes(), classifier.artifact.image_size))
+            )
         except LensletError as error:
-            return Row(path, None, str(error))
+            return ClassifiedFile(path, None, str(error))
         except OSError as error:
-            return Row(path, None, f"the file cannot be read: {error.strerror}")
+            return ClassifiedFile(path, None, f"the file cannot be read: {error.strerror}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         answers = pool.map(classify, paths)

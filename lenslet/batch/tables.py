@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lenslet.batch.local import Row
+from lenslet.batch.local import ClassifiedFile
 from lenslet.inference.atomic import replacing
 
 
-def text_table(rows: Sequence[Row]) -> str:
+def text_table(rows: Sequence[ClassifiedFile]) -> str:
     """Photo, label, probability and, where the model is not certain, the labels of the prediction set."""
     width = max(len(str(row.path)) for row in rows)
     lines = []
@@ -27,7 +27,7 @@ def text_table(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, f"{classified:,} of {len(rows):,} files classified"])
 
 
-def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def predictions_json(rows: Sequence[ClassifiedFile]) -> list[dict[str, Any]]:
     """One object a file: the fields of the endpoint's answer, or `error`."""
     return [
         {"file": str(row.path), "error": row.error}
@@ -46,7 +46,7 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def write_csv(rows: Sequence[Row], labels: Sequence[str], path: Path) -> None:
+def write_csv(rows: Sequence[ClassifiedFile], labels: Sequence[str], path: Path) -> None:
     """Write a row for each file.
 
     Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution, `labels`, error.

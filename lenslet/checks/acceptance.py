@@ -68,19 +68,21 @@ def check_model(endpoint: Endpoint, artifact: Artifact, key: str | None) -> None
         )
 
 
-def measure(
+def measure_endpoint(
     outcomes: Sequence[Outcome], planned: int, params: EndpointParams, labels: Sequence[str]
 ) -> Figures:
     """What the limits are about, what lies behind it, and each limit with its verdict."""
     answered = [outcome for outcome in outcomes if outcome.served is not None]
     different = [outcome for outcome in answered if not outcome.agrees(params.probability_tolerance)]
     latency_ms = percentiles([outcome.seconds * 1000 for outcome in answered])
-    ladder = {kind: [accuracy(outcomes, (kind, severity)) for severity in SEVERITIES] for kind in CORRUPTIONS}
+    ladder = {
+        kind: [cell_accuracy(outcomes, (kind, severity)) for severity in SEVERITIES] for kind in CORRUPTIONS
+    }
     figures = {"errors": 1 - len(answered) / len(outcomes)}
     if (
         answered and len(outcomes) == planned
     ):  # else the endpoint broke down, and too few were asked to say more
-        figures["accuracy"] = accuracy(outcomes, CLEAN) or 0.0
+        figures["accuracy"] = cell_accuracy(outcomes, CLEAN) or 0.0
         figures |= relative_robustness(outcomes, ladder)
         figures["agreement"] = 1 - len(different) / len(answered)
         figures["p95_ms"] = latency_ms["p95"]
@@ -97,7 +99,7 @@ def measure(
     }
 
 
-def accuracy(outcomes: Sequence[Outcome], cell: tuple[str, int]) -> float | None:
+def cell_accuracy(outcomes: Sequence[Outcome], cell: tuple[str, int]) -> float | None:
     """Share of the cell's photos that were answered rightly: no answer is a wrong one. None if none was sent."""
     found = [outcome.is_right for outcome in outcomes if outcome.shot.cell == cell]
     return sum(found) / len(found) if found else None
@@ -108,7 +110,7 @@ def relative_robustness(
 ) -> dict[str, float]:
     """Mean and worst accuracy under corruption, divided by that of the same photos without, as in lenslet evaluate."""
     corrupted = {outcome.shot.photo for outcome in outcomes if outcome.shot.cell != CLEAN}
-    clean = accuracy([outcome for outcome in outcomes if outcome.shot.photo in corrupted], CLEAN) or 0.0
+    clean = cell_accuracy([outcome for outcome in outcomes if outcome.shot.photo in corrupted], CLEAN) or 0.0
     cells = {kind: [value for value in values if value is not None] for kind, values in ladder.items()}
     found = robustness(cells, clean)
     return {key: value for key, value in found.items() if "." not in key}

@@ -18,7 +18,7 @@ class Step(NamedTuple):
     ms: float
 
 
-class Answer(NamedTuple):
+class PhotoAnswer(NamedTuple):
     """One photo and what the endpoint answered."""
 
     path: Path
@@ -44,7 +44,7 @@ def contract_steps(endpoint: Endpoint, has_key: bool, image_url: str | None) -> 
         yield Step(name, is_passed, found, (time.perf_counter() - started) * 1000)
 
 
-def classify(endpoint: Endpoint, photos: Sequence[Path]) -> Iterator[Answer]:
+def classify_photos(endpoint: Endpoint, photos: Sequence[Path]) -> Iterator[PhotoAnswer]:
     """Ask for the top label of each photo."""
     for photo in photos:
         started = time.perf_counter()
@@ -55,10 +55,10 @@ def classify(endpoint: Endpoint, photos: Sequence[Path]) -> Iterator[Answer]:
             label, probability = best["label"], best["probability"]
         except (CheckError, OSError) as failure:
             error = str(failure)
-        yield Answer(photo, label, probability, error, (time.perf_counter() - started) * 1000)
+        yield PhotoAnswer(photo, label, probability, error, (time.perf_counter() - started) * 1000)
 
 
-def find_photos(places: Sequence[Path]) -> list[Path]:
+def photo_files(places: Sequence[Path]) -> list[Path]:
     """The files in `places` and in the folders among them, relative to the current folder where they are below it."""
     files = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
     visible = [file for file in files if not file.is_dir() and not file.name.startswith(".")]

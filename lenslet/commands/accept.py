@@ -12,16 +12,9 @@ endpoint cannot be asked.
 import os
 import sys
 
-from lenslet.commands.options import (
-    KEY_HELP,
-    KEY_VARIABLE,
-    CommandParser,
-    add_options,
-    here_or_shipped,
-    params_of,
-    parser_for,
-)
+from lenslet.commands.options import KEY_HELP, KEY_VARIABLE, add_options, here_or_shipped
 from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, params_of, parser_for
 from lenslet.shipped import shipped
 
 
@@ -34,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         acceptance_text,
         check_model,
         choose_photos,
-        measure,
+        measure_endpoint,
     )
     from lenslet.checks.endpoint import connect
     from lenslet.checks.labelled_photos import fire, prepare
@@ -59,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         allowed = params.max.errors * len(shots)
         outcomes = fire(arguments.url, arguments.key, shots, artifact.labels, params.clients, allowed)
-        report = measure(outcomes, len(shots), params, artifact.labels)
+        report = measure_endpoint(outcomes, len(shots), params, artifact.labels)
         print(acceptance_text(report))
         print_json({"endpoint": arguments.url, "model": artifact.version, **acceptance_json(report)})
     return 0 if are_all_kept(report["verdicts"]) else 1

@@ -14,8 +14,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenslet.commands.options import CommandParser, add_options, parser_for
+from lenslet.commands.options import add_options
 from lenslet.commands.output import command_line
+from lenslet.commands.parser import CommandParser, parser_for
 
 if TYPE_CHECKING:
     from lenslet.registry.tracking import Tracker

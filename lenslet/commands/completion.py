@@ -11,7 +11,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from lenslet.commands.options import CommandParser, parser_for
+from lenslet.commands.parser import CommandParser, parser_for
 from lenslet.inference.errors import InputError
 
 

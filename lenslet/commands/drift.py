@@ -12,7 +12,8 @@ says how many windows share the rate of false alarms (5 %): 30 for a daily look 
 import sys
 from pathlib import Path
 
-from lenslet.commands.options import CommandParser, add_options, here_or_shipped, parser_for, whole_number
+from lenslet.commands.options import add_options, here_or_shipped
+from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import InputError
 
 

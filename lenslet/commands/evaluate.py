@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenslet.commands.options import CommandParser, add_options, params_of, parser_for
+from lenslet.commands.options import add_options
 from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, params_of, parser_for
 
 if TYPE_CHECKING:
     from lenslet.dataset.dataset import Dataset

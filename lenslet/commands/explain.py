@@ -9,7 +9,8 @@ Keras network). Prints the answer and the completeness error of the gradients.
 
 from pathlib import Path
 
-from lenslet.commands.options import CommandParser, add_options, parser_for, whole_number
+from lenslet.commands.options import add_options
+from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import ArtifactError, InputError
 
 

@@ -13,8 +13,9 @@ compared with itself, so that its figures can be updated.
 from pathlib import Path
 from typing import Any
 
-from lenslet.commands.options import CommandParser, add_options, params_of, parser_for
+from lenslet.commands.options import add_options
 from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, params_of, parser_for
 
 REGISTRY = "registry:"  # begins a reference to a registered model, where a path may stand too
 

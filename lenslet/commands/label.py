@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lenslet.commands.options import CommandParser, add_options, here_or_shipped, parser_for, whole_number
+from lenslet.commands.options import add_options, here_or_shipped
+from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import InputError
 
 

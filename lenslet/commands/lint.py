@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lenslet.commands.options import DATA_OPTIONS, CommandParser, add_options, params_of, parser_for
+from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, params_of, parser_for
 from lenslet.config import BackboneParams
 
 SHOWN = 3  # findings of each kind

@@ -12,8 +12,9 @@ probable one. An unreadable photo gets the mean, or the most frequent label, of 
 
 from pathlib import Path
 
-from lenslet.commands.options import CommandParser, add_options, here_or_shipped, parser_for
+from lenslet.commands.options import add_options, here_or_shipped
 from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, parser_for
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from lenslet.batch.files import find_files
     from lenslet.batch.local import classify_files
-    from lenslet.batch.tables import as_json, text_table, write_csv
+    from lenslet.batch.tables import predictions_json, text_table, write_csv
     from lenslet.inference.classifier import Classifier
     from lenslet.reporting.submission import check_ids, check_positive, make_submission, write_submission
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     with json_output(arguments.json) as print_json:
         rows = classify_files(classifier, paths)
         print(text_table(rows))
-        print_json(as_json(rows))
+        print_json(predictions_json(rows))
         if arguments.csv:
             write_csv(rows, labels, arguments.csv)
             print(f"written: {arguments.csv}")

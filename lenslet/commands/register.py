@@ -15,9 +15,12 @@ The registry is MLflow's: in .mlflow/, which `make mlflow` shows, or on the serv
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
-from lenslet.commands.options import CommandParser, add_options, params_of, parser_for
+from lenslet.commands.options import add_options
+from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, params_of, parser_for
 
 ALIASES = ("staging", "production")  # as in lenslet.registry.versions, which is not imported for --help
 
@@ -42,7 +45,9 @@ def make_parser() -> CommandParser:
     add_reference(promoted)
     promoted.add_argument("to", choices=ALIASES)
     promoted.set_defaults(run=run_promote)
-    commands.add_parser("list", help="list all versions").set_defaults(run=run_list)
+    listed = commands.add_parser("list", help="list all versions")
+    add_options(listed, "--json")
+    listed.set_defaults(run=run_list)
     got = commands.add_parser("fetch", help="write the model folder of a version")
     add_reference(got)
     got.add_argument("--out", type=Path, required=True, help="model folder to write")
@@ -91,9 +96,11 @@ def run_promote(arguments: argparse.Namespace) -> int:
 def run_list(arguments: argparse.Namespace) -> int:
     from lenslet.registry.versions import open_registry, versions_table
 
-    versions = open_registry().versions()
     nothing = "no model is registered yet: `lenslet register register` does that"
-    print(versions_table(versions) if versions else nothing)
+    with json_output(arguments.json) as print_json:
+        versions = open_registry().versions()
+        print(versions_table(versions) if versions else nothing)
+        print_json([asdict(version) for version in versions])
     return 0
 
 

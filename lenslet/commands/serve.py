@@ -19,7 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from lenslet.commands.options import CommandParser, here_or_shipped, parser_for, whole_number
+from lenslet.commands.options import here_or_shipped
+from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import InputError
 
 

@@ -13,14 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lenslet.commands.options import (
-    KEY_HELP,
-    KEY_VARIABLE,
-    CommandParser,
-    add_options,
-    parser_for,
-)
+from lenslet.commands.options import KEY_HELP, KEY_VARIABLE, add_options
 from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, parser_for
 from lenslet.shipped import shipped
 
 TWO_KEYS = (
@@ -33,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
     from lenslet.checks.endpoint import connect, is_reachable
-    from lenslet.checks.smoke import classify, contract_steps, find_photos
+    from lenslet.checks.smoke import classify_photos, contract_steps, photo_files
 
     endpoint = connect(arguments.url, arguments.key, arguments.origin)
     if not is_reachable(endpoint, arguments.wait):
@@ -47,13 +42,13 @@ def main(argv: list[str] | None = None) -> int:
             sign = "✓" if step.is_passed else "✗"
             print(f"{sign} {step.name:<15}{step.ms:7.0f} ms  {step.found}", flush=True)
             steps.append(step)
-        photos = find_photos(arguments.photos)
+        photos = photo_files(arguments.photos)
         answers = []
         columns = [max((len(str(photo)) for photo in photos), default=0)]
         columns.append(max(len(label) for label in [*endpoint.labels, "label"]))
         if photos:
             print("\n" + row(columns, "photo", "label", "probability", "    ms"))
-        for answer in classify(endpoint, photos):
+        for answer in classify_photos(endpoint, photos):
             found = [answer.label, f"{answer.probability:11.3f}"] if answer.probability is not None else []
             print(
                 row(columns, str(answer.path), *(found or [f"✗ {answer.error}"]), f"{answer.ms:6.0f}"),

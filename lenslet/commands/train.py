@@ -1,6 +1,5 @@
 """Train a classifier on a folder of labelled photos.
 
-    python train.py --data my_photos --out out/mine
     lenslet train --data my_photos --out out/mine --set train.fine_tune.epochs=3
 
 `my_photos` holds a folder per class (the splits are drawn), or train/, val/ and test/ with a folder per class
@@ -18,15 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenslet.commands.options import (
-    DATA_OPTIONS,
-    CommandParser,
-    add_options,
-    overrides_of,
-    params_of,
-    parser_for,
-)
+from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import command_line
+from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for
 from lenslet.config import ParamsError, TrainParams
 
 if TYPE_CHECKING:
@@ -54,7 +47,7 @@ def make_parser() -> CommandParser:
     add("--name", help="name of the model (default: that of the data folder)")
     add_options(parser, "--weights")
     add("--no-fine-tune", action="store_true", help="train the head only, within seconds")
-    add("--resume", action="store_true", help="continue the interrupted run for --out, if there is one")
+    add("--resume", action="store_true", help="continue the interrupted run for --out, if any")
     add_options(parser, "--cache", "--runs", "--no-acceleration", *DATA_OPTIONS, "--lint-csv")
     return parser
 

@@ -17,16 +17,9 @@ import argparse
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from lenslet.commands.options import (
-    DATA_OPTIONS,
-    CommandParser,
-    add_options,
-    overrides_of,
-    params_of,
-    parser_for,
-    whole_number,
-)
+from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import json_output
+from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for, whole_number
 from lenslet.config import Params, write_params
 
 if TYPE_CHECKING:
@@ -112,7 +105,7 @@ def search(
     from lenslet.tuning.learning_rates import features_by_backbone, suggested_rates
     from lenslet.tuning.space import found_values, search_space, with_weights
     from lenslet.tuning.study import best_trials, open_study, silence_libraries, without_password
-    from lenslet.tuning.summary import as_json, study_figures, trial_table
+    from lenslet.tuning.summary import study_figures, trial_table, trials_json
     from lenslet.tuning.trials import run_trials
 
     silence_libraries()
@@ -143,7 +136,6 @@ def search(
         tuned[trial.number] = kept
     if arguments.write:
         best = best_fine_tuned(trials, [kept.figures[objective] for kept in tuned.values()], objective)
-        print(
-            f"{write_params(arguments.params, found_values(best))} holds the settings of trial {best.number}"
-        )
-    return as_json(trials, tuned)
+        path = write_params(arguments.params, found_values(best))
+        print(f"{path} holds the settings of trial {best.number}")
+    return trials_json(trials, tuned)

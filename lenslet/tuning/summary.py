@@ -47,7 +47,7 @@ def study_figures(study: optuna.Study) -> dict[str, Figure | SubFigure]:
     return figures
 
 
-def as_json(trials: Sequence[FrozenTrial], fine_tuned: Mapping[int, FineTuning]) -> list[dict[str, Any]]:
+def trials_json(trials: Sequence[FrozenTrial], fine_tuned: Mapping[int, FineTuning]) -> list[dict[str, Any]]:
     """One object a trial: its validation figures and settings, and what fine-tuning made of it, if it was."""
     rows = []
     for trial in trials:

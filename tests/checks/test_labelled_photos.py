@@ -91,7 +91,7 @@ def test_figures_by_hand() -> None:
     outcomes = [outcome(cell, RIGHT) for cell in [CLEAN, CLEAN, *cells]]
     outcomes += [outcome(cell, RIGHT) for cell in cells[9:]]
     outcomes += [outcome(cell, WRONG, seconds=2.0) for cell in cells[:9]]  # half of nine cells
-    report = acceptance.measure(outcomes, len(outcomes), SHIPPED, LABELS)
+    report = acceptance.measure_endpoint(outcomes, len(outcomes), SHIPPED, LABELS)
     assert report["figures"] == pytest.approx(
         {"accuracy": 1, "robustness_mean": 0.9, "robustness_worst": 0.5, "agreement": 1 - 9 / 92}
         | {"errors": 0, "p95_ms": 2000}
@@ -106,12 +106,12 @@ def test_figures_by_hand() -> None:
 
 def test_no_answer_is_a_wrong_one() -> None:
     outcomes = [outcome(CLEAN, RIGHT), outcome(CLEAN, None), *[outcome(("contrast", 1), RIGHT)] * 2]
-    figures = acceptance.measure(outcomes, 4, SHIPPED, LABELS)["figures"]
+    figures = acceptance.measure_endpoint(outcomes, 4, SHIPPED, LABELS)["figures"]
     assert (figures["accuracy"], figures["errors"], figures["agreement"]) == (0.5, 0.25, 1)
 
 
 def test_endpoint_that_broke_down_keeps_no_limit_that_was_not_measured() -> None:
-    report = acceptance.measure([outcome(CLEAN, RIGHT), outcome(CLEAN, None)], 600, SHIPPED, LABELS)
+    report = acceptance.measure_endpoint([outcome(CLEAN, RIGHT), outcome(CLEAN, None)], 600, SHIPPED, LABELS)
     assert [verdict.metric for verdict in report["verdicts"] if verdict.value is not None] == ["errors"]
     assert not any(verdict.is_kept for verdict in report["verdicts"])
     assert "given up after 2 requests" in acceptance.acceptance_text(report)

@@ -49,6 +49,11 @@ def test_shipped_file_is_read() -> None:
             "familiar_share:",
             r"familiar_share is called ood_true_positive_rate since",
         ),
+        (
+            "corruption_photos: 300",
+            "ladder_photos: 300",
+            r"evaluate\.ladder_photos is called corruption_photos since",
+        ),
         ("min_recall:", "worst_recall:", r"gate\.min\.worst_recall is called min_recall since"),
         ("  min:", "  at_least:", r"gate\.at_least is called min since version 0\.2\.0"),
         ("  seed: 20", "", r"train\.seed is missing"),

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lenslet import cli
-from lenslet.commands.options import CommandParser
+from lenslet.commands.parser import CommandParser
 from lenslet.config import ParamsError, read_params
 from lenslet.inference import budget
 from lenslet.inference.errors import LensletError

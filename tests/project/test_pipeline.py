@@ -53,7 +53,7 @@ def test_command_and_its_options_exist(stage: str) -> None:
     words = filled(PIPELINE["stages"][stage]["cmd"])
     start = rf"python ({stage}\.py|-m lenslet {stage}) "
     assert re.match(start, words), words
-    sources = [Path("lenslet/commands") / name for name in (f"{stage}.py", "options.py")]
+    sources = [Path("lenslet/commands") / name for name in (f"{stage}.py", "options.py", "parser.py")]
     known = "".join(source.read_text(encoding="utf-8") for source in sources)
     for option in re.findall(r"--[\w-]+", words):
         assert f'"{option}"' in known, option
@@ -64,6 +64,7 @@ NO_DEPENDENCY = (
     "lenslet.cli",
     "lenslet.commands.options",
     "lenslet.commands.output",
+    "lenslet.commands.parser",
     "lenslet.registry",
     "lenslet.shipped",
 )

@@ -1,0 +1,85 @@
+"""Options that commands share: mistyped ones, --set, and paths of shipped files."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from lenslet.cli import main
+from lenslet.commands.options import add_options, here_or_shipped
+from lenslet.commands.parser import params_of, parser_for, whole_number
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "train --data x --out y --no-finetune",
+            "--no-finetune is not an option; did you mean --no-fine-tune?",
+        ),
+        ("train --dta x", "--dta is not an option; did you mean --data?"),
+        ("train --data x --out y --no-fine", "--no-fine is not an option; did you mean --no-fine-tune?"),
+        (
+            "train --data x --out y --epochs 3",
+            "--epochs is not an option; did you mean --set train.head.epochs=… or --set train.fine_tune.epochs=…?",
+        ),
+        ("train --steps_at_least=3", "did you mean --set train.fine_tune.min_steps_per_epoch=…?"),
+        ("gate --accuracy 0.5", "--accuracy is not an option; did you mean --set gate.min.accuracy=…?"),
+        (
+            "convert --precision int8",
+            "--precision is not an option; did you mean --set convert.precisions=…?",
+        ),
+        ("predict x.jpg --zzz", "--zzz is not an option; `lenslet predict --help` lists the options"),
+        ("train --data x", "the following arguments are required: --out"),
+        ("test --wait soon", "argument --wait: invalid float value: 'soon'"),
+        ("drift x --looks 0", "argument --looks: '0' is not a whole number of at least 1"),
+        ("register list --jsn", "--jsn is not an option; did you mean --json?"),
+        ("completion csh", "argument shell: invalid choice: 'csh' (choose from 'bash', 'zsh', 'fish')"),
+    ],
+)
+def test_mistyped_option_is_one_sentence(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = words.split()[0]
+    with pytest.raises(SystemExit) as stop:
+        main(words.split())
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"lenslet {command}")
+    assert said.endswith(f"{message}\n")
+
+
+def test_set_and_params_are_read_together(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(Path("params.yaml").read_text(encoding="utf-8").replace("seed: 20", "seed: 7"))
+    parser = parser_for("train", "A command.\n\nDetails.", sections=["train"])
+    arguments = parser.parse_args(
+        ["--params", str(path), "--set", "train.head.epochs=2", "--set", "evaluate.corruption_photos=0"]
+    )
+    params = params_of(arguments)
+    assert (params.train.seed, params.train.head.epochs, params.evaluate.corruption_photos) == (7, 2, 0)
+
+
+def test_option_of_the_table_with_a_change() -> None:
+    parser = parser_for("x", "A command.")
+    add_options(parser, "--data", required=False, default=Path("d"))
+    assert parser.parse_args([]).data == Path("d")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_allowed"), [("1", True), ("5", True), ("0", False), ("6", False), ("1.5", False)]
+)
+def test_whole_number(text: str, is_allowed: bool) -> None:
+    if is_allowed:
+        assert whole_number(1, 5)(text) == int(text)
+    else:
+        with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a whole number from 1 to 5"):
+            whole_number(1, 5)(text)
+
+
+def test_shipped_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path.cwd()
+    assert here_or_shipped("model") == Path("model")
+    monkeypatch.chdir(tmp_path)
+    assert here_or_shipped("model").samefile(root / "model")
