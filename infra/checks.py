@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from infra.preflight import ROOT, Account, ReleaseError, ReleaseFailed
 from infra.stacks import Stack, read_key
-from lenslet.checks.endpoint import BEARER_VARIABLE, KEY_VARIABLE, CheckError, connect, send_once
+from lenslet.checks.endpoint import BEARER_VARIABLE, KEY_VARIABLE, CheckError, open_endpoint, send_once
 
 # A new key is known to all of the gateway's machines after half a minute or so; before, it answers 403.
 KEY_WAIT_S = 120
@@ -43,7 +43,7 @@ def check_stage(account: Account, stack: Stack, *, is_thorough: bool) -> None:
 
 def _wait_for_key(url: str, key: str) -> None:
     """Until the gateway lets the key in, or for two minutes; what it answers then is for the checks to judge."""
-    endpoint, deadline = connect(url, key), time.monotonic() + KEY_WAIT_S
+    endpoint, deadline = open_endpoint(url, key), time.monotonic() + KEY_WAIT_S
     while time.monotonic() < deadline:
         try:
             if send_once(endpoint, "GET", "/").status_code == 200:

@@ -1,13 +1,12 @@
 """Acceptance test of an endpoint: its answers on labelled photos, compared with those of the local model.
 
 Photos are sent as they are, and some of them again under every corruption and severity
-(lenslet/evaluation/corruptions.py: the same pixels each time, as PNG, which loses none). An endpoint that serves the
+(lenslet/evaluation/corruptions.py: the same pixels each time, as PNG, which is lossless). An endpoint that serves the
 same file must give the same answers, whatever its processor.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError, Photo
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, robustness
-from lenslet.evaluation.limits import check_limits, limits_table
+from lenslet.evaluation.limits import check_limits, limits_table, verdicts_json
 from lenslet.inference.artifact import Artifact
 
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "slowest": 100}
@@ -46,7 +45,7 @@ def choose_photos(folder: Path, artifact: Artifact, wanted: int) -> list[Photo]:
 
 
 def check_model(endpoint: Endpoint, artifact: Artifact, key: str | None) -> None:
-    """That the endpoint lets this caller in and serves the model that it is compared with.
+    """Check that the endpoint accepts the key and serves the model that it is compared with.
 
     Raises: CheckError, AnotherModel, each in one sentence.
     """
@@ -71,19 +70,19 @@ def check_model(endpoint: Endpoint, artifact: Artifact, key: str | None) -> None
 def measure_endpoint(
     outcomes: Sequence[Outcome], planned: int, params: EndpointParams, labels: Sequence[str]
 ) -> Figures:
-    """What the limits are about, what lies behind it, and each limit with its verdict."""
+    """The figures that have limits, the details behind them, and a verdict on each limit."""
     answered = [outcome for outcome in outcomes if outcome.served is not None]
     different = [outcome for outcome in answered if not outcome.agrees(params.probability_tolerance)]
     latency_ms = percentiles([outcome.seconds * 1000 for outcome in answered])
-    ladder = {
-        kind: [cell_accuracy(outcomes, (kind, severity)) for severity in SEVERITIES] for kind in CORRUPTIONS
+    accuracies = {
+        kind: [cell_accuracy(outcomes, (kind, severity)) for severity in SEVERITIES]
+        for kind in CORRUPTIONS
     }
     figures = {"errors": 1 - len(answered) / len(outcomes)}
-    if (
-        answered and len(outcomes) == planned
-    ):  # else the endpoint broke down, and too few were asked to say more
+    # Otherwise the endpoint broke down, and too few requests were sent to measure the rest.
+    if answered and len(outcomes) == planned:
         figures["accuracy"] = cell_accuracy(outcomes, CLEAN) or 0.0
-        figures |= relative_robustness(outcomes, ladder)
+        figures |= relative_robustness(outcomes, accuracies)
         figures["agreement"] = 1 - len(different) / len(answered)
         figures["p95_ms"] = latency_ms["p95"]
     return {
@@ -92,7 +91,7 @@ def measure_endpoint(
         "asked_again": sum(outcome.refusals > 0 for outcome in outcomes),
         "figures": figures,
         "latency_ms": latency_ms,
-        "ladder": ladder,
+        "accuracies": accuracies,
         "errors": dict(Counter(outcome.error for outcome in outcomes if outcome.error)),
         "differences": [difference(outcome, labels) for outcome in different],
         "verdicts": check_limits(figures, params),
@@ -100,24 +99,27 @@ def measure_endpoint(
 
 
 def cell_accuracy(outcomes: Sequence[Outcome], cell: tuple[str, int]) -> float | None:
-    """Share of the cell's photos that were answered rightly: no answer is a wrong one. None if none was sent."""
-    found = [outcome.is_right for outcome in outcomes if outcome.shot.cell == cell]
+    """Accuracy in a cell, where a failed request counts as a wrong answer; None if none was sent."""
+    found = [outcome.is_right for outcome in outcomes if outcome.request.cell == cell]
     return sum(found) / len(found) if found else None
 
 
 def relative_robustness(
-    outcomes: Sequence[Outcome], ladder: Mapping[str, Sequence[float | None]]
+    outcomes: Sequence[Outcome], accuracies: Mapping[str, Sequence[float | None]]
 ) -> dict[str, float]:
     """Mean and worst accuracy under corruption, divided by that of the same photos without, as in lenslet evaluate."""
-    corrupted = {outcome.shot.photo for outcome in outcomes if outcome.shot.cell != CLEAN}
-    clean = cell_accuracy([outcome for outcome in outcomes if outcome.shot.photo in corrupted], CLEAN) or 0.0
-    cells = {kind: [value for value in values if value is not None] for kind, values in ladder.items()}
+    corrupted = {outcome.request.photo for outcome in outcomes if outcome.request.cell != CLEAN}
+    clean = (
+        cell_accuracy([outcome for outcome in outcomes if outcome.request.photo in corrupted], CLEAN)
+        or 0.0
+    )
+    cells = {kind: [value for value in values if value is not None] for kind, values in accuracies.items()}
     found = robustness(cells, clean)
     return {key: value for key, value in found.items() if "." not in key}
 
 
 def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
-    """Nearest-rank percentiles, so that each is a time that was measured; none without an answer."""
+    """Nearest-rank percentiles, so that each is a measured time; empty without an answer."""
     if not latencies_ms:
         return {}
     found = np.percentile(latencies_ms, list(PERCENTILES.values()), method="inverted_cdf")
@@ -125,20 +127,21 @@ def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
 
 
 def difference(outcome: Outcome, labels: Sequence[str]) -> str:
-    """One answer beside the local model's, in words."""
+    """One answer compared with the local model's, for the terminal."""
     assert outcome.served is not None
-    kind, severity = outcome.shot.cell
-    damage = f", {kind} {severity}" if severity else ""
+    kind, severity = outcome.request.cell
+    corruption = f", {kind} {severity}" if severity else ""
     said, expected = (
-        f"{labels[int(each.argmax())]} {each.max():.4f}" for each in (outcome.served, outcome.shot.expected)
+        f"{labels[int(each.argmax())]} {each.max():.4f}"
+        for each in (outcome.served, outcome.request.expected)
     )
-    return f"{outcome.shot.photo.path}{damage}: {said}, here {expected}"
+    return f"{outcome.request.photo.path}{corruption}: {said}, here {expected}"
 
 
 def acceptance_text(report: Figures) -> str:
-    """The report for people."""
+    """The report for the terminal."""
     lines = [f"{'accuracy':<16}" + "".join(f"{severity:>6}" for severity in SEVERITIES)]
-    for kind, values in report["ladder"].items():
+    for kind, values in report["accuracies"].items():
         cells = ("—" if value is None else f"{value:.2f}" for value in values)
         lines.append(f"{kind:<16}" + "".join(f"{cell:>6}" for cell in cells))
     times = (f"{name} {value:.0f} ms" for name, value in report["latency_ms"].items())
@@ -150,11 +153,10 @@ def acceptance_text(report: Figures) -> str:
     lines += [f"failed {count} times: {error}" for error, count in report["errors"].items()]
     differences = report["differences"]
     if differences:
-        lines += [f"{len(differences)} answers are not the local model's:", *differences[:SHOWN]]
+        lines += [f"{len(differences)} answers differ from the local model's:", *differences[:SHOWN]]
     return "\n".join([*lines, "", limits_table(report["verdicts"], "not to be promoted")])
 
 
 def acceptance_json(report: Figures) -> Figures:
     """The report with its verdicts as plain values."""
-    verdicts = [{**asdict(verdict), "is_kept": verdict.is_kept} for verdict in report["verdicts"]]
-    return {**report, "verdicts": verdicts}
+    return {**report, "verdicts": verdicts_json(report["verdicts"])}

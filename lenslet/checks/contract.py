@@ -1,4 +1,4 @@
-"""What openapi.yaml promises, asked of a running endpoint one promise at a time: a new one is a row of `CHECKS`.
+"""Contract checks: whether a running endpoint answers as openapi.yaml says. A new check is a row of `CHECKS`.
 
 Each check takes the endpoint and returns what it found in a few words, or raises CheckError.
 """
@@ -20,7 +20,7 @@ def check_health(endpoint: Endpoint) -> str:
 
 
 def check_description(endpoint: Endpoint) -> str:
-    """Also keeps the labels: the other checks compare with them."""
+    """Also stores the labels, which the other checks compare with."""
     answer = endpoint.ask("GET", "/", 200)
     labels = look_up(answer, "labels")
     expect(isinstance(labels, list) and len(set(labels)) == len(labels) >= 2, f"labels are {labels}")
@@ -29,14 +29,14 @@ def check_description(endpoint: Endpoint) -> str:
 
 
 def check_preflight(endpoint: Endpoint) -> str:
-    # As a browser asks: without the key.
+    # As browsers send it: without the key.
     headers = {**WITHOUT_KEYS, "Access-Control-Request-Method": "POST"}
     response = send(endpoint, "OPTIONS", "/predict", headers=headers)
     expect(response.status_code in (200, 204), f"status {response.status_code}")
     methods = response.headers.get("Access-Control-Allow-Methods", "")
     expect("POST" in methods, f"header Access-Control-Allow-Methods is {methods!r}, without POST")
     expect_readable(response, endpoint)
-    return "a browser page may post"
+    return "browser pages may post"
 
 
 def check_json(endpoint: Endpoint) -> str:
@@ -71,7 +71,7 @@ def check_explanation(endpoint: Endpoint) -> str:
     answer = endpoint.ask("POST", "/predict", 200, json={"image": encoded(drawing()), "explain": True})
     explanation = look_up(answer, "explanation")
     if explanation is None:
-        return "this model has no map"
+        return "this model has no activation map"
     label, grid = look_up(explanation, "label"), look_up(explanation, "grid")
     expect(label == answer["predictions"][0]["label"], f"explains {label}, which is not the first label")
     expect(bool(grid) and len({len(row) for row in grid}) == 1, "the grid is no rectangle")
@@ -86,7 +86,7 @@ def check_error(endpoint: Endpoint) -> str:
 
 
 def check_closed(endpoint: Endpoint) -> str:
-    """For endpoints that ask for a key. API Gateway answers 403 itself, before the function is asked."""
+    """For endpoints that require a key. API Gateway answers 403 itself, without calling the function."""
     response = send(endpoint, "POST", "/predict", json={"image": encoded(drawing())}, headers=WITHOUT_KEYS)
     expect(response.status_code in (401, 403), f"status {response.status_code} without a key, not 401 or 403")
     return f"refused with status {response.status_code}"
@@ -97,7 +97,7 @@ def check_link(endpoint: Endpoint, link: str) -> str:
 
 
 def check_prediction(answer: Any, endpoint: Endpoint) -> str:
-    """The answer described, if it is a whole and proper prediction."""
+    """The top label with its probability, if the answer is a complete and consistent prediction."""
     predictions = look_up(answer, "predictions")
     labels = [look_up(each, "label") for each in predictions]
     expect(sorted(labels) == sorted(endpoint.labels), f"labels are {labels}, not those of GET /")
@@ -122,7 +122,7 @@ def described(predictions: list[dict[str, Any]]) -> str:
 
 
 def drawing() -> bytes:
-    """A PNG of sky over sea, 32 × 32 pixels, written by hand so that no picture library is needed."""
+    """A PNG of sky over sea, 32 × 32 pixels, encoded here so that no picture library is needed."""
     rows = [bytes([0, *((150, 190, 230) if y < 20 else (30, 80, 140)) * 32]) for y in range(32)]
     header = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)  # 8 bits, RGB
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]

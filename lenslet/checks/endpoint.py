@@ -1,4 +1,4 @@
-"""A running endpoint as its callers see it: requests out, JSON in, one sentence for whatever is not as it should be."""
+"""HTTP client for checks of a running endpoint: retries while it is busy, one sentence for each failure."""
 
 import base64
 import os
@@ -14,10 +14,10 @@ from lenslet.inference.errors import InputError
 TIMEOUT_S = 35  # API Gateway gives up after 30
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEY_VARIABLE = "LENSLET_API_KEY"  # so that a key need not stand on a command line, where other users see it
-# A function that asks for keys behind a gateway that does, too: the gateway takes X-Api-Key for itself.
+# The key of a function behind a gateway that requires keys too: the gateway consumes X-Api-Key.
 BEARER_VARIABLE = "LENSLET_BEARER_KEY"
-BUSY = (429, 503)  # over a usage plan's rate, or all places of the server taken
-PAUSES_S = (1.0, 2.0, 4.0)  # before a busy endpoint is asked again, or longer if it says so
+BUSY = (429, 503)  # above a usage plan's rate, or all workers of the server are busy
+PAUSES_S = (1.0, 2.0, 4.0)  # before a busy endpoint is asked again, or longer if Retry-After says so
 LONGEST_PAUSE_S = 10
 
 
@@ -27,13 +27,13 @@ class CheckError(InputError):
 
 @dataclass
 class Endpoint:
-    """The service at `url`, and the labels it says it has."""
+    """The service at `url`, and the labels that it reports."""
 
     url: str
     session: requests.Session
     labels: list[str] = field(default_factory=list)
     origin: str = "https://example.com"  # of the page that a browser would ask from
-    # Not while it stays busy, as with a quota that is used up: each request would wait in vain.
+    # Whether to retry; off while it stays busy, as with an exhausted quota, where every retry is in vain.
     is_patient: bool = True
 
     def ask(self, method: str, path: str, status: int, **content: Any) -> Any:
@@ -50,16 +50,16 @@ class Endpoint:
             raise CheckError(f"the answer is not JSON: {response.text[:200]}") from None
 
 
-def connect(url: str, key: str | None, origin: str = Endpoint.origin) -> Endpoint:
-    """Asks nothing yet. Raises CheckError if the url is no address."""
+def open_endpoint(url: str, key: str | None, origin: str = Endpoint.origin) -> Endpoint:
+    """No request is sent yet. Raises CheckError if `url` is not a valid address."""
     try:
         host = urlsplit(url).hostname
     except ValueError as error:
-        raise CheckError(f"{url} is no address: {error}") from None
+        raise CheckError(f"{url} is not a valid address: {error}") from None
     if "://" not in url:
-        raise CheckError(f"{url} is no address: http:// or https:// is missing before it")
+        raise CheckError(f"{url} is not a valid address: http:// or https:// is missing before it")
     session = requests.Session()
-    # A proxy for the outside world can't reach this machine's own servers.
+    # A proxy cannot reach servers on the loopback interface.
     session.trust_env = host not in LOOPBACK
     session.headers["Origin"] = origin
     if key:
@@ -70,7 +70,7 @@ def connect(url: str, key: str | None, origin: str = Endpoint.origin) -> Endpoin
 
 
 def send(endpoint: Endpoint, method: str, path: str, **content: Any) -> requests.Response:
-    """Patient with an endpoint that says that it is busy. Raises CheckError, in one sentence, if no answer comes."""
+    """The response, after retries while the endpoint is busy. Raises CheckError if none comes."""
     response, _ = send_counting(endpoint, method, path, **content)
     return response
 
@@ -78,7 +78,7 @@ def send(endpoint: Endpoint, method: str, path: str, **content: Any) -> requests
 def send_counting(
     endpoint: Endpoint, method: str, path: str, **content: Any
 ) -> tuple[requests.Response, int]:
-    """As `send`; and how often the endpoint was busy before that answer."""
+    """As `send`, with the number of refused attempts before that response."""
     pauses_s = PAUSES_S if endpoint.is_patient else ()
     for refusals, pause_s in enumerate(pauses_s):
         response = send_once(endpoint, method, path, **content)
@@ -97,13 +97,13 @@ def send_once(endpoint: Endpoint, method: str, path: str, **content: Any) -> req
     except requests.Timeout:
         raise CheckError(f"no answer within {TIMEOUT_S} s") from None
     except (requests.RequestException, ValueError) as error:
-        # urllib3's own error says why; around it, requests says where and how often.
+        # urllib3's error is the reason; requests wraps it with address and attempts.
         reason = getattr(error.args[0], "reason", error) if error.args else error
         raise CheckError(f"no answer: {reason}") from None
 
 
 def is_reachable(endpoint: Endpoint, wait_s: float) -> bool:
-    """Whether anything answers, asked again for `wait_s` seconds."""
+    """Whether anything answers within `wait_s` seconds."""
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -116,7 +116,7 @@ def is_reachable(endpoint: Endpoint, wait_s: float) -> bool:
 
 
 def expect_readable(response: requests.Response, endpoint: Endpoint) -> None:
-    """That a browser shows the answer to a page of the endpoint's origin."""
+    """Check that a browser lets a page of the endpoint's origin read the response (CORS)."""
     allowed = response.headers.get("Access-Control-Allow-Origin")
     complaint = f"header Access-Control-Allow-Origin is {allowed}, not * or {endpoint.origin}"
     expect(allowed in ("*", endpoint.origin), complaint)

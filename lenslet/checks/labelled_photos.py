@@ -1,4 +1,4 @@
-"""Labelled photos, as they are and damaged, sent to a running endpoint one by one: what it answers and how fast."""
+"""Labelled photos, as they are and corrupted, sent to a running endpoint: its answers and latencies."""
 
 import threading
 from collections.abc import Sequence
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from lenslet.checks.endpoint import CheckError, Endpoint, connect, encoded, expect, look_up, send_counting
+from lenslet.checks.endpoint import (
+    CheckError,
+    Endpoint,
+    encoded,
+    expect,
+    look_up,
+    open_endpoint,
+    send_counting,
+)
 from lenslet.dataset.photos import DatasetError, Photo
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -26,60 +34,62 @@ Probabilities = NDArray[np.float64]  # shape (classes,), in the order of the mod
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One request, and what is known of its photo."""
+class LabelledRequest:
+    """One request, and the expected answer to it."""
 
-    cell: tuple[str, int]  # kind of damage and severity, or CLEAN
+    cell: tuple[str, int]  # corruption and severity, or CLEAN
     photo: Photo
     data: bytes  # a picture file
     target: int  # class index
-    expected: Probabilities  # what the local model says
+    expected: Probabilities  # probabilities of the local model
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a shot: probabilities, or an error in one sentence."""
+    """Result of a request: probabilities, or an error in one sentence."""
 
-    shot: Shot
+    request: LabelledRequest
     served: Probabilities | None
     error: str
     seconds: float  # of the last attempt, 0 if nothing came back
-    refusals: int  # attempts before it that a busy endpoint turned away
+    refusals: int  # earlier attempts that a busy endpoint refused
 
     @property
     def is_right(self) -> bool:
-        return self.served is not None and int(self.served.argmax()) == self.shot.target
+        return self.served is not None and int(self.served.argmax()) == self.request.target
 
     def agrees(self, tolerance: float) -> bool:
-        """Whether the endpoint says what the local model says: the label, and each probability within `tolerance`."""
-        if self.served is None or self.served.argmax() != self.shot.expected.argmax():
+        """Whether the answer equals the local model's: the label, and each probability within `tolerance`."""
+        if self.served is None or self.served.argmax() != self.request.expected.argmax():
             return False
-        return bool(np.abs(self.served - self.shot.expected).max() <= tolerance)
+        return bool(np.abs(self.served - self.request.expected).max() <= tolerance)
 
 
-def prepare(photos: Sequence[Photo], corruption_photos: int, classifier: Classifier) -> list[Shot]:
-    """Every photo as it is, then some of them under each kind of damage, each with the local model's answer.
+def prepare(photos: Sequence[Photo], corruption_photos: int, classifier: Classifier) -> list[LabelledRequest]:
+    """Requests for every photo as it is, then for some of them under each corruption, with the expected answers.
 
-    Damaged pictures are PNG of the model's own size: `decode` gives exactly these pixels again.
+    Corrupted pictures are PNGs of the model's input size, which `decode` reproduces exactly.
     Raises: DatasetError, naming the file, if a photo cannot be read.
     """
     labels, size = classifier.artifact.labels, classifier.artifact.image_size
 
-    def shot(cell: tuple[str, int], photo: Photo, data: bytes, picture: NDArray[np.uint8]) -> Shot:
+    def request(
+        cell: tuple[str, int], photo: Photo, data: bytes, picture: NDArray[np.uint8]
+    ) -> LabelledRequest:
         probabilities = classifier.classify(picture).probabilities.astype(np.float64)
-        return Shot(cell, photo, data, labels.index(photo.label), probabilities)
+        return LabelledRequest(cell, photo, data, labels.index(photo.label), probabilities)
 
     files = [photo.path.read_bytes() for photo in photos]
     pictures = [read(photo, data, size) for photo, data in zip(photos, files, strict=True)]
-    clean = [shot(CLEAN, *each) for each in zip(photos, files, pictures, strict=True)]
+    clean = [request(CLEAN, *each) for each in zip(photos, files, pictures, strict=True)]
     some = evenly_spaced(len(photos), corruption_photos)
     cells = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
-    damaged = []
-    for kind, severity in tqdm(cells, "damaging photos", unit=" cells", leave=False, disable=None):
+    corrupted = []
+    for kind, severity in tqdm(cells, "corrupting photos", unit=" cells", leave=False, disable=None):
         for seed, number in enumerate(some):
             picture = corrupt(pictures[number], kind, severity, seed)
-            damaged.append(shot((kind, severity), photos[number], png(picture), picture))
-    return clean + damaged
+            corrupted.append(request((kind, severity), photos[number], png(picture), picture))
+    return clean + corrupted
 
 
 def read(photo: Photo, data: bytes, size: int) -> NDArray[np.uint8]:
@@ -95,33 +105,33 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def fire(
+def send_requests(
     url: str,
     key: str | None,
-    shots: Sequence[Shot],
+    labelled_requests: Sequence[LabelledRequest],
     labels: Sequence[str],
     clients: int,
     errors_allowed: float,
 ) -> list[Outcome]:
-    """Send the shots, `clients` at a time, and judge each answer by the model's `labels`.
+    """Send the labelled_requests, `clients` at a time; `labels` are those of the model.
 
-    Ends early when more than `errors_allowed` have failed: an endpoint that broke down would cost a time-out for each
-    of the others.
+    Stops early when more than `errors_allowed` have failed: an endpoint that broke down would cost a time-out for
+    each of the others.
     """
     outcomes: list[Outcome] = []
     lock, is_over = threading.Lock(), threading.Event()
     bar = tqdm(
-        total=len(shots), desc="asking", unit=" requests", leave=False, disable=None
+        total=len(labelled_requests), desc="asking", unit=" requests", leave=False, disable=None
     )  # a log gets no bar
 
-    def ask_in_turn(mine: Sequence[Shot]) -> None:
-        endpoint = connect(
+    def ask_in_turn(mine: Sequence[LabelledRequest]) -> None:
+        endpoint = open_endpoint(
             url, key
         )  # one for each thread: requests does not promise that a session may be shared
-        for shot in mine:
+        for request in mine:
             if is_over.is_set():
                 break
-            outcome = ask(endpoint, shot, labels)
+            outcome = ask(endpoint, request, labels)
             with lock:
                 outcomes.append(outcome)
                 bar.update()
@@ -130,21 +140,23 @@ def fire(
 
     with bar, ThreadPoolExecutor(clients) as pool:
         try:
-            list(pool.map(ask_in_turn, [shots[first::clients] for first in range(clients)]))
+            list(pool.map(ask_in_turn, [labelled_requests[first::clients] for first in range(clients)]))
         finally:
-            is_over.set()  # after Ctrl-C the clients must not go on
+            is_over.set()  # after Ctrl-C the clients must stop
     return outcomes
 
 
-def ask(endpoint: Endpoint, shot: Shot, labels: Sequence[str]) -> Outcome:
-    """One prediction, with patience for an endpoint that says that it is busy."""
+def ask(endpoint: Endpoint, request: LabelledRequest, labels: Sequence[str]) -> Outcome:
+    """One prediction; a busy endpoint is asked again, as in `send_counting`."""
     seconds, refusals = 0.0, 0
     try:
-        response, refusals = send_counting(endpoint, "POST", "/predict", json={"image": encoded(shot.data)})
+        response, refusals = send_counting(
+            endpoint, "POST", "/predict", json={"image": encoded(request.data)}
+        )
         seconds = response.elapsed.total_seconds()
-        return Outcome(shot, probabilities_of(response, labels), "", seconds, refusals)
+        return Outcome(request, probabilities_of(response, labels), "", seconds, refusals)
     except CheckError as failure:
-        return Outcome(shot, None, str(failure), seconds, refusals)
+        return Outcome(request, None, str(failure), seconds, refusals)
 
 
 def probabilities_of(response: requests.Response, labels: Sequence[str]) -> Probabilities:
@@ -154,8 +166,8 @@ def probabilities_of(response: requests.Response, labels: Sequence[str]) -> Prob
         predictions = look_up(response.json(), "predictions")
         found = {look_up(each, "label"): float(look_up(each, "probability")) for each in predictions}
     except (TypeError, ValueError):
-        raise CheckError(f"the answer makes no sense: {response.text[:200]}") from None
+        raise CheckError(f"the answer is not a prediction: {response.text[:200]}") from None
     expect(set(found) == set(labels), f"the answer's labels are {', '.join(map(str, found))}")
     probabilities = np.array([found[label] for label in labels])
-    expect(bool(np.isfinite(probabilities).all()), f"the answer makes no sense: {response.text[:200]}")
+    expect(bool(np.isfinite(probabilities).all()), f"the answer is not a prediction: {response.text[:200]}")
     return probabilities

@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         choose_photos,
         measure_endpoint,
     )
-    from lenslet.checks.endpoint import connect
-    from lenslet.checks.labelled_photos import fire, prepare
+    from lenslet.checks.endpoint import open_endpoint
+    from lenslet.checks.labelled_photos import prepare, send_requests
     from lenslet.evaluation.limits import are_all_kept
     from lenslet.inference.classifier import Classifier
 
@@ -39,20 +39,22 @@ def main(argv: list[str] | None = None) -> int:
     artifact = classifier.artifact
     photos = choose_photos(arguments.data, artifact, params.photos)
     try:
-        check_model(connect(arguments.url, arguments.key), artifact, arguments.key)
+        check_model(open_endpoint(arguments.url, arguments.key), artifact, arguments.key)
     except AnotherModel as error:
         print(f"lenslet accept: {error}", file=sys.stderr)
         return 1
-    shots = prepare(photos, params.corruption_photos, classifier)
+    planned = prepare(photos, params.corruption_photos, classifier)
     with json_output(arguments.json) as print_json:
         print(
-            f"{len(shots)} requests to {arguments.url}: {len(photos)} photos as they are, "
-            f"{len(shots) - len(photos)} corrupted ones",
+            f"{len(planned)} requests to {arguments.url}: {len(photos)} photos as they are, "
+            f"{len(planned) - len(photos)} corrupted ones",
             flush=True,
         )
-        allowed = params.max.errors * len(shots)
-        outcomes = fire(arguments.url, arguments.key, shots, artifact.labels, params.clients, allowed)
-        report = measure_endpoint(outcomes, len(shots), params, artifact.labels)
+        allowed = params.max.errors * len(planned)
+        outcomes = send_requests(
+            arguments.url, arguments.key, planned, artifact.labels, params.clients, allowed
+        )
+        report = measure_endpoint(outcomes, len(planned), params, artifact.labels)
         print(acceptance_text(report))
         print_json({"endpoint": arguments.url, "model": artifact.version, **acceptance_json(report)})
     return 0 if are_all_kept(report["verdicts"]) else 1

@@ -27,10 +27,10 @@ TWO_KEYS = (
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.checks.endpoint import connect, is_reachable
+    from lenslet.checks.endpoint import is_reachable, open_endpoint
     from lenslet.checks.smoke import classify_photos, contract_steps, photo_files
 
-    endpoint = connect(arguments.url, arguments.key, arguments.origin)
+    endpoint = open_endpoint(arguments.url, arguments.key, arguments.origin)
     if not is_reachable(endpoint, arguments.wait):
         sentence = f"nothing answers at {endpoint.url}; `make serve` starts a local endpoint"
         print(f"lenslet test: {sentence}", file=sys.stderr)

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenslet.evaluation.limits import Limits, Verdict, are_all_kept, check_limits, limits_table
+from lenslet.evaluation.limits import Limits, Verdict, are_all_kept, check_limits, limits_table, verdicts_json
 from lenslet.inference.artifact import read_artifact
 from lenslet.inference.errors import InputError
 
@@ -38,12 +38,11 @@ class Decision:
         return "\n".join([*lines, limits_table(self.verdicts, "not to be released")])
 
     def as_json(self) -> dict[str, Any]:
-        verdicts = [{**asdict(verdict), "is_kept": verdict.is_kept} for verdict in self.verdicts]
         return {
             "model": self.model,
             "champion": self.champion or None,
             "is_passed": self.is_passed,
-            "verdicts": verdicts,
+            "verdicts": verdicts_json(self.verdicts),
         }
 
 

@@ -58,6 +58,11 @@ def are_all_kept(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.is_kept for verdict in verdicts)
 
 
+def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """The verdicts as plain values, for --json."""
+    return [{**asdict(verdict), "is_kept": verdict.is_kept} for verdict in verdicts]
+
+
 def limits_table(verdicts: Sequence[Verdict], consequence: str) -> str:
     """A line per limit and one with the result; `consequence`: of a failed limit, as "not to be released"."""
     lines = [f"{'metric':<24}{'value':>10}  {'limit':<20}verdict"]

@@ -194,7 +194,7 @@ def test_endpoint_that_is_down_is_one_sentence(params: Path, capsys) -> None:
 )
 def test_address_that_is_none_is_one_sentence(url: str, complaint: str, params: Path, capsys) -> None:
     assert main(["accept", url, "--params", str(params)]) == 2
-    assert capsys.readouterr().err == f"lenslet accept: {url} is no address: {complaint}\n"
+    assert capsys.readouterr().err == f"lenslet accept: {url} is not a valid address: {complaint}\n"
 
 
 def put_text_among_photos(data: Path) -> str:

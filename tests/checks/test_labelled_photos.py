@@ -8,7 +8,7 @@ import requests
 
 from lenslet.checks import acceptance
 from lenslet.checks.endpoint import CheckError
-from lenslet.checks.labelled_photos import CLEAN, Outcome, Shot, png, prepare, probabilities_of
+from lenslet.checks.labelled_photos import CLEAN, LabelledRequest, Outcome, png, prepare, probabilities_of
 from lenslet.config import read_params
 from lenslet.dataset.photos import Photo
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -60,8 +60,10 @@ def test_photos_are_spread_over_the_folder(classifier: Classifier) -> None:
 
 def outcome(cell: tuple[str, int], served: list[float] | None, seconds: float = 0.1) -> Outcome:
     """The photo is a cat, and the local model says so with 0.75."""
-    shot = Shot(cell, CAT, b"", 0, np.array([0.75, 0.25]))
-    return Outcome(shot, None if served is None else np.array(served), "" if served else "lost", seconds, 0)
+    request = LabelledRequest(cell, CAT, b"", 0, np.array([0.75, 0.25]))
+    return Outcome(
+        request, None if served is None else np.array(served), "" if served else "lost", seconds, 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,8 +81,8 @@ def test_agreement(served: list[float] | None, is_same: bool) -> None:
 
 
 def test_labels_must_be_the_same_however_close_the_probabilities() -> None:
-    shot = Shot(CLEAN, CAT, b"", 0, np.array([0.5001, 0.4999]))
-    assert not Outcome(shot, np.array([0.4999, 0.5001]), "", 0.1, 0).agrees(0.001)
+    request = LabelledRequest(CLEAN, CAT, b"", 0, np.array([0.5001, 0.4999]))
+    assert not Outcome(request, np.array([0.4999, 0.5001]), "", 0.1, 0).agrees(0.001)
 
 
 RIGHT, WRONG = [0.75, 0.25], [0.25, 0.75]
@@ -96,7 +98,7 @@ def test_figures_by_hand() -> None:
         {"accuracy": 1, "robustness_mean": 0.9, "robustness_worst": 0.5, "agreement": 1 - 9 / 92}
         | {"errors": 0, "p95_ms": 2000}
     )  # fmt: skip
-    assert report["ladder"]["gaussian_noise"] == [0.5] * 5
+    assert report["accuracies"]["gaussian_noise"] == [0.5] * 5
     assert report["latency_ms"] == pytest.approx({"p50": 100, "p95": 2000, "p99": 2000, "slowest": 2000})
     assert len(report["differences"]) == 9
     assert report["differences"][0] == "cat/1.jpg, gaussian_noise 1: dog 0.7500, here cat 0.7500"
@@ -121,11 +123,11 @@ def test_endpoint_that_broke_down_keeps_no_limit_that_was_not_measured() -> None
     ("status", "text", "complaint"),
     [
         (500, "no", "status 500: no"),
-        (200, "<html>", "makes no sense"),
+        (200, "<html>", "is not a prediction"),
         (200, "[]", "no predictions"),
-        (200, '{"predictions": 5}', "makes no sense"),
+        (200, '{"predictions": 5}', "is not a prediction"),
         (200, '{"predictions": [{"label": "cat", "probability": 1}]}', "labels are cat"),
-        (200, '{"predictions": [{"label": "cat", "probability": "?"}]}', "makes no sense"),
+        (200, '{"predictions": [{"label": "cat", "probability": "?"}]}', "is not a prediction"),
         (200, '{"predictions": [{"label": "cat", "probability": NaN}, {"label": "dog", "probability": 1}]}', "no"),
     ],
 )  # fmt: skip

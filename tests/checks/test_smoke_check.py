@@ -267,8 +267,8 @@ def test_unreachable_endpoint_is_one_sentence(capsys):
 @pytest.mark.parametrize(
     ("url", "code", "complaint"),
     [
-        ("127.0.0.1:1", 2, "127.0.0.1:1 is no address: http:// or https:// is missing before it"),
-        ("http://[::1", 2, "http://[::1 is no address: Invalid IPv6 URL"),
+        ("127.0.0.1:1", 2, "127.0.0.1:1 is not a valid address: http:// or https:// is missing before it"),
+        ("http://[::1", 2, "http://[::1 is not a valid address: Invalid IPv6 URL"),
         ("ftp://example.com", 1, "nothing answers at"),
         ("http://", 1, "nothing answers at"),
     ],
