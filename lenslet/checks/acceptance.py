@@ -75,8 +75,7 @@ def measure_endpoint(
     different = [outcome for outcome in answered if not outcome.agrees(params.probability_tolerance)]
     latency_ms = percentiles([outcome.seconds * 1000 for outcome in answered])
     accuracies = {
-        kind: [cell_accuracy(outcomes, (kind, severity)) for severity in SEVERITIES]
-        for kind in CORRUPTIONS
+        kind: [cell_accuracy(outcomes, (kind, severity)) for severity in SEVERITIES] for kind in CORRUPTIONS
     }
     figures = {"errors": 1 - len(answered) / len(outcomes)}
     # Otherwise the endpoint broke down, and too few requests were sent to measure the rest.
@@ -110,8 +109,7 @@ def relative_robustness(
     """Mean and worst accuracy under corruption, divided by that of the same photos without, as in lenslet evaluate."""
     corrupted = {outcome.request.photo for outcome in outcomes if outcome.request.cell != CLEAN}
     clean = (
-        cell_accuracy([outcome for outcome in outcomes if outcome.request.photo in corrupted], CLEAN)
-        or 0.0
+        cell_accuracy([outcome for outcome in outcomes if outcome.request.photo in corrupted], CLEAN) or 0.0
     )
     cells = {kind: [value for value in values if value is not None] for kind, values in accuracies.items()}
     found = robustness(cells, clean)
