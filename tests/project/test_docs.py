@@ -40,7 +40,7 @@ PARAMS = yaml.safe_load(read("params.yaml"))
 WRITTEN = {"metrics.json", "report.html"} | {
     f"report/{name}" for name in ("report.html", "lint.csv", "explanation.png", "drift.html")
 }
-EXAMPLES = {"answers.csv", "photo.jpg"}
+EXAMPLES = {"answers.csv", "labels.csv", "photo.jpg"}
 
 
 def tracked_files() -> list[str]:
@@ -127,7 +127,7 @@ def check_python(words: tuple[str, ...], is_whole: bool) -> None:
 
 
 def check_make(words: tuple[str, ...], is_whole: bool) -> None:
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     for word in words:
         name, is_variable, _ = word.partition("=")
         if is_variable:
@@ -197,6 +197,19 @@ def test_named_files_exist(document: str) -> None:
     for name in set(re.findall(pattern, read(document))) - WRITTEN - EXAMPLES:
         exists = (ROOT / name).exists() or name in names or name == "frontend/.streamlit/secrets.toml"
         assert exists, name
+
+
+def test_documents_that_the_code_names_exist() -> None:
+    """In comments, messages and help texts."""
+    texts = {
+        **sources(),
+        "Makefile": MAKEFILE,
+        "params.yaml": read("params.yaml"),
+        "dvc.yaml": read("dvc.yaml"),
+    }
+    for name, text in texts.items():
+        for document in re.findall(r"\b(docs/[\w-]+\.md|README\.md|EXPERIMENTS\.md)", text):
+            assert (ROOT / document).exists(), f"{name} names {document}"
 
 
 def sources() -> dict[str, str]:

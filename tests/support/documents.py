@@ -15,6 +15,7 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/deploy.md",
     "docs/evaluate.md",
+    "docs/loop.md",
     "docs/security.md",
     "docs/serve.md",
     "docs/settings.md",
