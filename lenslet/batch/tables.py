@@ -41,6 +41,7 @@ def predictions_json(rows: Sequence[ClassifiedFile]) -> list[dict[str, Any]]:
             "is_certain": row.prediction.is_certain,
             "prediction_set": list(row.prediction.prediction_set),
             "is_in_distribution": row.prediction.is_in_distribution,
+            "ood_score": round(row.prediction.ood_score, 4),
         }
         for row in rows
     ]
@@ -49,9 +50,18 @@ def predictions_json(rows: Sequence[ClassifiedFile]) -> list[dict[str, Any]]:
 def write_csv(rows: Sequence[ClassifiedFile], labels: Sequence[str], path: Path) -> None:
     """Write a row for each file.
 
-    Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution, `labels`, error.
+    Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution,
+    ood_score, `labels`, error.
     """
-    answer_names = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution", *labels)
+    answer_names = (
+        "label",
+        "probability",
+        "is_certain",
+        "prediction_set",
+        "is_in_distribution",
+        "ood_score",
+        *labels,
+    )
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", *answer_names, "error"])
@@ -62,5 +72,6 @@ def write_csv(rows: Sequence[ClassifiedFile], labels: Sequence[str], path: Path)
             label, probability = row.prediction.ranked()[0]
             possible = "|".join(row.prediction.prediction_set)
             doubts = [row.prediction.is_certain, possible, row.prediction.is_in_distribution]
+            doubts.append(f"{row.prediction.ood_score:.4f}")
             probabilities = [f"{each:.6f}" for each in row.prediction.probabilities]
             writer.writerow([row.path, label, f"{probability:.6f}", *doubts, *probabilities, ""])

@@ -13,6 +13,7 @@ from lenslet.inference.errors import ImageTooLarge, LensletError
 from lenslet.serving.request import MAX_IMAGES, PredictRequest
 
 PROBABILITY_DECIMALS = 6
+OOD_SCORE_DECIMALS = 4
 GRID_DECIMALS = 3
 # Of processor time. Sixteen photos of 12 megapixels take a third of it; sixteen of the costliest that are allowed
 # would take four times as much. The last one that starts within it may take a second more.
@@ -76,6 +77,7 @@ def _prediction(image: bytes, request: PredictRequest, classifier: Classifier) -
         "is_certain": prediction.is_certain,
         "prediction_set": prediction.prediction_set,
         "is_in_distribution": prediction.is_in_distribution,
+        "ood_score": round(prediction.ood_score, OOD_SCORE_DECIMALS),
         "model": {"name": artifact.name, "version": artifact.version},
     }
     if not request.explain:

@@ -35,8 +35,13 @@ class Telemetry:
         labels = [result["predictions"][0]["label"] for result in results]
         code = content.get("error", {}).get("code")
         rounded_ms = round(latency_ms, 2)
+        # What `lenslet drift` reads; in the order of `labels`.
+        scores = {
+            "confidence": [result["predictions"][0]["probability"] for result in results],
+            "ood_score": [result["ood_score"] for result in results],
+        }
         self.logger.info(
-            "answered", **log_fields, status=status, code=code, latency_ms=rounded_ms, labels=labels
+            "answered", **log_fields, status=status, code=code, latency_ms=rounded_ms, labels=labels, **scores
         )
         if not results or is_metrics_disabled():
             return

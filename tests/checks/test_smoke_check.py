@@ -21,6 +21,7 @@ PREDICTION = {
     "is_certain": True,
     "prediction_set": ["cat"],
     "is_in_distribution": True,
+    "ood_score": -5.0,
     "model": {"name": "fake", "version": "0123456789ab"},
 }
 NOT_AN_IMAGE = {"error": {"code": "not_an_image", "message": "not an image"}}

@@ -142,6 +142,7 @@ def test_prediction_table_and_csv(converted: str, folder: Path) -> None:
         "is_certain",
         "prediction_set",
         "is_in_distribution",
+        "ood_score",
     ]
     assert sum(float(rows[0][label]) for label in read_artifact(folder / "model").labels) == pytest.approx(
         1, abs=1e-4

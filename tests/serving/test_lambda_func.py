@@ -202,7 +202,14 @@ def test_prediction_of_the_shipped_model():
     assert sorted(each["label"] for each in answer["predictions"]) == sorted(model["labels"])
     assert sum(each["probability"] for each in answer["predictions"]) == pytest.approx(1, abs=1e-5)
     assert answer["model"] == {"name": model["name"], "version": model["version"]}
-    assert answer.keys() == {"predictions", "is_certain", "prediction_set", "is_in_distribution", "model"}
+    assert answer.keys() == {
+        "predictions",
+        "is_certain",
+        "prediction_set",
+        "is_in_distribution",
+        "ood_score",
+        "model",
+    }
 
 
 def test_answer_is_ranked_rounded_and_explained(monkeypatch):
@@ -218,6 +225,7 @@ def test_answer_is_ranked_rounded_and_explained(monkeypatch):
         "is_certain": False,
         "prediction_set": ["dog", "cat"],
         "is_in_distribution": False,
+        "ood_score": -1.0986,  # −log 3
         "model": {"name": "fake", "version": "0123456789ab"},
         "explanation": {"label": "dog", "grid": [[0.0, 0.333], [0.444, 1.0]]},
     }
