@@ -22,6 +22,7 @@ from lenslet.dataset.dataset import Dataset
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
 from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.ood import ood_threshold
+from lenslet.evaluation.reference import reference_of, to_json
 from lenslet.evaluation.runtime_check import RuntimeCheck, check_runtime_in_subprocess, served_metrics
 from lenslet.inference.artifact import Artifact, sha256_of, write_model_folder
 from lenslet.inference.classifier import runtime_name
@@ -81,22 +82,23 @@ def draft_artifact(
 def finished_artifact(
     draft: Artifact,
     chosen: TFLiteCandidate,
-    trial: RuntimeCheck,
+    check: RuntimeCheck,
     targets: NDArray[np.int64],
     params: ConvertParams,
     fingerprint: str,
 ) -> Artifact:
     """The draft with the chosen file, its prediction sets, and its figures on the validation photos."""
-    threshold = conformal_threshold(trial.probabilities, targets, draft.conformal_alpha)
-    figures = served_metrics(draft.labels, targets, trial, threshold)
+    threshold = conformal_threshold(check.probabilities, targets, draft.conformal_alpha)
+    figures = served_metrics(draft.labels, targets, check, threshold)
     validation = {"data_fingerprint": fingerprint, **figures, "agreement_with_keras": chosen.agreement}
     return replace(
         draft,
         sha256=sha256_of(chosen.model),
         precision=chosen.precision,
         conformal_threshold=threshold,
-        ood_threshold=ood_threshold(trial.ood_score, params.ood_true_positive_rate),
+        ood_threshold=ood_threshold(check.ood_score, params.ood_true_positive_rate),
         metrics={"validation": validation},
+        reference=to_json(reference_of(targets, check.probabilities, check.ood_score)),
     )
 
 
@@ -115,14 +117,14 @@ def try_out(
         folders = [Path(name) / precision for precision in models]
         for folder, (precision, model) in zip(folders, models.items(), strict=True):
             write_model_folder(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
-        trials = check_runtime_in_subprocess(folders, pixels)
-    tried = dict(zip(models, trials, strict=True))
+        checks = check_runtime_in_subprocess(folders, pixels)
+    tried = dict(zip(models, checks, strict=True))
     candidates = [
-        TFLiteCandidate(precision, models[precision], failure=str(trial))
-        if isinstance(trial, ArtifactError)
+        TFLiteCandidate(precision, models[precision], failure=str(check))
+        if isinstance(check, ArtifactError)
         else compare_with_keras(
-            precision, models[precision], trial.probabilities, trial.time_ms, targets, expected
+            precision, models[precision], check.probabilities, check.time_ms, targets, expected
         )
-        for precision, trial in tried.items()
+        for precision, check in tried.items()
     ]
-    return candidates, {name: trial for name, trial in tried.items() if isinstance(trial, RuntimeCheck)}
+    return candidates, {name: check for name, check in tried.items() if isinstance(check, RuntimeCheck)}

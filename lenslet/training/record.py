@@ -101,7 +101,9 @@ def read_record(folder: Path) -> TrainingRecord:
     path = folder / RECORD_NAME
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return TrainingRecord(**{**content, "params": parse_params(content["params"], TrainParams, "params")})
+        # A record of 0.1.0 does not name it: that version trained on photos whose copies judge.
+        params = {"leaks": "keep", **content["params"]}
+        return TrainingRecord(**{**content, "params": parse_params(params, TrainParams, "params")})
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist: train.py writes it when it has finished") from None
     except (OSError, ValueError, KeyError, TypeError, ParamsError) as error:
