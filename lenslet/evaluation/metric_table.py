@@ -57,7 +57,7 @@ METRICS = {
         "labels per set", "prediction-sets", "{:.2f}", "lower", "mean size of the prediction sets; 1 is a single label"
     ),
     "ood_true_positive_rate": Metric(
-        "kept as in distribution", "ood", PERCENT, "higher", "share of these photos that pass the OOD threshold"
+        "in-distribution recall", "ood", PERCENT, "higher", "share of these photos that pass the OOD threshold"
     ),
     "ood_auroc_noise": Metric("OOD AUROC: noise", "ood", "{:.3f}", "higher", "told from independent random pixels"),
     "ood_auroc_plain": Metric("OOD AUROC: plain", "ood", "{:.3f}", "higher", "told from pictures of one colour"),

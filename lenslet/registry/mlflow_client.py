@@ -1,4 +1,4 @@
-"""MLflow, where trainings and models are kept: the server that MLFLOW_TRACKING_URI names, or the folder .mlflow/."""
+"""MLflow client: of the server at MLFLOW_TRACKING_URI, or of the SQLite database in the folder .mlflow/."""
 
 import fcntl
 import logging
@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 from lenslet.inference.atomic import replacing
 
-if TYPE_CHECKING:  # MLflow takes seconds to import: not before it is needed
+if TYPE_CHECKING:  # importing MLflow takes seconds, so it is imported where it is used
     from mlflow import MlflowClient
 
 SERVER = "MLFLOW_TRACKING_URI"  # unset or empty: FOLDER
-OFF = "off"  # there, keeps nothing
-FOLDER = Path(".mlflow")  # where the command runs, as runs/ is; what `make mlflow` serves
+OFF = "off"  # value of SERVER that switches tracking off
+FOLDER = Path(".mlflow")  # in the working directory, like runs/; `make mlflow` serves it
 DATABASE_NAME, FILES_NAME = "mlflow.db", "artifacts"
 SQLITE = "sqlite:///"
-# A server resolves such an address by its own folder, `put_file` by FOLDER: so both find what the other has kept.
+# A server resolves such an address in its own folder, `put_file` in FOLDER, so that both find each other's files.
 FILES_ADDRESS = "mlflow-artifacts:"
-# MLflow would try for minutes to reach a server that is down, draw bars into ours, tell how it made its tables, and
-# report its use to its makers.
+# By default, MLflow retries a server that is down for minutes, draws progress bars, logs its database migrations, and
+# sends telemetry.
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -34,24 +34,24 @@ SETTINGS = {
 
 
 class MlflowUnavailable(Exception):
-    """The server or the database does not answer as one; the message says what to do."""
+    """The server or the database does not answer; the message is one sentence with the remedy."""
 
 
 def is_off() -> bool:
-    """Whether nothing is to be kept, because MLFLOW_TRACKING_URI says so."""
+    """Whether MLFLOW_TRACKING_URI switches tracking off."""
     return _address() == OFF
 
 
 def is_new() -> bool:
-    """Whether nothing was kept yet, as far as can be told without MLflow."""
+    """Whether there is no database yet; needs no MLflow."""
     return not _address() and not (FOLDER / DATABASE_NAME).exists()
 
 
 def open_client() -> "MlflowClient":
-    """A client of the server, not asked anything yet, or of the database in FOLDER, made if it is not there.
+    """A client of the server, without a request yet, or of the database in FOLDER, which is created if needed.
 
-    A server that wants a name and a password gets MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
-    Raises: MlflowUnavailable if no server can have such an address, or FOLDER cannot be written.
+    For basic authentication set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+    Raises: MlflowUnavailable if the address is invalid, or FOLDER cannot be written.
     """
     for key, value in SETTINGS.items():
         os.environ.setdefault(key, value)
@@ -62,7 +62,7 @@ def open_client() -> "MlflowClient":
         if _address():
             return MlflowClient(_address())
         FOLDER.mkdir(parents=True, exist_ok=True)
-        with (FOLDER / ".lock").open("w") as lock:  # of two processes that make the tables, one would fail
+        with (FOLDER / ".lock").open("w") as lock:  # of two processes that create the tables, one would fail
             fcntl.flock(lock, fcntl.LOCK_EX)
             return MlflowClient(f"{SQLITE}{(FOLDER / DATABASE_NAME).resolve()}")
     except errors() as error:
@@ -70,15 +70,15 @@ def open_client() -> "MlflowClient":
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:
-    """That of the experiment with this name, which is made if there is none. Raises one of `errors`."""
+    """The id of the experiment with this name, which is created if needed. Raises one of `errors`."""
     found = client.get_experiment_by_name(name)
     if found:
         return str(found.experiment_id)
-    # A server says itself where files go.
+    # A server chooses the artifact location itself.
     place = None if _address() else f"{FILES_ADDRESS}/local"
     try:
         return str(client.create_experiment(name, artifact_location=place))
-    except errors():  # by another process, in between
+    except errors():  # created by another process meanwhile
         found = client.get_experiment_by_name(name)
         if not found:
             raise
@@ -86,7 +86,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
 
 
 def put_file(client: "MlflowClient", run_id: str, path: Path, place: str) -> None:
-    """Keep a file with a run, in its folder `place`. Raises one of `errors`."""
+    """Store a file with a run, in its folder `place`. Raises one of `errors`."""
     folder = _folder_of_files(client, run_id)
     if not folder:
         client.log_artifact(run_id, str(path), place)
@@ -105,7 +105,7 @@ def get_file(client: "MlflowClient", run_id: str, name: str, target: Path) -> No
 
 
 def _folder_of_files(client: "MlflowClient", run_id: str) -> Path | None:
-    """Where the server that `make mlflow` starts keeps the files of a run; None if the client can do it itself."""
+    """The folder where the server of `make mlflow` stores the files of a run; None if the client can find it itself."""
     address = str(client.get_run(run_id).info.artifact_uri)
     if not (address.startswith(FILES_ADDRESS) and client.tracking_uri.startswith(SQLITE)):
         return None
@@ -114,7 +114,7 @@ def _folder_of_files(client: "MlflowClient", run_id: str) -> Path | None:
 
 
 def errors() -> tuple[type[Exception], ...]:
-    """What a client raises when the server is down, refuses, or is none, and when the database fails."""
+    """Exceptions of a client whose server is down, refuses, or is not MLflow, or whose database fails."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -122,11 +122,11 @@ def errors() -> tuple[type[Exception], ...]:
 
 
 def unavailable(error: Exception) -> MlflowUnavailable:
-    """What went wrong, and what to do, in one sentence."""
+    """The error as one sentence with the remedy."""
     if not _address():
         trouble = f"MLflow's database {FOLDER / DATABASE_NAME} failed ({_one_line(error)})"
         return MlflowUnavailable(f"{trouble}: {SERVER}={OFF} goes without")
-    address = re.sub(r"//[^/@]*@", "//", _address())  # no password on the screen
+    address = re.sub(r"//[^/@]*@", "//", _address())  # without the password
     if "Max retries exceeded" in str(error):
         trouble = "does not answer: start it, or"
     else:
@@ -141,6 +141,6 @@ def _address() -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """The first line of a message, which in MLflow's may have hundreds, at a length that can be read."""
+    """The first line of a message, shortened; MLflow's may have hundreds of lines."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0] if len(lines[0]) <= 200 else f"{lines[0][:200]}…"

@@ -1,4 +1,4 @@
-"""Registered models in MLflow's model registry: their facts as tags of a version, their files with a run."""
+"""MLflow's model registry: facts of a model version as its tags, files as artifacts of its run."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,32 +28,32 @@ from lenslet.registry.tracking import COMMIT_TAG, run_of
 from lenslet.training.record import KERAS_NAME, RECORD_NAME
 
 FILES = (TFLITE_NAME, JSON_NAME, KERAS_NAME, RECORD_NAME, "MODEL_CARD.md")  # of a model folder
-# What a version says of itself; other models of the same MLflow lack these tags.
+# Tags of a model version; models of other programs in the same MLflow lack them.
 MODEL_TAG, FILES_TAG = "model_sha256", "files_sha256"
 DATA_TAG, SOURCE_TAG = "data_fingerprint", "git_commit"
 
 
 class RegistryError(InputError):
-    """No such version, a damaged one, or a registry that fails; the message is one sentence."""
+    """Unknown or damaged version, or a registry that fails; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One registered model. Its weights never change; figures, card and report may be brought up to date."""
+    """One registered model. Its weights never change; figures, card and report may be updated."""
 
     name: str
-    model: str  # sha256 of model.tflite: the same weights are the same version
-    data_fingerprint: str  # of the photos that trained it
+    model: str  # sha256 of model.tflite, which identifies the version
+    data_fingerprint: str  # of the training data
     files: dict[str, str]  # of FILES and the report: name → sha256
-    number: int = 0  # from 1, for each name; 0 as long as it is not registered
+    number: int = 0  # from 1, for each name; 0 before it is registered
     registered: str = ""  # UTC, ISO 8601
-    run: str = ""  # whose files they are
-    commit: str = ""  # of the program that trained it; empty if that was not tracked, or without git
+    run: str = ""  # MLflow run that stores the files
+    commit: str = ""  # git commit of the training; empty if it was not tracked, or without git
     aliases: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
-        """Where the run keeps the files: twelve hexadecimal digits that change with any of them."""
+        """Artifact folder of the run: twelve hexadecimal digits that change with any of the files."""
         return f"registered/{sha256_of(json.dumps(self.files, sort_keys=True).encode())[:12]}"
 
     def __str__(self) -> str:
@@ -61,31 +61,35 @@ class ModelVersion:
 
 
 class Registry:
-    """Nothing is asked before the first call. Every method raises RegistryError if MLflow fails, or is off."""
+    """The registry; connects at the first call. Every method raises RegistryError if MLflow fails, or is off."""
 
     @cached_property
     def _client(self) -> Any:
         if is_off():
-            raise RegistryError(f"{SERVER} is {OFF}, and so is the registry: unset it for that in {FOLDER}")
+            raise RegistryError(
+                f"{SERVER} is {OFF}, and so is the registry: unset it to use the one in {FOLDER}"
+            )
         return open_client()
 
     def versions(self) -> list[ModelVersion]:
-        """All that are registered."""
+        """All registered versions."""
         if is_new():
             return []
         with _asking():
             found = [
                 each for each in _all_pages(self._client.search_model_versions) if FILES_TAG in each.tags
             ]
-            # The versions of a search do not name their aliases.
+            # Search results lack the aliases.
             models = _all_pages(self._client.search_registered_models) if found else ()
             aliases = {each.name: each.aliases for each in models}
         return [_version(each, aliases.get(each.name, {})) for each in found]
 
-    def add(self, version: ModelVersion, files: Sequence[Path], passed: str, folder: Path) -> ModelVersion:
-        """Keep the files, then enter the version, or bring it up to date, in one step.
+    def add(
+        self, version: ModelVersion, files: Sequence[Path], gate_table: str, folder: Path
+    ) -> ModelVersion:
+        """Store the files, then create the version, or update it, in one step.
 
-        `passed`: what the gate says of it, for the page; `folder`: that of the model, which knows its run.
+        `gate_table`: the gate's verdicts, as the description; `folder`: the model folder, which knows its run.
         """
         with _asking():
             version = replace(version, run=version.run or run_of(folder))
@@ -95,7 +99,7 @@ class Registry:
             if version.number:
                 number = str(version.number)
                 self._client.set_model_version_tag(version.name, number, FILES_TAG, listed)
-                self._client.update_model_version(version.name, number, passed)
+                self._client.update_model_version(version.name, number, gate_table)
                 return version
             run = self._client.get_run(version.run)
             commit = run.data.tags.get(COMMIT_TAG)
@@ -107,18 +111,18 @@ class Registry:
                 f"{run.info.artifact_uri}/{version.place}",
                 version.run,
                 tags={**tags, FILES_TAG: listed},
-                description=passed,
+                description=gate_table,
                 await_creation_for=0,
             )
         return _version(created, {})
 
     def set_alias(self, alias: str, version: ModelVersion) -> None:
-        """Let the alias, of those with this name, mean this version only."""
+        """Point the alias of this model name to this version."""
         with _asking():
             self._client.set_registered_model_alias(version.name, alias, str(version.number))
 
     def download(self, version: ModelVersion, names: Sequence[str], folder: Path) -> None:
-        """Put files of the version into `folder`, unchecked."""
+        """Write files of the version into `folder`, unverified."""
         with _asking():
             for name in names:
                 get_file(self._client, version.run, f"{version.place}/{name}", folder)

@@ -1,4 +1,4 @@
-"""Trainings, searches and evaluations as runs in MLflow: their numbers, epoch by epoch, their pictures and files."""
+"""Tracking in MLflow: trainings, searches and evaluations as runs with metrics, plots and files."""
 
 import json
 import os
@@ -38,28 +38,28 @@ Method = Callable[Concatenate["Tracker", Arguments], None]
 def add_to_run(
     folder: Path, kind: str, metrics: Mapping[str, Any], files: Mapping[str, Sequence[Path]]
 ) -> None:
-    """`Tracker.add` to the run of the model in `folder`; a warning where that fails. Raises: RecordError."""
+    """`Tracker.add` to the run of the model in `folder`; if that fails, a warning. Raises: RecordError."""
     tracker = Tracker()
     tracker.take_run_of(folder)
     tracker.add(kind, metrics, files)
 
 
 def run_of(folder: Path) -> str:
-    """The run of the training whose model is in `folder` or, if none is known, one made of its training.json.
+    """The run of the training whose model is in `folder` or, if it is unknown, a new one from its training.json.
 
     Raises: MlflowUnavailable; RecordError if `folder` holds no trained model.
     """
     tracker = Tracker()
     try:
         tracker.connect()
-        tracker.find_or_make_up(folder)
+        tracker.find_or_create(folder)
     except errors() as error:
         raise unavailable(error) from error
     return tracker.run_id
 
 
 def working_tree(folder: Path = Path(__file__).parent) -> str:
-    """The git commit that this program's files are of, with -dirty if they differ; empty where there is no git."""
+    """The git commit of this program, with -dirty if files differ from it; empty without git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
@@ -69,7 +69,7 @@ def working_tree(folder: Path = Path(__file__).parent) -> str:
 
 
 def _sends(method: "Method[Arguments]") -> "Method[Arguments]":
-    """Where MLflow fails, one warning says so; from then on, and if it is off, nothing more is sent."""
+    """If MLflow fails, print one warning and send nothing more; if tracking is off, send nothing."""
 
     @wraps(method)
     def guarded(tracker: "Tracker", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
@@ -86,9 +86,9 @@ def _sends(method: "Method[Arguments]") -> "Method[Arguments]":
 
 
 class Tracker:
-    """One run. MLflow is imported when it begins; no method ever stops what is tracked.
+    """One run. MLflow is imported when the run begins; its failures never stop the tracked work.
 
-    As a context it ends the run: finished, failed, or killed.
+    As a context manager it ends the run: finished, failed, or killed.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Tracker:
         self._end("FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED")
 
     def give_up(self, error: MlflowUnavailable) -> None:
-        print(f"warning: {error}; the work goes on, and the files hold all of it", file=sys.stderr)
+        print(f"warning: {error}; the work continues, and its files hold all results", file=sys.stderr)
         self.is_gone = True
         self.run_id = ""
 
@@ -120,28 +120,28 @@ class Tracker:
     def begin(
         self, name: str, params: Mapping[str, Any], fingerprint: str, unfinished: Path | None = None
     ) -> None:
-        """Begin a run, or go on with that of the folder `unfinished`, and log what it starts from.
+        """Begin a run, or continue that of the folder `unfinished`, and log its parameters.
 
         `params`: sections of params.yaml.
         """
         self.connect()
-        if unfinished and self._go_on(unfinished):
+        if unfinished and self._continue_run(unfinished):
             self._client.update_run(self.run_id, status="RUNNING")
             return
         self._create(name, params, fingerprint, {COMMIT_TAG: working_tree()})
 
     @_sends
     def take_run_of(self, folder: Path) -> None:
-        """Go on with the run of the model in `folder`: that of its training or, if that is unknown, a new one.
+        """Continue the run of the model in `folder`: that of its training or, if that is unknown, a new one.
 
         Raises: RecordError if `folder` holds no trained model.
         """
         self.connect()
-        self.find_or_make_up(folder)
+        self.find_or_create(folder)
 
     @_sends
     def note(self, folder: Path) -> None:
-        """Write down which run `folder` belongs to. Once it is trained anew, the note counts no longer."""
+        """Record which run `folder` belongs to. The note is invalid once the model is trained again."""
         self._note(folder)
 
     def _note(self, folder: Path) -> None:
@@ -150,19 +150,19 @@ class Tracker:
 
     @_sends
     def add_epoch(self, step: str, epoch: int, figures: Mapping[str, float] | None) -> None:
-        """Figures of one epoch, while the training goes on."""
+        """Metrics of one epoch, during training."""
         self._log(step, {key: {epoch: float(value)} for key, value in (figures or {}).items()})
 
     @_sends
     def log_training(self, record: TrainingRecord, folder: Path) -> None:
-        """What training.json says, as far as it is not there yet, and the files of a finished training."""
+        """The figures of training.json that were not logged yet, and the files of a finished training."""
         self._log_training(record, folder)
 
     @_sends
     def add(
         self, kind: str, metrics: Mapping[str, Any], files: Mapping[str, Sequence[Path]] | None = None
     ) -> None:
-        """Metrics, called `kind`/key, and files, by the folder of the run that they go into, if they exist."""
+        """Metrics, named `kind`/key, and existing files, by their artifact folder in the run."""
         numbers = {key: {0: value} for key, value in metrics.items() if isinstance(value, int | float)}
         self._log(kind, numbers)
         for place, paths in (files or {}).items():
@@ -182,17 +182,17 @@ class Tracker:
         self._client.log_batch(run_id, metrics, params)
         self._client.set_terminated(run_id)
 
-    def find_or_make_up(self, folder: Path) -> None:
+    def find_or_create(self, folder: Path) -> None:
         """Raises: RecordError, or one of `errors`."""
-        if self._go_on(folder):
+        if self._continue_run(folder):
             return
         record = read_record(folder)
         self._create(record.name, {"train": asdict(record.params)}, record.data_fingerprint, {})
         self._log_training(record, folder)
         self._client.set_terminated(self.run_id)
 
-    def _go_on(self, folder: Path) -> bool:
-        """Take the run that `folder` belongs to, if MLflow knows it."""
+    def _continue_run(self, folder: Path) -> bool:
+        """Continue the run that `folder` belongs to, if MLflow knows it."""
         run_id = _noted(folder)
         if not run_id:
             return False
@@ -229,7 +229,7 @@ class Tracker:
         self._client.log_batch(self.run_id, tags=tags)
         photos = Dataset(
             name=record.name,
-            digest=record.data_fingerprint[:16],  # 36 characters at most; the tag has all of it
+            digest=record.data_fingerprint[:16],  # MLflow allows 36 characters; the tag has all of it
             source_type="local",
             source=json.dumps({"fingerprint": record.data_fingerprint}),
             profile=json.dumps(dict(record.photos)),
@@ -239,10 +239,10 @@ class Tracker:
         )
         for name in (RECORD_NAME, KERAS_NAME):
             put_file(self._client, self.run_id, folder / name, "model")
-        self._note(folder)  # last: a run that lacks something is not gone on with
+        self._note(folder)  # last, so that an incomplete run is not continued
 
     def _missing(self, key: str, values: Mapping[int, float]) -> dict[int, float]:
-        """Epoch → value, without the epochs that were logged while the training went on."""
+        """Epoch → value, without the epochs that were logged during training."""
         there = {each.step for each in self._client.get_metric_history(self.run_id, metric_name(key))}
         return {epoch: value for epoch, value in values.items() if epoch not in there}
 
@@ -266,12 +266,12 @@ class Tracker:
 
 
 def metric_name(name: str) -> str:
-    """The name with what MLflow refuses, as the `&` of a class "cats & dogs", replaced."""
+    """The name with characters that MLflow refuses, as the `&` of a class "cats & dogs", replaced."""
     return re.sub(r"[^/\w.\- :]", "_", name)
 
 
 def _noted(folder: Path) -> str:
-    """The run that `folder` belongs to; empty if it was trained anew since, or never tracked."""
+    """The run that `folder` belongs to; empty if it was trained again since, or never tracked."""
     try:
         note = json.loads((folder / NOTE_NAME).read_text(encoding="utf-8"))
         return str(note["run_id"]) if note["training_sha256"] == _training_sha256(folder) else ""
@@ -280,7 +280,7 @@ def _noted(folder: Path) -> str:
 
 
 def _training_sha256(folder: Path) -> str:
-    """Checksum of training.json; empty as long as the training goes on."""
+    """Checksum of training.json; empty during training."""
     path = folder / RECORD_NAME
     return sha256_of(path.read_bytes()) if path.exists() else ""
 

@@ -1,8 +1,7 @@
-"""The register of models: whole model folders as numbered versions, and which of them is in staging or production.
+"""Model versions: register whole model folders, promote them to staging or production, and fetch them.
 
-It lies in MLflow: on the server that MLFLOW_TRACKING_URI names, or else in the folder .mlflow/.
-A reference says which version is meant: `production`, `staging` or a version's number; `name@production`, where
-models of several names are registered.
+They are stored in MLflow: on the server at MLFLOW_TRACKING_URI, or else in the folder .mlflow/. A reference names a
+version: `production`, `staging` or its number; `name@production`, where models of several names are registered.
 """
 
 import shutil
@@ -20,22 +19,22 @@ from lenslet.registry.tracking import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
 
 ALIASES = ("staging", "production")
-PREFIX = "registry:"  # begins a reference where a path could stand, too
+PREFIX = "registry:"  # begins a reference where a path is allowed too
 REPORT_NAME = "report.html"
 
 
 def open_registry() -> Registry:
-    """Nothing is asked or written yet."""
+    """The registry; no connection is made yet."""
     return Registry()
 
 
 def register(
-    registry: Registry, folder: Path, report: Path, passed: str, alias: str | None = None
+    registry: Registry, folder: Path, report: Path, gate_table: str, alias: str | None = None
 ) -> tuple[ModelVersion, bool]:
-    """Register the whole model in `folder` under its name, or find it again. Returns: the version, and if it is new.
+    """Register the model in `folder` under its name, or update its version. Returns: the version, and if it is new.
 
-    `report`: the folder that lenslet evaluate wrote; `passed`: what the gate, which is to be asked before, says of it.
-    Raises: RegistryError if a file is missing, or the report is that of another model; ArtifactError and RecordError
+    `report`: the folder that lenslet evaluate wrote; `gate_table`: the verdicts of the gate, which must come first.
+    Raises: RegistryError if a file is missing, or the report is of another model; ArtifactError and RecordError
     if a file is damaged.
     """
     _check_alias(alias)
@@ -45,7 +44,7 @@ def register(
     _check_name(artifact.name)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise RegistryError(f"{folder} is no whole model folder: {', '.join(missing)} missing")
+        raise RegistryError(f"{folder} is not a complete model folder: {', '.join(missing)} missing")
     _check_report(report, artifact, folder)
     paths = [*(folder / name for name in FILES), report / REPORT_NAME]
     files = {path.name: sha256_of(path.read_bytes()) for path in paths}
@@ -55,19 +54,19 @@ def register(
     version = (
         same[0] if same else ModelVersion(artifact.name, artifact.sha256, record.data_fingerprint, files)
     )
-    # Also the files of one that is there: they may have been damaged, or its figures measured since.
-    version = registry.add(replace(version, files=files), paths, passed, folder)
+    # Files of an existing version are stored again: they may be damaged, or its figures newer.
+    version = registry.add(replace(version, files=files), paths, gate_table, folder)
     return _with_alias(registry, alias, version) if alias else version, not same
 
 
 def promote(registry: Registry, reference: str, alias: str) -> ModelVersion:
-    """Let `alias` mean the version of `reference`, too. Raises: RegistryError."""
+    """Point `alias` to the version of `reference`. Raises: RegistryError."""
     _check_alias(alias)
     return _with_alias(registry, alias, find_version(registry, reference))
 
 
 def find_version(registry: Registry, reference: str) -> ModelVersion:
-    """The version that is meant. Raises: RegistryError if there is none, or more than one."""
+    """The version of a reference. Raises: RegistryError if there is none, or more than one."""
     found = matching_versions(registry, reference)
     if not found and not registry.versions():
         raise RegistryError(
@@ -84,7 +83,7 @@ def find_version(registry: Registry, reference: str) -> ModelVersion:
 
 
 def matching_versions(registry: Registry, reference: str) -> list[ModelVersion]:
-    """The versions that may be meant: none, one, or one of each name."""
+    """The versions that match a reference: none, one, or one of each name."""
     name, _, word = reference.removeprefix(PREFIX).rpartition("@")
     return [
         version
@@ -96,13 +95,13 @@ def matching_versions(registry: Registry, reference: str) -> list[ModelVersion]:
 def fetch_version(
     registry: Registry, reference: str, folder: Path, report: Path | None = None
 ) -> ModelVersion:
-    """Write the whole model folder of a version: `folder` holds all of it, checked, or stays as it was.
+    """Write the whole model folder of a version; `folder` is replaced after verification, or stays as it was.
 
     With `report`, its report.html is put into that folder.
-    Raises: RegistryError if the version is unknown or damaged, or `folder` holds something else than a model.
+    Raises: RegistryError if the version is unknown or damaged, or `folder` holds other files than a model.
     """
     if folder.exists() and not _is_model_folder(folder):
-        raise RegistryError(f"{folder} holds something else than a model: give another folder")
+        raise RegistryError(f"{folder} holds other files than a model: give another folder")
     version = find_version(registry, reference)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial.", dir=folder.parent) as name:
@@ -125,7 +124,7 @@ def fetch_version(
 
 @contextmanager
 def fetched(reference: str, *names: str) -> Iterator[Path]:
-    """A folder with some checked files of a version, for as long as the block lasts. Raises: RegistryError."""
+    """Context with a folder of some verified files of a version. Raises: RegistryError."""
     registry = open_registry()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
@@ -170,7 +169,7 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
 
 
 def _check_report(report: Path, artifact: Artifact, folder: Path) -> None:
-    """That lenslet evaluate wrote it for this very model, and on the photos of the figures in model.json."""
+    """Check that the report is of this model, and of the photos of the figures in model.json."""
     place, remedy = report / REPORT_NAME, f"run lenslet evaluate --model {folder} --report {report} --record"
     if not place.is_file():
         raise RegistryError(f"a version carries its report, but {place} does not exist: {remedy}")
@@ -181,7 +180,7 @@ def _check_report(report: Path, artifact: Artifact, folder: Path) -> None:
 
 
 def _check_name(name: str) -> None:
-    # MLflow takes neither the first two nor nothing; the third separates name and version.
+    # MLflow refuses empty names, / and :; @ separates name and version.
     if not name.strip() or set(name) & {"/", ":", "@"}:
         raise RegistryError(
             f"a model called {name!r} cannot be registered: train it with a --name without / : @"

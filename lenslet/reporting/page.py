@@ -144,7 +144,7 @@ def corruption_rows(figures: Mapping[str, float]) -> dict[str, list[float]]:
     return rows
 
 
-def page(
+def report_page(
     artifact: Artifact,
     figures: Mapping[str, float],
     counts: NDArray[np.int64],

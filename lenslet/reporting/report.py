@@ -16,7 +16,7 @@ from lenslet.evaluation.metrics import accuracy, bootstrap_interval, confusion, 
 from lenslet.evaluation.runtime_check import RuntimeCheck, served_metrics
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.atomic import replacing, write_text
-from lenslet.reporting.page import Background, page
+from lenslet.reporting.page import Background, report_page
 from lenslet.reporting.plots import (
     confusion_figure,
     corruption_figure,
@@ -118,5 +118,5 @@ def write_report(
     content = {"model": artifact.name, "version": artifact.version, **photos, **figures}
     write_text(folder / "metrics.json", json.dumps(content, indent=2) + "\n")
     counts = confusion(len(artifact.labels), evidence.targets, evidence.check.probabilities)
-    write_text(folder / "report.html", page(artifact, figures, counts, drawn, background))
+    write_text(folder / "report.html", report_page(artifact, figures, counts, drawn, background))
     return ["metrics.json", "report.html", *(f"{name}.png" for name in drawn)]

@@ -134,7 +134,7 @@ sys.exit(any(name.split(".")[0] == "mlflow" for name in sys.modules))
 
 def test_mlflow_is_imported_where_it_is_needed_alone(tmp_path: Path) -> None:
     said = run_verb("-c", QUIET, cwd=tmp_path).stdout
-    assert said == "MLFLOW_TRACKING_URI is off, and so is the registry: unset it for that in .mlflow\n"
+    assert said == "MLFLOW_TRACKING_URI is off, and so is the registry: unset it to use the one in .mlflow\n"
     assert not list(tmp_path.iterdir())  # looking writes nothing
 
 
@@ -466,7 +466,7 @@ def test_training_goes_on_without_its_server_and_the_run_is_made_up_for(
     said = capsys.readouterr()
     [warning] = warnings_in(said.err)
     assert warning.startswith(NO_ANSWER)
-    assert warning.endswith("; the work goes on, and the files hold all of it")
+    assert warning.endswith("; the work continues, and its files hold all results")
     assert "model.keras written after" in said.out
     assert {path.name for path in out.iterdir()} == {"model.keras", "training.json"}
 

@@ -152,7 +152,7 @@ def test_fetching_replaces_a_model_and_nothing_else(registry: Registry, name: st
     assert contents(tmp_path / "got") == contents(folder)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
-    with pytest.raises(RegistryError, match="photos holds something else than a model"):
+    with pytest.raises(RegistryError, match="photos holds other files than a model"):
         fetch_version(registry, f"{name}@1", tmp_path / "photos")
     assert contents(tmp_path / "photos") == {"cat.jpg": b"cat"}
 

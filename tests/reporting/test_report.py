@@ -25,7 +25,7 @@ from lenslet.inference.artifact import Artifact
 from lenslet.inference.decode import decode
 from lenslet.reporting.gallery import Exhibit, confident_mistakes, least_certain, overlay
 from lenslet.reporting.model_card import facts_markdown, with_facts
-from lenslet.reporting.page import SECTIONS, Background, confusions, page, summary_sentences
+from lenslet.reporting.page import SECTIONS, Background, confusions, report_page, summary_sentences
 from lenslet.reporting.report import CorruptionResults, Evidence, measured_metrics, plots, write_report
 
 ARTIFACT = Artifact(
@@ -77,7 +77,7 @@ def test_robustness_is_not_relative_to_an_accuracy_of_zero() -> None:
     found = measured_metrics(evidence)
     assert found["robustness_clean"] == found["robustness.occlusion.5"] == 0
     assert not {"robustness_mean", "robustness_worst", "robustness.occlusion.mean"} & set(found)
-    html = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), plots(evidence), Background({}, {}, {}))
+    html = report_page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), plots(evidence), Background({}, {}, {}))
     assert ">relative<" not in html
     assert "the model keeps" not in html
 
@@ -238,7 +238,9 @@ def test_page_shows_mistakes_findings_and_facts(parsed: Page) -> None:
 def test_maps_are_mentioned_only_where_there_are_some(found: dict[str, float], parsed: Page) -> None:
     shown = replace(MISTAKE, has_map=False)
     drawn = plots(EVIDENCE)
-    without = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {}))
+    without = report_page(
+        ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {})
+    )
     assert "bright areas are evidence for the predicted label" in parsed.text
     assert "bright areas" not in without
     assert 'alt="1.jpg, which shows no"' in without
@@ -250,7 +252,9 @@ def test_names_from_folders_are_not_markup(found: dict[str, float]) -> None:
     renamed = {re.sub("no$", "<b>", re.sub("yes$", labels[1], key)): value for key, value in found.items()}
     drawn = plots(replace(EVIDENCE, artifact=artifact))
     shown = replace(MISTAKE, truth="<b>", path=Path("<u>"))
-    html = page(artifact, renamed, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {}))
+    html = report_page(
+        artifact, renamed, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {})
+    )
     parsed = Page(html)
     assert parsed.open == []
     assert not {"i", "u"} & {name for name, _ in parsed.tags}
@@ -264,7 +268,7 @@ def test_page_without_corruptions_and_findings() -> None:
     uncorrupted = replace(EVIDENCE, corruption=None)
     found = measured_metrics(uncorrupted)
     drawn = plots(uncorrupted)
-    text = page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({}, {}, {}))
+    text = report_page(ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({}, {}, {}))
     assert "robustness" not in drawn
     assert "Not measured: <code>evaluate.corruption_photos</code>" in text
     assert "No findings." in text
