@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import yaml
 from lenslet import cli
 from lenslet.commands.parser import CommandParser
 from lenslet.config import ParamsError, read_params
+from lenslet.evaluation.metric_table import METRICS
 from lenslet.inference import budget
 from lenslet.inference.errors import LensletError
 from lenslet.serving import answer, request
@@ -36,6 +38,7 @@ from tests.support.documents import (
 
 MAKEFILE = read("Makefile")
 PARAMS = yaml.safe_load(read("params.yaml"))
+FIGURES = json.loads(read("model/model.json"))["metrics"]["test"]
 # What commands write; no file of the repository.
 WRITTEN = {"metrics.json", "report.html"} | {
     f"report/{name}" for name in ("report.html", "lint.csv", "explanation.png", "drift.html")
@@ -257,6 +260,23 @@ def test_map_has_a_line_for_each_room_and_each_entry_of_the_root() -> None:
         if name.count("/") > 1 and name.startswith("lenslet/")
     }
     assert sorted(named) == sorted(root | rooms)
+
+
+def test_tables_to_grow_are_where_the_page_says() -> None:
+    lines = section("docs/architecture.md", "Where a change goes")
+    found = re.findall(r"`([A-Z_]+)`(?: or `([A-Z_]+)`)? in `([\w/]+\.py)`", lines)
+    assert {"BACKBONES", "COMMANDS", "METRICS"} <= {name for name, _, _ in found}
+    for *names, file in found:
+        for name in filter(None, names):
+            assert re.search(rf"^{name}\b.* = [{{(]$", read(file), re.MULTILINE), (
+                f"{file} has no table {name}"
+            )
+
+
+def test_figures_are_those_of_the_table_of_metrics() -> None:
+    cells = [row[0] for row in rows(section("docs/evaluate.md", "Measure it on test photos"))]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert {"accuracy", "min_recall", "ood_auroc_photos"} <= named <= METRICS.keys() | FIGURES.keys()
 
 
 def test_errors_of_the_api_are_those_of_the_code() -> None:
