@@ -40,9 +40,14 @@ def route(request: HttpRequest, classifier: Classifier, access: Access) -> tuple
     return 200, methods[request.method](request, classifier)
 
 
+def needs_no_key(request: HttpRequest) -> bool:
+    """Health checks and CORS preflights, which browsers send without a key; the answer to either reads no body."""
+    return request.method == "OPTIONS" or request.path == HEALTH_PATH
+
+
 def check_key(request: HttpRequest, access: Access) -> None:
     """Whether the caller is let in; only the headers are read. Raises: KeyMissing, KeyRefused."""
-    if request.method != "OPTIONS" and request.path != HEALTH_PATH:  # browsers send preflights without a key
+    if not needs_no_key(request):
         access.check_key(request.headers)
 
 

@@ -19,7 +19,7 @@ from lenslet.serving.answer import refusal
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.event import Context, event_of, with_body
 from lenslet.serving.request import MAX_BODY_BYTES, HttpRequest, read_http_request
-from lenslet.serving.routes import HEALTH_PATH, check_key, logged_fields, proxy_response
+from lenslet.serving.routes import check_key, logged_fields, needs_no_key, proxy_response
 from lenslet.serving.telemetry import Telemetry
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -49,10 +49,12 @@ def bridge(function: Function, admission: AdmissionControl) -> Application:
 
     async def respond(request: Request, event: dict[str, Any]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        if request.scope["path"] == HEALTH_PATH or request.method == "OPTIONS":
+        # Path and method as the function reads them: `POST /health/` or `options` would else take a place unchecked.
+        read = http_request(event)
+        if needs_no_key(read):
             return await loop.run_in_executor(health, call_handler, event, b"")
         # Before admission: callers without a key take no place from those who have one.
-        check_key(http_request(event), function.access)
+        check_key(read, function.access)
         with admission.place():
             body = await read_body(request)
             async with admission.worker():
