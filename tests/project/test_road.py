@@ -1,4 +1,4 @@
-"""The whole road on the drawings: train, convert, evaluate, predict, as a new user would."""
+"""The whole way on the sample drawings: train, convert, evaluate, predict, as a new user would."""
 
 import csv
 import json
@@ -23,9 +23,10 @@ SAMPLE = Path("data/sample")
 
 
 def run(command: str, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run one of the verbs as a user does; fails with its output if it does not end with `code`."""
+    """Run a command as a user does; fails with its output if it does not end with `code`."""
+    program = [command] if command.endswith(".py") else ["-m", "lenslet", command]
     finished = subprocess.run(
-        [sys.executable, command, *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, *program, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     assert finished.returncode == code, finished.stdout + finished.stderr
     return finished
@@ -54,7 +55,7 @@ def converted(folder: Path, trained: str) -> str:
 @pytest.fixture(scope="module")
 def evaluated(folder: Path, converted: str) -> str:
     arguments = ("--data", SAMPLE, "--model", folder / "model", "--cache", folder / "cache")
-    return run("evaluate.py", *arguments, "--report", folder / "report", "--record").stdout
+    return run("evaluate", *arguments, "--report", folder / "report", "--record").stdout
 
 
 def test_training_learns_the_drawings(trained: str, folder: Path) -> None:
@@ -130,7 +131,7 @@ def test_evaluation_is_recorded_in_the_model_folder(evaluated: str, folder: Path
 def test_prediction_table_and_csv(converted: str, folder: Path) -> None:
     (folder / "notes.txt").write_text("no photo")
     arguments = (SAMPLE / "test" / "forest", folder / "notes.txt", "--model", folder / "model")
-    printed = run("predict.py", *arguments, "--csv", folder / "answers.csv").stdout
+    printed = run("predict", *arguments, "--csv", folder / "answers.csv").stdout
     assert "10 of 11 files classified" in printed
     assert "not classified: the data are not an image we read" in printed
     with (folder / "answers.csv").open(newline="", encoding="utf-8") as file:
@@ -171,7 +172,7 @@ def test_fine_tuning_a_two_class_folder_from_scratch(folder: Path) -> None:
     )
     run("convert.py", "--data", folder / "two", "--model", folder / "two_model", *places)
     model = ("--model", folder / "two_model", "--cache", folder / "cache")
-    run("evaluate.py", "--data", folder / "two", *model, "--report", folder / "two_report")
+    run("evaluate", "--data", folder / "two", *model, "--report", folder / "two_report")
     figures = json.loads((folder / "two_report" / "metrics.json").read_text())
     assert figures["roc_auc"] == 1.0  # red and blue
     assert (next((folder / "runs").iterdir()) / "log.csv").read_text().count(
@@ -205,15 +206,15 @@ def other_photos(folder: Path) -> list[object]:
 def other_classes(folder: Path) -> list[object]:
     write_class(folder / "classes" / "red", 9, RED)
     write_class(folder / "classes" / "green", 9, GREEN)
-    return ["evaluate.py", "--data", folder / "classes", "--model", folder / "model"]
+    return ["evaluate", "--data", folder / "classes", "--model", folder / "model"]
 
 
 def no_model(folder: Path) -> list[object]:
-    return ["predict.py", SAMPLE, "--model", folder / "x"]
+    return ["predict", SAMPLE, "--model", folder / "x"]
 
 
 def no_photo(folder: Path) -> list[object]:
-    return ["predict.py", folder / "none.jpg", "--model", folder / "model"]
+    return ["predict", folder / "none.jpg", "--model", folder / "model"]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def no_photo(folder: Path) -> list[object]:
 )
 def test_wrong_call_is_one_sentence_and_exit_code_2(make, message: str, converted: str, folder: Path) -> None:
     command, *arguments = make(folder)
-    if command != "predict.py":
+    if command != "predict":
         arguments += ["--cache", folder / "cache"]
     finished = run(command, *arguments, code=2)
     assert message in finished.stderr
