@@ -136,9 +136,9 @@ def test_several_photos_are_sorted_tabled_and_written_as_predict_py_writes_them(
         page.get_by_role("button", name="Download CSV").click()
     shown = list(csv.reader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
     subprocess.run(
-        [sys.executable, ROOT / "predict.py", *[path.name for path in files], "notes.jpg",
+        [sys.executable, "-m", "lenslet", "predict", *[path.name for path in files], "notes.jpg",
          "--model", ROOT / "model", "--csv", "predicted.csv"],
-        cwd=tmp_path, check=True, capture_output=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
     )  # fmt: skip
     predicted = list(csv.reader(io.StringIO((tmp_path / "predicted.csv").read_text(encoding="utf-8"))))
     assert shown[0] == predicted[0]

@@ -80,7 +80,16 @@ def tracked(folder: Path, untracked: Path, mlflow_folder: Path) -> str:
         assert main(["train", *common(folder), "--out", model, "--weights", weights, "--name", "mine"]) == 0
         assert main(["convert", *places]) == 0
     # The TFLite runtime wants a process without TensorFlow; this one has nothing but its folder to find MLflow by.
-    run_verb("evaluate.py", *places, "--report", str(folder / "report"), "--record", cwd=mlflow_folder.parent)
+    run_verb(
+        "-m",
+        "lenslet",
+        "evaluate",
+        *places,
+        "--report",
+        str(folder / "report"),
+        "--record",
+        cwd=mlflow_folder.parent,
+    )
     run_id: str = json.loads((folder / "mine" / "tracking.json").read_text())["run_id"]
     return run_id
 

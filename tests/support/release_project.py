@@ -27,13 +27,10 @@ from tests.support.endpoint import ROOT, running
 
 KEY = "a-key-for-tests-of-twenty-characters-or-more"
 COPIED = (
-    "inference",
-    "training",
-    "evaluation",
+    "lenslet",
     "infra",
     "bench",
     "model",
-    "gate.py",
     "test.py",
     "params.yaml",
 )
