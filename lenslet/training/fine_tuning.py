@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
-from lenslet.network.assembly import initial_network, logits_of, set_head, unfreeze
+from lenslet.network.assembly import initial_network, set_head, unfreeze
 from lenslet.network.devices import Acceleration, computing_in
+from lenslet.network.folding import fold_network, unfold
 from lenslet.network.optimizers import build_optimizer
 from lenslet.training.batches import split_batches, steps_per_epoch, train_batches
 from lenslet.training.checkpoint import Checkpointing, restore, state_of
@@ -44,8 +45,9 @@ def fine_tune(
     patience = tuned.patience if is_judged else tuned.epochs
     validation = split_batches(dataset, "validation", tuned.batch_size)
     unfreeze(network, params.backbone)
-    with network.distribute_strategy.scope(), computing_in(precision, network.get_layer("backbone")):
-        trained = logits_of(network)
+    with network.distribute_strategy.scope():
+        trained = fold_network(network)
+    with network.distribute_strategy.scope(), computing_in(precision, trained.get_layer("backbone")):
         _compile(trained, params, steps, precision)
         checkpoint = _start_or_resume(trained, validation, run)
         first = len(checkpoint.losses)
@@ -70,6 +72,7 @@ def fine_tune(
             )
             checkpoint = kept.checkpoint
         trained.set_weights(checkpoint.best)
+    unfold(trained, network)
     return checkpoint.history
 
 
