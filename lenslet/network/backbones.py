@@ -1,6 +1,7 @@
 """The table of backbones: Keras constructor, scaling of its input, and where its weights come from."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ class Backbone:
     scaling: Callable[[Any], Any]  # uint8 image → what the constructor's weights expect
     imagenet_file: str | None  # what Keras calls its ImageNet weights without the classification layer
     is_downloadable: bool = True  # by Keras, where the file is not in its cache
+    shipped_file: str | None = None  # the same weights in this package, for machines without either
+
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights"  # origin and licence: NOTICE.md there
 
 
 _applications = keras.applications
@@ -95,6 +100,7 @@ BACKBONES = {
         _minus_127_by_128,
         "efficientnet_lite0_notop_he.weights.h5",
         is_downloadable=False,
+        shipped_file="efficientnet_lite0_notop_float16.weights.h5",
     ),
     "efficientnet_lite1": Backbone(
         partial(efficientnet_lite, 1),
@@ -139,8 +145,8 @@ def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., ke
         raise WeightsUnavailable(
             f"{name} has no ImageNet weights: set train.backbone.weights to none in params.yaml"
         )
-    path = keras_home() / "models" / row.imagenet_file
-    if path.is_file():
+    path = imagenet_weights(row)
+    if path:
         return _loaded(path, name, construct)
     if row.is_downloadable:
         try:
@@ -154,13 +160,20 @@ def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., ke
     raise WeightsUnavailable(
         f"the ImageNet weights {row.imagenet_file} are not here and cannot be downloaded: "
         f"put the file into models/ of a folder that KERAS_HOME names, "
-        f"or start from the shipped model with --weights model/model.keras"
+        f"or train efficientnet_lite0, whose weights come with lenslet"
     )
 
 
+def imagenet_weights(row: Backbone) -> Path | None:
+    """The file of a row's ImageNet weights on this disk: in Keras's cache, or in this package; None if in neither."""
+    places = (keras_home() / "models", row.imagenet_file), (SHIPPED_WEIGHTS, row.shipped_file)
+    return next((folder / file for folder, file in places if file and (folder / file).is_file()), None)
+
+
 def keras_home() -> Path:
-    """Where Keras keeps what it has downloaded."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    """The folder of Keras's downloads. Keras ignores a home that it cannot write to, even for reading."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir()) / ".keras"
 
 
 def _loaded(path: Path, name: str, construct: Callable[..., keras.Model]) -> keras.Model:

@@ -1,11 +1,7 @@
 """The backbones that a search may try: those whose weights are on this disk."""
 
-import os
-import tempfile
-from pathlib import Path
-
 from lenslet.config import BackboneParams, ParamsError
-from lenslet.network.backbones import BACKBONES
+from lenslet.network.backbones import BACKBONES, imagenet_weights, keras_home
 
 
 def available_backbones(params: BackboneParams, wanted: tuple[str, ...]) -> list[str]:
@@ -23,18 +19,10 @@ def available_backbones(params: BackboneParams, wanted: tuple[str, ...]) -> list
         )
     if params.weights != "imagenet":
         return [params.name]
-    folder = _keras_folder() / "models"
-    files = {name: BACKBONES[name].imagenet_file for name in wanted}
-    found = [name for name, file in files.items() if file and (folder / file).is_file()]
+    found = [name for name in wanted if imagenet_weights(BACKBONES[name])]
     if not found:
         raise ParamsError(
-            f"the weights of none of tune.backbones are in {folder}: train once with one of them, "
+            f"the weights of none of tune.backbones are in {keras_home() / 'models'}: train once with one of them, "
             "which downloads its weights, or search on the shipped model's with --weights model/model.keras"
         )
     return found
-
-
-def _keras_folder() -> Path:
-    """The folder of Keras's downloads. Keras ignores a home that it cannot write to, even for reading."""
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir()) / ".keras"

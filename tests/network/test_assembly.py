@@ -159,7 +159,7 @@ def test_missing_imagenet_weights_say_which_file_and_what_else_to_do(
     sentence = str(caught.value)
     assert "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5" in sentence
     assert "KERAS_HOME" in sentence
-    assert "--weights model/model.keras" in sentence
+    assert "train efficientnet_lite0, whose weights come with lenslet" in sentence
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,35 @@ def test_imagenet_weights_of_a_network_that_keras_does_not_know_are_named(
     from lenslet.network.backbones import WeightsUnavailable, build_backbone
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(WeightsUnavailable, match=r"efficientnet_lite0_notop_he\.weights\.h5 are not here"):
-        build_backbone(BackboneParams("efficientnet_lite0", "imagenet", "all"))
+    with pytest.raises(WeightsUnavailable, match=r"efficientnet_lite1_notop_he\.weights\.h5 are not here"):
+        build_backbone(BackboneParams("efficientnet_lite1", "imagenet", "all"))
+
+
+def test_a_machine_without_cache_or_network_starts_from_the_weights_in_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expected: mean features that the float32 weights of the origin gave for the same ramp, once."""
+    from lenslet.network.backbones import build_backbone
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    backbone = build_backbone(BackboneParams("efficientnet_lite0", "imagenet", "all"))
+    ramp = np.linspace(-1, 1, 64 * 64 * 3, dtype=np.float32).reshape(1, 64, 64, 3)
+    features = backbone.predict(ramp, verbose=0).mean(axis=(0, 1, 2))
+    assert features.mean() == pytest.approx(0.06359, rel=0.002)
+    np.testing.assert_allclose(features[[872, 974, 462, 2]], [5.888, 4.685, 3.4385, 2.1487], rtol=0.01)
+
+
+def test_notice_names_every_file_of_weights_with_its_checksum() -> None:
+    from lenslet.inference.artifact import sha256_of
+    from lenslet.network.backbones import SHIPPED_WEIGHTS
+
+    notice = (SHIPPED_WEIGHTS / "NOTICE.md").read_text(encoding="utf-8")
+    files = list(SHIPPED_WEIGHTS.glob("*.h5"))
+    assert [file.name for file in files] == ["efficientnet_lite0_notop_float16.weights.h5"]
+    for file in files:
+        assert f"`{file.name}`" in notice
+        assert sha256_of(file.read_bytes()) in notice
+        assert file.stat().st_size <= 7.5e6
 
 
 @pytest.mark.parametrize(("dropout", "is_random"), [(0.5, True), (0.0, False)])
