@@ -74,6 +74,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.network.assembly import initial_network, set_head
     from lenslet.network.devices import Acceleration, acceleration_here
     from lenslet.registry.versions import weights_at_hand
+    from lenslet.training.distillation import soft_labels
     from lenslet.training.features import head_features
     from lenslet.training.fine_tuning import fine_tune
     from lenslet.training.head_fit import fit_head
@@ -113,8 +114,15 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
         if not interrupted:
             start_run(folder, replace(run, history=history, minutes=(time.monotonic() - started) / 60))
         tracker.note(folder)
+        targets = None
+        if params.distill.teachers != "none":
+            labels = soft_labels(dataset, params, arguments.data, arguments.cache)
+            print(
+                f"{labels.photos:,} photos labelled by teachers, {labels.accuracy:.4f} of them as by people"
+            )
+            targets = labels.targets
         add_epoch = partial(tracker.add_epoch, "fine_tune")
-        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, add_epoch)
+        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, add_epoch, targets)
 
     validation = validate(network, dataset, params)
     print(f"network: {in_words(validation)}")

@@ -6,13 +6,21 @@ from lenslet.config.evaluate import EvaluateParams
 from lenslet.config.gate import GateParams
 from lenslet.config.params import Params, find_params, read_params, write_params
 from lenslet.config.parsing import ParamsError, Range, parse_params
-from lenslet.config.train import AugmentationParams, BackboneParams, FineTuneParams, HeadParams, TrainParams
+from lenslet.config.train import (
+    AugmentationParams,
+    BackboneParams,
+    DistillParams,
+    FineTuneParams,
+    HeadParams,
+    TrainParams,
+)
 from lenslet.config.tune import TuneParams
 
 __all__ = [
     "AugmentationParams",
     "BackboneParams",
     "ConvertParams",
+    "DistillParams",
     "EndpointParams",
     "EvaluateParams",
     "FineTuneParams",

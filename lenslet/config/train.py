@@ -1,9 +1,10 @@
 """Section `train`: the backbone, the head, fine-tuning and augmentation."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from lenslet.config.parsing import Count, Fraction, LearningRate, Range, Share
+from lenslet.config.parsing import Count, Fraction, LearningRate, ParamsError, Range, Share
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class AugmentationParams:
 
 
 @dataclass(frozen=True)
+class DistillParams:
+    """What fine-tuning learns from other models beside the labels."""
+
+    teachers: str = "none"
+    share: Share = 0.5
+    temperature: Annotated[float, Range(0.1, 20)] = 1.0
+
+
+@dataclass(frozen=True)
 class ListParams:
     """How a list of photos is read; `auto` takes usual names."""
 
@@ -76,3 +86,18 @@ class TrainParams:
     leaks: Literal["drop", "keep", "refuse"] = "drop"
     drop_small_classes: int = 0
     list: ListParams = field(default_factory=ListParams)
+    training_fold: str = "all"
+    distill: DistillParams = field(default_factory=DistillParams)
+
+    def __post_init__(self) -> None:
+        if self.training_fold != "all" and not self.fold:
+            raise ParamsError(
+                f"train.training_fold must be all, or k/n with k from 1 to n, not {self.training_fold!r}"
+            )
+
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        """(k, n) of training_fold k/n; None for all photos."""
+        parts = re.fullmatch(r"(\d{1,3})/(\d{1,3})", self.training_fold)
+        fold = (int(parts[1]), int(parts[2])) if parts else None
+        return fold if fold and 1 <= fold[0] <= fold[1] else None

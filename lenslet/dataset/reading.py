@@ -59,9 +59,15 @@ def read_dataset(place: Path, params: TrainParams, cache: Path, only_test: bool 
         duplicates=pairs,
         root=listing.root,
         layout=listing.layout,
-        notes=listing.notes,
+        notes=(*listing.notes, *_fold_note(photos, params)),
         given_splits=given,
     )
+
+
+def _fold_note(photos: Sequence[Photo], params: TrainParams) -> list[str]:
+    unused = sum(photo.split is None for photo in photos)
+    fold = params.training_fold
+    return [f"{unused:,} of them are training photos of other folds than {fold}"] if unused else []
 
 
 def _dropped(

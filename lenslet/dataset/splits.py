@@ -41,7 +41,28 @@ def assign_splits(
         order = sorted(groups, key=lambda name: sha256_of(f"{params.split_seed} {name}".encode()))
         for number in _draw([groups[name] for name in order], labels, fraction):
             splits[number] = split
-    return [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
+    unused = _other_folds(photos, splits, clusters, params) if params.fold else set()
+    return [
+        replace(photo, split=None if number in unused else split)
+        for number, (photo, split) in enumerate(zip(photos, splits, strict=True))
+    ]
+
+
+def _other_folds(
+    photos: Sequence[Photo], splits: Sequence[str], clusters: Sequence[str], params: TrainParams
+) -> set[int]:
+    """Positions of the training photos outside `params.training_fold`: folds of equal size, class by class, with
+    copies in the same fold."""
+    fold, folds = params.fold or (1, 1)
+    members = [number for number in range(len(photos)) if splits[number] == "train"]
+    members.sort(key=lambda number: sha256_of(f"fold {params.split_seed} {clusters[number]}".encode()))
+    of_cluster: dict[str, int] = {}
+    dealt: Counter[str] = Counter()
+    for number in members:
+        if clusters[number] not in of_cluster:
+            of_cluster[clusters[number]] = dealt[photos[number].label] % folds + 1
+            dealt[photos[number].label] += 1
+    return {number for number in members if of_cluster[clusters[number]] != fold}
 
 
 def _group_pairs(photos: Sequence[Photo]) -> NDArray[np.int64]:

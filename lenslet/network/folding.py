@@ -31,7 +31,7 @@ class FoldedDepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        self.scale, self.shift = _constants(self, input_shape[-1])
+        self.scale, self.shift = _constants(self, int(input_shape[-1] or 0))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         kernel = self.kernel * self.scale[:, tf.newaxis]

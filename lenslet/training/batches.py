@@ -16,8 +16,15 @@ def steps_per_epoch(photos: int, params: FineTuneParams) -> int:
     return max(math.ceil(photos / params.batch_size), params.min_steps_per_epoch)
 
 
-def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1)) -> tf.data.Dataset:
-    """Augmented batches of (pixels, one-hot targets) of the training photos, epoch after epoch.
+def train_batches(
+    dataset: Dataset,
+    params: TrainParams,
+    epochs: range = range(1),
+    targets: NDArray[np.float32] | None = None,
+) -> tf.data.Dataset:
+    """Augmented batches of (pixels, targets) of the training photos, epoch after epoch.
+
+    `targets`: probabilities to learn, shape (photos of the dataset, classes); one-hot labels without.
 
     Order and augmentation depend on the seed and the epoch's number alone, so that training resumed from a checkpoint
     gets the batches that it would have got without the interruption.
@@ -42,7 +49,8 @@ def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1
         images, targets = augment(*batch)
         return images, targets
 
-    batches = _loaded(tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(positions), dataset)
+    numbers = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(positions)
+    batches = _loaded(numbers, dataset, one_hot(dataset) if targets is None else targets)
     numbered = batches.enumerate(epochs.start * steps).map(augmented)  # one at a time: they share their seeds
     alone = tf.data.Options()  # one machine reads all photos, however many GPUs share the batch
     alone.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -52,12 +60,18 @@ def train_batches(dataset: Dataset, params: TrainParams, epochs: range = range(1
 
 def split_batches(dataset: Dataset, split: str, batch_size: int) -> tf.data.Dataset:
     """Batches of (pixels, one-hot targets) of a split, in the dataset's order."""
-    return _loaded(tf.data.Dataset.from_tensor_slices(dataset.members(split)).batch(batch_size), dataset)
+    numbers = tf.data.Dataset.from_tensor_slices(dataset.members(split)).batch(batch_size)
+    return _loaded(numbers, dataset, one_hot(dataset))
 
 
-def _loaded(positions: tf.data.Dataset, dataset: Dataset) -> tf.data.Dataset:
-    """Batches of positions → batches of (pixels, one-hot targets), read from the file as needed."""
-    targets, shape = dataset.targets, dataset.pixels.shape[1:]
+def one_hot(dataset: Dataset) -> NDArray[np.float32]:
+    """The labels as probabilities, shape (photos, classes)."""
+    return np.eye(len(dataset.labels), dtype=np.float32)[dataset.targets]
+
+
+def _loaded(positions: tf.data.Dataset, dataset: Dataset, targets: NDArray[np.float32]) -> tf.data.Dataset:
+    """Batches of positions → batches of (pixels, targets), read from the file as needed."""
+    shape = dataset.pixels.shape[1:]
 
     def read(members: NDArray[np.int64]) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[members]]
@@ -65,8 +79,6 @@ def _loaded(positions: tf.data.Dataset, dataset: Dataset) -> tf.data.Dataset:
 
     def load(members: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.numpy_function(read, [members], tf.uint8, stateful=False)
-        return tf.ensure_shape(pixels, (None, *shape)), tf.one_hot(
-            tf.gather(targets, members), len(dataset.labels)
-        )
+        return tf.ensure_shape(pixels, (None, *shape)), tf.gather(targets, members)
 
     return positions.map(load, num_parallel_calls=2).prefetch(2)

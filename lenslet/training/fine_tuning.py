@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
@@ -30,6 +32,7 @@ def fine_tune(
     run: Path,
     precision: str = "float32",
     on_epoch_end: EpochCallback | None = None,
+    targets: NDArray[np.float32] | None = None,
 ) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
@@ -37,6 +40,7 @@ def fine_tune(
     stay. With fewer than `min_validation_photos` validation photos the last epoch counts as the best.
     `run` is the folder for logs and checkpoint; training resumes from a checkpoint that it holds. `precision`: the
     backbone's Keras dtype policy during training. `on_epoch_end` is called after an epoch's checkpoint is written.
+    `targets` is as `train_batches` takes it.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     tuned, members = params.fine_tune, dataset.members("train")
@@ -54,7 +58,7 @@ def fine_tune(
         if first < tuned.epochs and not checkpoint.is_at_end_of(patience):
             kept = Checkpointing(run, checkpoint, patience, is_judged)
             trained.fit(
-                train_batches(dataset, params, range(first, tuned.epochs)),
+                train_batches(dataset, params, range(first, tuned.epochs), targets),
                 validation_data=validation,
                 initial_epoch=first,
                 epochs=tuned.epochs,

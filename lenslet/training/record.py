@@ -79,7 +79,7 @@ def load_network(folder: Path) -> Any:
 
     try:
         return keras.models.load_model(folder / KERAS_NAME, compile=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Keras raises whatever h5py, zipfile and its own loaders do
         raise RecordError(f"{folder / KERAS_NAME} cannot be read: {str(error).splitlines()[0]}") from error
 
 
