@@ -17,8 +17,9 @@ from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import LensletError
 from lenslet.serving.access import read_access
 from lenslet.serving.answer import answer, refusal
+from lenslet.serving.gateway import read_base_path, read_http_request
 from lenslet.serving.links.rules import read_rules
-from lenslet.serving.request import predict_request_of, read_http_request
+from lenslet.serving.request import predict_request_of
 from lenslet.serving.routes import logged_fields, proxy_response, route
 from lenslet.serving.settings import check_settings
 from lenslet.serving.telemetry import Telemetry
@@ -28,7 +29,9 @@ from lenslet.serving.uploads import answer_uploads
 bound_freed_memory()
 check_settings(os.environ)
 access = read_access(os.environ)
-read_rules(os.environ)  # read again with each link; a malformed setting stops the start, not the first link
+# Read again with each link and each request; a malformed setting stops the start, not the first of them.
+read_rules(os.environ)
+read_base_path(os.environ)
 classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
 telemetry = Telemetry(os.environ)
 

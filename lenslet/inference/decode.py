@@ -16,6 +16,11 @@ from lenslet.inference.errors import BrokenImage, ImageTooLarge, NotAnImage
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SIGNATURES = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|BM|II\*\0|MM\0\*", re.DOTALL)
+# ISO 14496-12, section 4.3: the major brand, which follows the size of the first box and `ftyp`.
+BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+}
 # Large pictures are turned and brought to 8-bit RGB in bands of this size.
 BAND_PIXELS = 1_000_000
 
@@ -85,7 +90,11 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
 def _open(data: bytes, size: int) -> ImageFile.ImageFile:
     """Detect the format, read the header and check what decoding costs; no pixel is decoded yet."""
     if not SIGNATURES.match(data):
-        raise NotAnImage(f"the data are not an image we read ({', '.join(FORMATS)})")
+        brand = BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None
+        kind = (
+            f"{brand}, which is not read here; convert it to one that is" if brand else "not an image we read"
+        )
+        raise NotAnImage(f"the data are {kind} ({', '.join(FORMATS)})")
     try:
         if data.startswith((b"II", b"MM")):
             check_directory(data)

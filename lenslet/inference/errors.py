@@ -70,6 +70,13 @@ class NotAnImage(LensletError):
     code = "not_an_image"
 
 
+class NotAnImageLink(LensletError):
+    """The link delivers a page, JSON or nothing: it probably leads to a page that shows the photo."""
+
+    status = 415
+    code = "not_an_image_link"
+
+
 class BrokenImage(LensletError):
     """The format is known, but the picture is truncated, damaged or has samples without an 8-bit equivalent."""
 

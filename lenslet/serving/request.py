@@ -1,20 +1,19 @@
-"""Checked requests, from events of API Gateway, Function URLs and direct invokes."""
+"""Checked requests for predictions: JSON, a raw photo, or a form."""
 
-import base64
 import json
 import reprlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from typing import Any
 
-from lenslet.inference.errors import BadRequest, RequestTooLarge
+from lenslet.inference.errors import BadRequest
+from lenslet.serving.encoding import REPLACEMENT, check_bytes, read_base64
+from lenslet.serving.form import Form, read_form
+from lenslet.serving.gateway import HttpRequest
 from lenslet.serving.links.fetcher import Allowance, fetch
 
-# Lambda's limit of an event. `lenslet serve` has it, too, so that what works locally works when deployed.
-MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_IMAGES = 16
 # Arrays and objects in a body. A batch of links with IPv6 addresses has about a hundred; six megabytes of brackets
 # would take seconds and 200 MB to parse.
@@ -22,30 +21,6 @@ MAX_BRACKETS = 10_000
 MAX_TOP = 999_999_999  # fits into 32 bits, for any client
 SOURCES = ("url", "image", "images")
 OPTIONS = ("top", "explain")
-
-
-@dataclass(frozen=True)
-class HttpRequest:
-    """One HTTP request, from an event of payload format 1.0 or 2.0."""
-
-    method: str
-    path: str  # without the stage, the query and a closing slash
-    content_type: str  # lower case, without parameters; "" if not given
-    query: Mapping[str, str]
-    body: str | bytes = field(repr=False)
-    is_base64: bool
-    headers: Mapping[str, str] = field(repr=False)  # names in lower case
-
-    def content(self) -> bytes:
-        """The body's bytes. Raises RequestTooLarge, or BadRequest if the event's base64 is broken."""
-        # Lambda's events are JSON and hold text only. lenslet serve hands bytes over as they came, instead of
-        # base64 that would be undone here; they have the limit of the base64 that they would be.
-        size = len(self.body) if isinstance(self.body, str) else ceil(len(self.body) / 3) * 4
-        if size > MAX_BODY_BYTES:
-            raise RequestTooLarge(f"the body is larger than {MAX_BODY_BYTES:,} bytes (in base64), the limit")
-        if isinstance(self.body, bytes):
-            return self.body
-        return read_base64(self.body, "body") if self.is_base64 else self.body.encode(errors="surrogatepass")
 
 
 @dataclass(frozen=True)
@@ -58,61 +33,39 @@ class PredictRequest:
     explain: bool
 
 
-def read_http_request(event: object) -> HttpRequest | None:
-    """The HTTP request in an event, or None if the function was invoked directly.
-
-    Event shapes: "Lambda proxy integrations", payload format versions 1.0 and 2.0, of the AWS documentation.
-    Raises: BadRequest if the event looks like one of these, but has values of other types.
-    """
-    context = event.get("requestContext") if isinstance(event, dict) else None
-    if not isinstance(event, dict) or not isinstance(context, dict):
-        return None
-    http = context.get("http")  # payload 2.0 only
-    if not http and "httpMethod" not in event:
-        return None
-    try:
-        stage = f"/{context['stage']}" if context.get("stage") else ""
-        return _http_request_of(event, http or {"method": event["httpMethod"]}, stage)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise BadRequest("the event is not one that API Gateway or a Function URL sends") from error
-
-
-def _http_request_of(event: dict[str, Any], http: dict[str, Any], stage: str) -> HttpRequest:
-    path = event["rawPath" if "rawPath" in event else "path"] or "/"
-    if path == stage or path.startswith(f"{stage}/"):  # an HTTP API prefixes the name of its stage
-        path = path.removeprefix(stage)
-    # The case of header names varies; payload 1.0 has null for empty values.
-    given = (event.get("headers") or {}).items()
-    headers = {name.lower(): value for name, value in given if isinstance(value, str)}
-    # Of a repeated name, payload 1.0 has the last value here and all of them in the other; payload 2.0 joins them.
-    single = {name: [value] for name, value in (event.get("queryStringParameters") or {}).items()}
-    query = single | (event.get("multiValueQueryStringParameters") or {})
-    body, is_base64 = event.get("body") or "", event.get("isBase64Encoded") or False
-    if not isinstance(body, str | bytes) or not isinstance(is_base64, bool):
-        raise TypeError("body or isBase64Encoded")
-    return HttpRequest(
-        method=http["method"].upper(),
-        path=path.rstrip("/") or "/",
-        content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
-        query={name: ",".join(values) for name, values in query.items()},
-        body=body,
-        is_base64=is_base64,
-        headers=headers,
-    )
-
-
 def read_predict_request(request: HttpRequest) -> PredictRequest:
-    """The checked body of POST /predict: JSON, or an image with options in the query.
+    """The checked body of POST /predict: JSON, an image with options in the query, or a form.
 
     Raises: BadRequest, naming the field; RequestTooLarge.
     """
     content = request.content()
+    if request.content_type == "multipart/form-data":
+        return _request_of_form(read_form(content, request.headers["content-type"]), request.query)
     if request.content_type.startswith("image/"):
         _refuse_unknown(request.query, OPTIONS, "query parameter")
-        return _checked_request([lambda: _not_empty(content)], _options_of_query(request.query))
+        # A gateway that takes the body for text replaces what is none, after the first bytes in some formats.
+        is_text = isinstance(request.body, str) and not request.is_base64
+        photo = REPLACEMENT if is_text and REPLACEMENT in content else content
+        return _checked_request([lambda: check_bytes(photo)], _options_of_query(request.query))
     if request.query:
-        raise BadRequest("options go into the JSON body; query parameters are for bodies of type image/*")
+        raise BadRequest(
+            "options go into the JSON body; query parameters are for bodies of type image/* or multipart/form-data"
+        )
     return predict_request_of(read_json(content))
+
+
+def _request_of_form(form: Form, query: Mapping[str, str]) -> PredictRequest:
+    """One photo, or a batch if the form has several; options as fields of the form or query parameters."""
+    _refuse_unknown(query, OPTIONS, "query parameter")
+    for name in form.options:
+        if name in query:
+            raise BadRequest(f"{name} is given in the form and in the query")
+    photos: list[Callable[[], bytes]] = [partial(check_bytes, photo) for photo in form.photos]
+    if not 1 <= len(photos) <= MAX_IMAGES:
+        raise BadRequest(
+            f"the form must have 1 to {MAX_IMAGES} photos, in fields named file or image, not {len(photos)}"
+        )
+    return _checked_request(photos, _options_of_query({**query, **form.options}), is_batch=len(photos) > 1)
 
 
 def predict_request_of(fields: object) -> PredictRequest:
@@ -163,21 +116,6 @@ def _brackets(content: bytes) -> int:
     return count
 
 
-def read_base64(text: str, place: str = "image") -> bytes:
-    """Strict base64 (RFC 4648, section 4), with or without the head of a data URL; ASCII white space is skipped."""
-    head, comma, payload = text.partition(",") if text.startswith("data:") else ("", "", text)
-    if head and not (comma and head.endswith(";base64")):
-        raise BadRequest("the data URL must begin with data:<type>;base64,")
-    try:
-        return base64.b64decode(payload, validate=True)
-    except ValueError:
-        pass  # white space is rare: searching it first would cost a pass over the megabytes of every photo
-    try:
-        return base64.b64decode(payload.encode("ascii").translate(None, b" \t\r\n\f\v"), validate=True)
-    except ValueError as error:
-        raise BadRequest(f"the {place} is not valid base64") from error
-
-
 def _checked_request(
     photos: list[Callable[[], bytes]], options: Mapping[str, Any], is_batch: bool = False
 ) -> PredictRequest:
@@ -203,7 +141,7 @@ def _photo(image: object, place: str, allowance: Allowance) -> Callable[[], byte
     [(name, text)] = image.items()
     if not isinstance(text, str):
         raise BadRequest(f"{place}{'.' if place else ''}{name} must be a string")
-    return partial(fetch, text, allowance) if name == "url" else lambda: _not_empty(read_base64(text))
+    return partial(fetch, text, allowance) if name == "url" else lambda: check_bytes(read_base64(text))
 
 
 def _options_of_query(query: Mapping[str, str]) -> dict[str, object]:
@@ -233,9 +171,3 @@ def _refuse_unknown(fields: Collection[str], known: Collection[str], kind: str) 
     for name in fields:
         if name not in known:
             raise BadRequest(f"unknown {kind} {reprlib.repr(name)}; known are {', '.join(known)}")
-
-
-def _not_empty(data: bytes) -> bytes:
-    if not data:
-        raise BadRequest("the image is empty")
-    return data

@@ -7,7 +7,8 @@ from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import MethodNotAllowed, UnknownPath
 from lenslet.serving.access import Access
 from lenslet.serving.answer import answer, description
-from lenslet.serving.request import HttpRequest, read_predict_request
+from lenslet.serving.gateway import HttpRequest
+from lenslet.serving.request import read_predict_request
 
 Respond = Callable[[HttpRequest, Classifier], dict[str, Any]]
 
@@ -52,13 +53,16 @@ def check_key(request: HttpRequest, access: Access) -> None:
 
 
 def proxy_response(request: HttpRequest, status: int, body: str, access: Access) -> dict[str, Any]:
-    """The answer in the form that API Gateway and Function URLs turn into an HTTP response."""
+    """The answer in the form that API Gateway, Function URLs and load balancers turn into an HTTP response."""
     headers = {"Content-Type": "application/json", **access.cors_headers(request.headers.get("origin"))}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status == 405:
         headers["Allow"] = ", ".join([*ROUTES[request.path], "OPTIONS"])
-    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+    answer = {"statusCode": status, "body": body, "isBase64Encoded": False}
+    if request.takes_multi_value:
+        return answer | {"multiValueHeaders": {name: [value] for name, value in headers.items()}}
+    return answer | {"headers": headers}
 
 
 def logged_fields(request: HttpRequest) -> Mapping[str, str | None]:

@@ -11,6 +11,7 @@ PREFIX = "LENSLET_"
 SERVICE_SETTINGS = {
     "LENSLET_MODEL": "path of the model folder",
     "LENSLET_API_KEYS": "SHA-256 hashes of the accepted API keys",
+    "LENSLET_BASE_PATH": "path under which a custom domain or a proxy has the service",
     "LENSLET_CORS_ORIGINS": "origins whose web pages may read the answers",
     "LENSLET_LINK_HOSTS": "hosts that http(s) links may name",
     "LENSLET_S3_BUCKETS": "buckets that s3:// links may name",

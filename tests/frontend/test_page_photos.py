@@ -12,7 +12,7 @@ from PIL import Image
 import photos
 from lenslet.inference.budget import CountedReader, check
 from lenslet.inference.decode import decode
-from lenslet.serving.request import MAX_BODY_BYTES
+from lenslet.serving.gateway import MAX_BODY_BYTES
 from photos import MAX_BYTES, PhotoError, colours, heat_map, prepare
 from tests.support.endpoint import ROOT
 from tests.support.photos import flat, plain, png, quadrants, read_quadrants, saved, tiff

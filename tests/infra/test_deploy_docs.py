@@ -11,7 +11,7 @@ import yaml
 from infra.cost import PRICES, SECONDS, function_bill, instance_bill, read_prices
 from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader, declared_parameters
 from lenslet.inference import budget
-from lenslet.serving import request
+from lenslet.serving import gateway
 from lenslet.serving.links import fetcher as remote
 
 DOCUMENT = Path("docs/deploy.md")
@@ -104,7 +104,7 @@ def test_limits_of_the_template() -> None:
 
 
 def test_limits_of_the_code() -> None:
-    assert request.MAX_BODY_BYTES == 6 * 1024**2 and "`MAX_BODY_BYTES`" in limit("6 MB")
+    assert gateway.MAX_BODY_BYTES == 6 * 1024**2 and "`MAX_BODY_BYTES`" in limit("6 MB")
     assert remote.MAX_BYTES == 20 * 1024**2 and "`MAX_BYTES`" in limit("20 MB")
     assert budget.MAX_PIXELS == 50_000_000 and "50 megapixels" in limit("20 MB")
     assert remote.MAX_BYTES_TOGETHER == 40 * 1024**2 and "40 MB all links" in limit("20 MB")

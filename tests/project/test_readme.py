@@ -8,7 +8,8 @@ import pytest
 
 from lenslet.inference.classifier import Classifier
 from lenslet.serving.answer import answer
-from lenslet.serving.request import read_http_request, read_predict_request
+from lenslet.serving.gateway import read_http_request
+from lenslet.serving.request import read_predict_request
 from tests.support.documents import ROOT, read, rows, section
 
 README = read("README.md")

@@ -16,7 +16,7 @@ SCHEME = "only http://, https:// and s3:// links are fetched"
 NOT_A_URL = "not a valid URL with a host"
 CHARACTER = "a control character or a backslash"
 CREDENTIALS = "user name or password"
-ASCII = "spelled in ASCII"
+ASCII = "spell it in ASCII"
 SPELLING = "is a number, but no IP address in its usual form"
 FULL_NAME = "must be a full name"
 PORT = "ports other than 80 and 443"
@@ -50,8 +50,8 @@ HOSTILE = [
     ("https:/public.example", SCHEME),
     ("https:public.example", SCHEME),
     ("https", SCHEME),
-    (" https://public.example/", SCHEME),
-    ("\thttps://public.example/", SCHEME),
+    ("\x00https://public.example/", SCHEME),
+    ("\u2003https://public.example/", SCHEME),
     ("ht\ntps://public.example/", SCHEME),
     ("view-source:https://public.example/", SCHEME),
     ("ftp://public.example/photo.jpg", SCHEME),
@@ -100,7 +100,7 @@ HOSTILE = [
     ("https://127.0.0.1\\.public.example/", CHARACTER),
     ("https://public.example/a\tb", CHARACTER),
     ("https://public.example/\r\nHost: 127.0.0.1", CHARACTER),
-    ("https://public.example\n", CHARACTER),
+    ("https://public.example/\x0b", CHARACTER),
     ("https://public.exa\u00admple/", ASCII),
     ("https://public.example/\x00", CHARACTER),
     ("https://public.example/\x85", CHARACTER),
@@ -114,7 +114,14 @@ HOSTILE = [
     ("https://127。0。0。1/", ASCII),
     ("https://ⓛocalhost.example/", ASCII),
     ("https://\u212aublic.example/", ASCII),  # Kelvin, whose lower case is the letter k
-    ("https://bücher.example/", ASCII),
+    ("https://straße.example/", ASCII),  # strasse.example in IDNA 2003, another host in IDNA 2008
+    ("https://βόλος.example/", ASCII),
+    ("https://\u0131\u20ac.example/", ASCII),
+    ("https://bücher\uff0eexample/", ASCII),  # wide full stop
+    ("https://bücher.example@127.0.0.1/", CREDENTIALS),
+    ("https://bücher.example\uff20127.0.0.1/", ASCII),  # wide @
+    ("https://bücher.example:x/", NOT_A_URL),
+    (f"https://{'ü' * 64}.example/", ASCII),
     ("https://public.example\u200b/", ASCII),
     ("https://public.example\u2044x/", ASCII),
     ("https://\ud800.example/", ASCII),
@@ -229,6 +236,7 @@ def test_hostile_link_is_refused(link: str, message: str) -> None:
     [
         "http://public.example/",
         "https://public.example:80/a",
+        " https://public.example/\u00a0\r\n",
         "https://93.184.216.34/",
         "https://[2606:2800:220:1:248:1893:25c8:1946]/",
         "https://[64:ff9b::5db8:d822]/",  # 93.184.216.34 as networks with IPv6 alone reach it
@@ -248,6 +256,9 @@ def test_public_link_is_connected_to(link: str) -> None:
         ("https://public.example:/#part?x", "https", "public.example", 443, "/"),
         ("https://public.example:80/", "https", "public.example:80", 80, "/"),
         ("https://xn--bcher-kva.example/", "https", "xn--bcher-kva.example", 443, "/"),
+        ("https://bücher.example/", "https", "xn--bcher-kva.example", 443, "/"),
+        ("https://BÜCHER.Example:80/ü", "https", "xn--bcher-kva.example:80", 80, "/%C3%BC"),
+        ("https://日本語.example/", "https", "xn--wgv71a119e.example", 443, "/"),
         ("https://a_b.public.example/", "https", "a_b.public.example", 443, "/"),
         ("https://public.example/my photo.jpg", "https", "public.example", 443, "/my%20photo.jpg"),
         ("https://public.example/ä?b=%20{", "https", "public.example", 443, "/%C3%A4?b=%20%7B"),

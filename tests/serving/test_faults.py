@@ -57,8 +57,8 @@ LINKS = [
     ("{link}/reset", 502, "link_failed"),
     ("{link}/longer_than_sent", 502, "link_failed"),
     ("{link}/shorter_than_sent", 422, "broken_image"),
-    ("{link}/page", 415, "not_an_image"),
-    ("{link}/nothing", 415, "not_an_image"),
+    ("{link}/page", 415, "not_an_image_link"),
+    ("{link}/nothing", 415, "not_an_image_link"),
     ("{link}/missing", 502, "link_failed"),
     ("{link}/slow_down", 502, "link_failed"),
     ("http://127.0.0.1:9/photo", 502, "link_failed"),  # nobody listens there

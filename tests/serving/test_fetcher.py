@@ -150,6 +150,9 @@ class Scenes(BaseHTTPRequestHandler):
     def called_identity(self) -> None:
         self.answer(200, PHOTO, Content_Encoding="Identity")
 
+    def uploaded_in_chunks(self) -> None:
+        self.answer(200, PHOTO, Content_Encoding="aws-chunked, identity")
+
     def chunks_break_off(self) -> None:
         self.answer_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
 
@@ -324,6 +327,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/length-of-nonsense", PHOTO),
         ("/packed-in-secret", gzip.compress(PHOTO, mtime=0)),  # never unpacked
         ("/called-identity", PHOTO),
+        ("/uploaded-in-chunks", PHOTO),
+        ("/photo \n", PHOTO),
     ],
 )
 def test_https_delivers(https: str, path: str, body: bytes) -> None:
@@ -349,6 +354,7 @@ def test_request_headers(https: str) -> None:
         {
             "Host": "photos.example",
             "User-Agent": f"lenslet/{lenslet.__version__}",
+            "Accept": "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, */*;q=0.1",
             "Accept-Encoding": "identity",
             "Connection": "close",
         }
@@ -657,7 +663,7 @@ def test_redirect_from_http() -> None:
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/page", 415, "not_an_image"),
+        ("/page", 415, "not_an_image_link"),
         ("/reset", 502, "link_failed"),
         ("/less-than-announced", 502, "link_failed"),
         ("/packed", 502, "link_failed"),

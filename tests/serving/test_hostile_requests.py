@@ -149,7 +149,7 @@ TABLE = {
     # How the body is packed
     "base64 that is said to be text": (http(in_base64(GOOD.encode())), 400, "bad_request"),
     "text that is said to be base64": (http(GOOD, isBase64Encoded=True), 400, "bad_request"),
-    "a picture that is said to be text": (http(RAW, kind="image/png"), 415, "not_an_image"),
+    "a picture that is said to be text": (http(RAW, kind="image/png"), 400, "bad_request"),
     "isBase64Encoded is missing": (http(isBase64Encoded="absent"), 200, None),
     "isBase64Encoded is null": (rest(isBase64Encoded=None), 200, None),
     "isBase64Encoded is text": (http(isBase64Encoded="false"), None, "bad_request"),

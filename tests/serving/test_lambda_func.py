@@ -179,6 +179,7 @@ def test_head_is_answered_as_get(name):
 def test_event_without_a_stage_has_none_in_its_path(stage):
     event = read_event("http_api_health")
     event["requestContext"] = {"http": {"method": "GET"}, **stage}
+    event["routeKey"] = "$default"
     paths = {"/health": 200, "/None/health": 404, "//health": 404}
     assert {path: ask(event | {"rawPath": path})[0] for path in paths} == paths
 
@@ -338,8 +339,8 @@ PICTURE = encoded(png())
         ({"image": "data:image/png;base64,"}, "the image is empty"),
         ({"image": "data:image/png,abcd"}, "the data URL must begin with data:<type>;base64,"),
         ({"image": "data:image/png;base64"}, "the data URL must begin with data:<type>;base64,"),
-        ({"image": PICTURE[:-1]}, "the image is not valid base64"),
-        ({"image": "-_" + PICTURE[2:]}, "the image is not valid base64"),
+        ({"image": "AAAAA"}, "the image is not valid base64"),
+        ({"image": "=" + PICTURE}, "the image is not valid base64"),
         ({"image": "\u00a0" + PICTURE}, "the image is not valid base64"),
         ({"image": "\ud800"}, "the image is not valid base64"),
     ],

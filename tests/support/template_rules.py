@@ -160,7 +160,7 @@ def logs_hold_no_query(stack: Stack) -> Findings:
 
 def photos_are_binary_and_json_is_text(stack: Stack) -> Findings:
     types = api(stack).get("x-amazon-apigateway-binary-media-types", [])
-    missing = {f"image/{name.lower()}" for name in FORMATS} - set(types)
+    missing = {"multipart/form-data", *(f"image/{name.lower()}" for name in FORMATS)} - set(types)
     yield from (f"{name} would arrive as broken text" for name in sorted(missing))
     for name in ("application/json", "text/plain"):
         if any(fnmatchcase(name, pattern) for pattern in types):

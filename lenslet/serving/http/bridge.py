@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from lenslet.inference.errors import LensletError, Overloaded, RequestTimeout
 from lenslet.serving.access import Access
 from lenslet.serving.answer import refusal
+from lenslet.serving.gateway import MAX_BODY_BYTES, HttpRequest, read_http_request
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.event import Context, event_of, with_body
-from lenslet.serving.request import MAX_BODY_BYTES, HttpRequest, read_http_request
 from lenslet.serving.routes import check_key, logged_fields, needs_no_key, proxy_response
 from lenslet.serving.telemetry import Telemetry
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import quote
 
 from lenslet.inference.errors import LinkRefused
-from lenslet.serving.links.host import one_host
+from lenslet.serving.links.host import in_ascii, one_host
 from lenslet.serving.links.rules import Rules
 
 WEB_PORTS = {"http": 80, "https": 443}
@@ -85,7 +85,7 @@ def locate(link: str, rules: Rules) -> Place:
     if "@" in authority:
         raise LinkRefused("links with a user name or password are not fetched")
     if not authority.isascii():
-        raise LinkRefused("the link's host must be spelled in ASCII, an international name in its xn-- form")
+        authority = in_ascii(authority)
     named = AUTHORITY.fullmatch(authority)
     if not named:
         raise LinkRefused("the link is not a valid URL with a host")

@@ -16,6 +16,7 @@ import lenslet
 from lenslet.inference.errors import LinkFailed, LinkRefused, RequestTooLarge
 from lenslet.serving.links.address import NEVER_IN_LINKS, Place, locate
 from lenslet.serving.links.connection import Deadline, connect
+from lenslet.serving.links.delivered import check_delivered
 from lenslet.serving.links.rules import Rules, read_rules
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # http.client with ssl (33 ms), certifi and boto3 (205 ms with a client) are imported where a link needs them, not at
 # start-up. `requests` is not used: it resolves a name itself, after any check, uses proxies and decompresses bodies.
 
+COPIED_SPACE = " \t\r\n\xa0"  # around links that were copied from a page or a file
 MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
 MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of one request: 2.5 MB for each of sixteen
@@ -33,6 +35,10 @@ S3_TIMEOUT_FACTOR = 2
 MAX_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK_BYTES = 64 * 1024
+# Servers that choose a format by this header must not choose one that is not read, such as AVIF.
+ACCEPT = "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, */*;q=0.1"
+# SDKs of AWS upload with `aws-chunked`; S3 undoes it and keeps the name in the object's metadata.
+PLAIN_ENCODINGS = {"", "identity", "aws-chunked"}
 
 
 class Allowance:
@@ -66,9 +72,12 @@ def fetch(link: str, allowance: Allowance | None = None) -> bytes:
 
     Raises: LinkRefused (another scheme, or a place that is not public or not allowed), LinkFailed (unreachable,
         or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`, or
-        than the allowance).
+        than the allowance), NotAnImageLink (a page, JSON or nothing).
     """
+    link = link.lstrip(COPIED_SPACE)
     scheme, separator, _ = link.partition("://")
+    if scheme.lower() != "s3":  # a key may end in a space
+        link = link.rstrip(COPIED_SPACE)
     if not separator or scheme.lower() not in READERS:
         raise LinkRefused("only http://, https:// and s3:// links are fetched")
     if len(link) > MAX_LINK_LENGTH:
@@ -104,7 +113,7 @@ def _read_web(link: str, rules: Rules, allowance: Allowance, deadline: Deadline)
             with _answer(place, rules, deadline) as response:
                 location = response.getheader("Location") if response.status in REDIRECTS else None
                 if location is None:
-                    return _body(response, allowance, deadline)
+                    return check_delivered(_body(response, allowance, deadline), link)
             place = _redirected(place, location, rules)
     except TimeoutError as error:
         raise deadline.passed() from error
@@ -123,6 +132,7 @@ def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPRes
         "Host": place.authority,
         # Some hosts, Wikimedia among them, refuse the default agents of libraries and accept one with a name.
         "User-Agent": f"lenslet/{lenslet.__version__}{contact}",
+        "Accept": ACCEPT,
         # Photos are compressed already, and a body with a second compression could unpack to any size.
         "Accept-Encoding": "identity",
         "Connection": "close",
@@ -157,7 +167,8 @@ def _redirected(place: Place, location: str, rules: Rules) -> Place:
 def _body(response: "HTTPResponse", allowance: Allowance, deadline: Deadline) -> bytes:
     if response.status != 200:
         raise LinkFailed(f"the link's server answered with status {response.status}")
-    if response.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+    encodings = response.getheader("Content-Encoding", "").lower().split(",")
+    if not {each.strip() for each in encodings} <= PLAIN_ENCODINGS:
         raise LinkFailed("the link's server sent a compressed body, though it was asked for a plain one")
     # Not `read`, which waits for the whole body, past any deadline.
     data = _join(iter(lambda: response.read1(CHUNK_BYTES), b""), allowance, deadline)

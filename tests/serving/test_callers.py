@@ -1,0 +1,357 @@
+"""Requests as gateways, browsers and programs send them: event → status, code, and the sentence with the remedy."""
+
+import base64
+import copy
+import json
+import re
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lambda_func
+from lenslet.inference.errors import NotAnImageLink
+from lenslet.serving.gateway import read_base_path
+from lenslet.serving.links.delivered import check_delivered
+from tests.support.function_log import write_to_stdout
+
+EVENTS = Path(__file__).parents[1] / "events"
+Event = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def log_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_to_stdout(monkeypatch)
+
+
+def event_file(name: str) -> Event:
+    event: Event = json.loads((EVENTS / f"{name}.json").read_text())
+    return copy.deepcopy(event)
+
+
+def noise(image_format: str = "JPEG") -> bytes:
+    """A picture whose base64 has plus signs, slashes and padding."""
+    file = BytesIO()
+    pixels = np.random.default_rng(1).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(file, image_format)
+    data = file.getvalue()
+    return data + bytes(-(len(data) + 1) % 3)  # decoders ignore what follows
+
+
+PHOTO = noise()
+ENCODED = base64.b64encode(PHOTO).decode()
+assert {"+", "/", "="} <= set(ENCODED)
+
+
+def rest(path: str, resource: str | None, method: str = "GET", proxy: str | None = None) -> Event:
+    """An event of a REST API; `path` is what the caller asked for, with the base path of a custom domain."""
+    event = event_file("rest_describe")
+    parameters = {"proxy": proxy} if proxy else None
+    return event | {"path": path, "resource": resource, "httpMethod": method, "pathParameters": parameters}
+
+
+def http_api(path: str, route: str, proxy: str | None = None) -> Event:
+    event = event_file("http_api_health") | {"rawPath": path, "routeKey": route}
+    return event | ({"pathParameters": {"proxy": proxy}} if proxy else {})
+
+
+def balancer(multi: bool = False, **changes: Any) -> Event:
+    """An event of a load balancer: headers and query as lists alone where the target group says so."""
+    headers = {"host": "photos.example", "content-type": changes.pop("kind", "application/json")}
+    query = changes.pop("query", {})
+    lists = {
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()},
+    }
+    group = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/lenslet/6d0ecf831eec9f09"
+    return {
+        "requestContext": {"elb": {"targetGroupArn": group}},
+        "httpMethod": "POST",
+        "path": "/predict",
+        **(lists if multi else {"headers": headers, "queryStringParameters": query}),
+        "body": json.dumps({"image": ENCODED}),
+        "isBase64Encoded": False,
+    } | changes
+
+
+def raw(body: str | bytes, is_base64: bool = False, kind: str = "image/jpeg", **changes: Any) -> Event:
+    event = event_file("function_url_predict_image")
+    event["headers"]["content-type"] = kind
+    return event | {"body": body, "isBase64Encoded": is_base64} | changes
+
+
+def in_json(image: str) -> Event:
+    return raw(json.dumps({"image": image}), kind="application/json")
+
+
+def part(
+    content: bytes, disposition: str = 'form-data; name="file"; filename="a.jpg"', more: str = ""
+) -> bytes:
+    head = f"\r\n--x-boundary\r\nContent-Disposition: {disposition}\r\n{more}\r\n"
+    return head.encode() + content
+
+
+END = b"\r\n--x-boundary--\r\n"
+
+
+def form(*parts: bytes, end: bytes = END, kind: str = "boundary=x-boundary", **changes: Any) -> Event:
+    body = base64.b64encode(b"".join(parts).removeprefix(b"\r\n") + end).decode()
+    return raw(body, True, f"multipart/form-data; {kind}", **changes)
+
+
+LOST = "the photo's bytes were turned into text on the way"
+AS_TEXT = "the body is the photo in base64, not its bytes: send it as JSON"
+INVALID = "the image is not valid base64"
+NO_FORM = "the body is not the multipart/form-data that its Content-Type declares, or is cut off"
+TOP = {"top": "1"}
+OPTION = 'form-data; name="top"'
+
+# Case → (event, status, code, beginning of the sentence).
+CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
+    # Custom domains with a base path
+    "REST API, route": (rest("/photos/health", "/health"), 200, None, ""),
+    "REST API, route of the root": (rest("/photos", "/"), 200, None, ""),
+    "REST API, greedy route": (rest("/photos/v1/health", "/{proxy+}", proxy="health"), 200, None, ""),
+    "REST API, greedy route to nothing": (
+        rest("/photos/other", "/{proxy+}", proxy="other"), 404, "not_found", "there is nothing at this path",
+    ),
+    "HTTP API, route": (http_api("/photos/health", "GET /health"), 200, None, ""),
+    "HTTP API, route and stage": (http_api("/prod/photos/health", "ANY /health"), 200, None, ""),
+    "HTTP API, greedy route": (http_api("/photos/health", "ANY /{proxy+}", "health"), 200, None, ""),
+    "HTTP API, default route": (http_api("/photos/health", "$default"), 404, "not_found", "there is nothing"),
+    # Load balancers
+    "balancer": (balancer(), 200, None, ""),
+    "balancer, multi-value": (balancer(True), 200, None, ""),
+    "balancer, raw photo": (balancer(body=ENCODED, isBase64Encoded=True, kind="image/jpeg", query=TOP), 200, None, ""),
+    "balancer, raw photo, multi-value": (
+        balancer(True, body=ENCODED, isBase64Encoded=True, kind="image/jpeg", query=TOP), 200, None, "",
+    ),
+    "balancer, query percent-encoded": (
+        balancer(body=ENCODED, isBase64Encoded=True, kind="image/jpeg", query={"top": "%31"}), 200, None, "",
+    ),
+    "balancer, health check": (balancer(httpMethod="GET", path="/health", body=""), 200, None, ""),
+    # Bodies that a gateway or a client has mangled
+    "gateway without binary types": (raw(PHOTO.decode(errors="replace")), 400, "bad_request", LOST),
+    "gateway without binary types, GIF": (
+        raw(noise("GIF").decode(errors="replace"), kind="image/gif"), 400, "bad_request", LOST,
+    ),
+    "client that sends text, to a gateway with binary types": (
+        raw(base64.b64encode(PHOTO.decode(errors="replace").encode()).decode(), True), 400, "bad_request", LOST,
+    ),
+    "client that sends text, to lenslet serve": (
+        raw(PHOTO.decode(errors="replace").encode()), 400, "bad_request", LOST,
+    ),
+    "mangled bytes in JSON": (
+        in_json(base64.b64encode(PHOTO.decode(errors="replace").encode()).decode()), 400, "bad_request", LOST,
+    ),
+    "base64 as the body": (raw(ENCODED), 400, "bad_request", AS_TEXT),
+    "data URL as the body": (raw(f"data:image/jpeg;base64,{ENCODED}"), 400, "bad_request", AS_TEXT),
+    "base64 of base64": (in_json(base64.b64encode(ENCODED.encode()).decode()), 400, "bad_request", AS_TEXT),
+    # Base64
+    "URL-safe alphabet": (in_json(ENCODED.replace("+", "-").replace("/", "_")), 200, None, ""),
+    "no padding": (in_json(ENCODED.rstrip("=")), 200, None, ""),
+    "line breaks": (in_json(ENCODED[:76] + "\r\n" + ENCODED[76:] + "\n"), 200, None, ""),
+    "white space around it": (in_json(f" \n{ENCODED} "), 200, None, ""),
+    "white space around a data URL": (in_json(f"\ndata:image/jpeg;base64,{ENCODED} "), 200, None, ""),
+    "plus signs that became spaces": (
+        in_json(ENCODED.replace("+", " ")), 400, "bad_request", "the image has spaces within its base64",
+    ),
+    "literal of Python": (in_json(f"b'{ENCODED}'"), 400, "bad_request", "the image is a bytes literal of Python, b'…'"),
+    "one character too few": (in_json(ENCODED.rstrip("=")[:-2]), 400, "bad_request", INVALID),
+    "hexadecimal": (in_json(PHOTO.hex()), 415, "not_an_image", "the data are not an image we read"),
+    # Forms
+    "form": (form(part(PHOTO)), 200, None, ""),
+    "form with image": (form(part(PHOTO, 'form-data; name="image"; filename="a.jpg"')), 200, None, ""),
+    "form of curl": (form(part(PHOTO, more="Content-Type: image/jpeg\r\n")), 200, None, ""),
+    "form, options": (form(part(PHOTO), part(b"1", OPTION)), 200, None, ""),
+    "form, options in the query": (form(part(PHOTO), queryStringParameters=TOP), 200, None, ""),
+    "form, preamble and epilogue": (
+        form(b"ignored", part(PHOTO), end=b"\r\n--x-boundary--\r\nignored"), 200, None, "",
+    ),
+    "form, quoted boundary": (form(part(PHOTO), kind='charset=utf-8; boundary="x-boundary"'), 200, None, ""),
+    "form, filename*": (
+        form(part(PHOTO, "form-data; filename*=UTF-8''%e2%82%ac%20name=.jpg; name=file")), 200, None, "",
+    ),
+    "form, name within the file's name": (
+        form(part(PHOTO, 'form-data; filename="a; name=\\"x\\".jpg"; name="file"')), 200, None, "",
+    ),
+    "form, two photos": (form(part(PHOTO), part(PHOTO)), 200, None, ""),
+    "form, seventeen photos": (
+        form(*[part(PHOTO[:9])] * 17), 400, "bad_request",
+        "the form must have 1 to 16 photos, in fields named file or image, not 17",
+    ),
+    "form, hundred fields": (form(*[part(b"")] * 100), 400, "bad_request", "the form has more than 32 fields"),
+    "form without a photo": (form(part(b"1", OPTION)), 400, "bad_request", "the form must have 1 to 16 photos"),
+    "form, no file chosen": (
+        form(part(b"", 'form-data; name="file"; filename=""')), 400, "bad_request", "the image is empty",
+    ),
+    "form, unknown field": (
+        form(part(PHOTO, 'form-data; name="photo"')), 400, "bad_request",
+        "the form has a field that is not known; known are file, image, top, explain",
+    ),
+    "form, base64 as text": (form(part(ENCODED.encode(), 'form-data; name="image"')), 400, "bad_request", AS_TEXT),
+    "form, encoded part": (
+        form(part(ENCODED.encode(), more="Content-Transfer-Encoding: base64\r\n")), 400, "bad_request",
+        "the form's files must be sent as they are",
+    ),
+    "form, an option twice": (
+        form(part(PHOTO), part(b"1", OPTION), part(b"2", OPTION)), 400, "bad_request",
+        "field 'top' is given more than once",
+    ),
+    "form, an option here and there": (
+        form(part(PHOTO), part(b"1", OPTION), queryStringParameters=TOP), 400, "bad_request",
+        "top is given in the form and in the query",
+    ),
+    "form, malformed option": (
+        form(part(PHOTO), part(b"x", OPTION)), 400, "bad_request", "top must be a whole number",
+    ),
+    "form, long option": (
+        form(part(b"1" * 101, OPTION)), 400, "bad_request", "the form's field top is longer than 100 bytes",
+    ),
+    "form, cut off": (form(part(PHOTO), end=b""), 400, "bad_request", NO_FORM),
+    "form, another boundary": (form(part(PHOTO), kind="boundary=y"), 400, "bad_request", NO_FORM),
+    "form, no boundary": (
+        form(part(PHOTO), kind="charset=utf-8"), 400, "bad_request",
+        "the Content-Type multipart/form-data has no valid boundary",
+    ),
+    "form, header without end": (
+        form(b"\r\n--x-boundary\r\n" + b"a" * 9000), 400, "bad_request", NO_FORM,
+    ),
+    "form, mangled": (
+        raw((part(PHOTO) + END).decode(errors="replace"), kind="multipart/form-data; boundary=x-boundary"),
+        400, "bad_request", LOST,
+    ),
+    "form of text fields": (
+        raw("image=" + quote(ENCODED), kind="application/x-www-form-urlencoded"),
+        400, "bad_request", "the body is not JSON",
+    ),
+    # Formats that are not read
+    "HEIC": (
+        raw(base64.b64encode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").decode(), True, "image/heic"), 415, "not_an_image",
+        "the data are HEIC, which is not read here; convert it to one that is (JPEG, PNG,",
+    ),
+    "AVIF": (
+        in_json(base64.b64encode(b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf").decode()), 415, "not_an_image",
+        "the data are AVIF, which is not read here",
+    ),
+    "video": (
+        in_json(base64.b64encode(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42").decode()), 415, "not_an_image",
+        "the data are not an image we read",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CALLERS)
+def test_status_code_and_sentence(case: str) -> None:
+    event, status, code, sentence = CALLERS[case]
+    answer = lambda_func.handler(event, None)
+    content = json.loads(answer["body"])
+    error = content.get("error", {"code": None, "message": ""})
+    assert (answer["statusCode"], error["code"]) == (status, code), error["message"]
+    assert error["message"].startswith(sentence), error["message"]
+    assert bool(error["message"]) == bool(sentence)
+
+
+def content_of(case: str) -> Any:
+    return json.loads(lambda_func.handler(CALLERS[case][0], None)["body"])
+
+
+def test_answers_are_those_of_the_photo_itself() -> None:
+    expected = lambda_func.handler({"image": ENCODED}, None)
+    for case in ("balancer", "URL-safe alphabet", "no padding", "form", "form, filename*", "line breaks"):
+        assert content_of(case) == expected, case
+    first = {**expected, "predictions": expected["predictions"][:1]}
+    for case in (
+        "balancer, raw photo",
+        "balancer, query percent-encoded",
+        "form, options",
+        "form, options in the query",
+    ):
+        assert content_of(case) == first, case
+    assert content_of("form, two photos") == {"results": [expected, expected]}
+
+
+def test_balancer_gets_headers_in_the_form_that_it_reads() -> None:
+    answer = lambda_func.handler(balancer(True), None)
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
+    assert "headers" not in answer
+    answer = lambda_func.handler(balancer(), None)
+    assert answer["headers"]["Content-Type"] == "application/json"
+    assert "multiValueHeaders" not in answer
+
+
+def test_key_in_multi_value_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lenslet.serving.access import read_access
+
+    hashed = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"  # printf key | sha256sum
+    monkeypatch.setattr(lambda_func, "access", read_access({"LENSLET_API_KEYS": hashed}))
+    event = balancer(True)
+    assert lambda_func.handler(event, None)["statusCode"] == 401
+    event["multiValueHeaders"]["X-Api-Key"] = ["key"]
+    assert lambda_func.handler(event, None)["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (http_api("/photos/v1/health", "$default"), 200),
+        (http_api("/prod/photos/v1/health", "$default"), 200),
+        (http_api("/photos/v1", "$default"), 200),
+        (http_api("/health", "$default"), 200),
+        (balancer(httpMethod="GET", path="/photos/v1/health"), 200),
+        (http_api("/photos/v12/health", "$default"), 404),
+        (rest("/other/photos/v1/health", "/photos/v1/{proxy+}", proxy="health"), 200),
+    ],
+)
+def test_base_path_of_the_settings(event: Event, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENSLET_BASE_PATH", "/photos/v1/")
+    assert lambda_func.handler(event, None)["statusCode"] == status
+
+
+@pytest.mark.parametrize("path", ["photos", "/a//b", "/a b", "https://x.example/photos", "/a?b"])
+def test_malformed_base_path(path: str) -> None:
+    with pytest.raises(
+        ValueError, match=re.escape(f"LENSLET_BASE_PATH takes a path as /photos or /v1/photos, not {path!r}")
+    ):
+        read_base_path({"LENSLET_BASE_PATH": path})
+
+
+PAGE = b"\n<!DOCTYPE html><title>secret</title>"
+
+
+@pytest.mark.parametrize(
+    ("data", "link", "message"),
+    [
+        (PAGE, "https://a.example/", "a web page (HTML) instead of a photo; send the address of the file itself"),
+        (b"\xef\xbb\xbf<html>", "https://a.example/", "a web page (HTML)"),
+        (b"<svg xmlns=''>", "https://a.example/", "an SVG drawing"),
+        (b"<?xml version='1.0'?>", "https://a.example/", "XML or HTML"),
+        (b' {"secret": 1}', "https://a.example/", "JSON"),
+        (b"%PDF-1.7", "https://a.example/", "a PDF document"),
+        (b"", "https://a.example/", "an empty file"),
+        (
+            PAGE, "https://drive.google.com/file/d/1x/view?usp=sharing",
+            "the direct form is https://drive.google.com/uc?export=download&id=<file id>",
+        ),
+        (PAGE, "https://www.dropbox.com/s/1x/a.jpg?dl=0", "the direct form is the same link with dl=1"),
+        (PAGE, "https://github.com/a/b/blob/main/a.jpg", "the direct form is the same link with /raw/"),
+        (PAGE, "https://github.com/a/b/tree/main", "send the address of the file itself"),
+        (PAGE, "https://GITLAB.com:443/a/b/-/blob/main/a.jpg", "the direct form is the same link with /-/raw/"),
+        (PAGE, "https://commons.wikimedia.org/wiki/File:A.jpg", "with Special:FilePath/ instead of File:"),
+        (PAGE, "https://photos.app.goo.gl/1x", "no link to the file exists"),
+        (PAGE, "https://notdropbox.com/s/1x", "send the address of the file itself"),
+    ],
+)  # fmt: skip
+def test_link_that_delivers_no_picture(data: bytes, link: str, message: str) -> None:
+    with pytest.raises(NotAnImageLink, match=re.escape(message)) as caught:
+        check_delivered(data, link)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [PHOTO, b"\x89PNG", b"hello", b"GIF89a<html>"])
+def test_link_that_may_deliver_a_picture(data: bytes) -> None:
+    assert check_delivered(data, "https://a.example/") == data
