@@ -89,7 +89,8 @@ def _out_of_fold(
     learned = {seen.hashes[number] for number in seen.members("train")}
     at = {digest: number for number, digest in enumerate(seen.hashes)}
     members = dataset.members("train")
-    unseen = np.array([each for each in members if dataset.hashes[each] not in learned], np.int64)
+    # At another image size, a near copy more or less may be found and left out.
+    unseen = np.array([each for each in members if dataset.hashes[each] in at.keys() - learned], np.int64)
     if not len(unseen):
         raise DistillationRefused(f"{folder} has learned from all {len(members):,} training photos")
     numbers = np.array([at[dataset.hashes[each]] for each in unseen], np.int64)
