@@ -80,5 +80,5 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     averaged = replace(record, validation=tried[best], history=steps)
     save_network(second, averaged, arguments.out)
     print(f"{arguments.out / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
-    print(command_line("python", "convert.py", "--data", arguments.data, "--model", arguments.out))
+    print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
     tracker.log_training(averaged, arguments.out)

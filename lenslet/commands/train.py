@@ -132,7 +132,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     if params.fine_tune.epochs:
         finish_run(folder, arguments.out)
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
-    print(command_line("python", "convert.py", "--data", arguments.data, "--model", arguments.out))
+    print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
     tracker.log_training(record, arguments.out)
 
 
