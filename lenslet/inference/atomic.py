@@ -1,16 +1,27 @@
 """Atomic replacement of files: a reader sees the old content or the new one, never a part."""
 
 import os
+import re
+import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+# Of `_new_file`; with a process id instead of random digits until version 0.1.0.
+LEFTOVER = re.compile(r"\..*\.(?:[0-9a-f]{16}|\d+)\.partial(?:\..*)?")
+LEFTOVER_AGE_S = 24 * 60 * 60  # no writer of ours is silent for so long
+MAX_STEM = (
+    40  # characters of the final name in the temporary one, which must not become too long for a file system
+)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path of the same folder and suffix; rename it to `path` if the block succeeds.
+    """Give a temporary file of the same folder and suffix; rename it to `path` if the block succeeds.
 
     If the block fails, the temporary file is removed and whatever `path` held before stays as it was. A link is
     followed, and a device or pipe (/dev/null, /dev/stdout) is written into: a rename would put a file in its place.
@@ -24,7 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
         return
     path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    _remove_leftovers_once(path.parent)
+    temporary = _new_file(path)
     try:
         yield temporary
         temporary.replace(path)
@@ -36,3 +48,29 @@ def write_text(path: Path, text: str) -> None:
     """Replace the file's content by `text` (UTF-8) atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files in `folder` whose writers died a day ago or longer."""
+    oldest = time.time() - LEFTOVER_AGE_S
+    for entry in os.scandir(folder):
+        if LEFTOVER.fullmatch(entry.name):
+            with suppress(OSError):  # another process was faster, or may and this one may not
+                if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < oldest:
+                    Path(entry).unlink()
+
+
+_remove_leftovers_once = cache(
+    remove_leftovers
+)  # looking through a folder for each of its files would take long
+
+
+def _new_file(path: Path) -> Path:
+    """An empty file that did not exist before. A process id is no unique name: in containers, it is often 1."""
+    while True:
+        name = f".{path.stem[:MAX_STEM]}.{secrets.token_hex(8)}.partial{path.suffix}"
+        temporary = path.with_name(name)
+        with suppress(FileExistsError):
+            # The mode of a file that `open` makes; that of `mkstemp` would keep other users out.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return temporary

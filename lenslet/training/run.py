@@ -142,8 +142,8 @@ def finish_run(folder: Path, out: Path) -> None:
     for name in (RECORD_NAME, KERAS_NAME):
         with replacing(folder / name) as temporary:
             temporary.write_bytes((out / name).read_bytes())
-    # The latter were being written when a run was killed.
-    for path in (folder / CHECKPOINT_NAME, *folder.glob(".*.partial.*"), *out.glob(".*.partial.*")):
+    # The latter were being written when the run was killed; in `out`, another run may be writing.
+    for path in (folder / CHECKPOINT_NAME, *folder.glob(".*.partial.*")):
         path.unlink(missing_ok=True)
 
 

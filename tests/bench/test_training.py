@@ -95,7 +95,7 @@ def test_as_many_as_there_are_is_enough_and_too_few_are_refused(found: Path, tmp
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data", "nosuch"], "nosuch is not a folder"),
+        (["--data", "nosuch"], "nosuch does not exist"),
         (["--params", "nosuch.yaml"], "nosuch.yaml cannot be read"),
     ],
 )
