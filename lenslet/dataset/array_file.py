@@ -1,14 +1,22 @@
-"""Arrays on disk that are read and written row by row, so that memory does not grow with their length."""
+"""Arrays on disk, read and written row by row, with checksums: what is damaged is never taken for what was written.
+
+A file is that of `numpy.save`, followed by a trailer: JSON with the checksum of each block of the file and with facts
+about the array, then its length, checksum and a mark. Readers of .npy files ignore what follows the array.
+"""
 
 import errno
+import json
 import os
+import struct
 import sys
 import weakref
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from math import ceil, prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -16,6 +24,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
+
+BLOCK_BYTES = 16 << 20
+TRAILER_END = struct.Struct("<QI8s")  # length and CRC-32 of the JSON, mark
+MARK = b"lenslet1"
 
 
 class CacheFull(InputError):
@@ -32,6 +44,7 @@ class ArrayFile:
 
     def __init__(self, path: Path, is_writable: bool = False) -> None:
         """Raises: ValueError if the file is no array or is cut off."""
+        self.facts: dict[str, Any] = {}  # JSON that is kept with the array
         with path.open("rb") as file:
             npy.read_magic(file)  # type: ignore[no-untyped-call]
             self.shape, _, self.dtype = npy.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
@@ -65,7 +78,7 @@ class ArrayFile:
 
 @contextmanager
 def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[ArrayFile]:
-    """An array of zeros to be filled; it becomes the .npy file `path` if the block succeeds.
+    """An array of zeros to be filled; it becomes the file `path`, with its `facts`, if the block succeeds.
 
     Raises: CacheFull.
     """
@@ -82,6 +95,7 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[
             array = ArrayFile(temporary, is_writable=True)
             yield array
             array.flush()
+            _add_trailer(temporary, array.facts)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
@@ -90,3 +104,84 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[
             f"{path.parent} has no room for {megabytes:,} MB of cached photos ({error.strerror}): "
             "make room, or name another folder with --cache"
         ) from error
+
+
+def cached_array(
+    path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[ArrayFile], None]
+) -> ArrayFile:
+    """The array of the file `path`; made by `fill` if there is none, or if it is damaged, which is said on stderr.
+
+    Raises: CacheFull.
+    """
+    if (found := _verified(path)) is not None:
+        return found
+    with new_array(path, shape, dtype) as array:
+        fill(array)
+    return _with_facts(path, array.facts)
+
+
+def cached_values(path: Path, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """The same for a whole array that fits into memory."""
+    if (found := _verified(path)) is not None:
+        return found[:]
+    values = compute()
+    with new_array(path, values.shape, values.dtype) as array:
+        array[:] = values
+    return values
+
+
+def _verified(path: Path) -> ArrayFile | None:
+    """The array if all its bytes are those that were written; None if there is none, or it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file:
+            content, end = _read_trailer(file)
+            if _checksums(file.fileno(), end) != content["crc32"]:
+                raise ValueError("its checksum is wrong")
+        return _with_facts(path, content["facts"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        print(f"note: {path} is damaged ({error}) and is made anew", file=sys.stderr)
+        return None
+
+
+def _with_facts(path: Path, facts: dict[str, Any]) -> ArrayFile:
+    array = ArrayFile(path)
+    array.facts = facts
+    return array
+
+
+def _add_trailer(path: Path, facts: dict[str, Any]) -> None:
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        content = json.dumps({"crc32": _checksums(file.fileno(), end), "facts": facts}).encode()
+        file.write(content + TRAILER_END.pack(len(content), zlib.crc32(content), MARK))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_trailer(file: IO[bytes]) -> tuple[dict[str, Any], int]:
+    """What the trailer says, and where it begins. Raises: ValueError."""
+    size = file.seek(0, os.SEEK_END)
+    if size < TRAILER_END.size:
+        raise ValueError("it is cut off")
+    file.seek(size - TRAILER_END.size)
+    length, checksum, mark = TRAILER_END.unpack(file.read())
+    start = size - TRAILER_END.size - length
+    if mark != MARK or start < 0:
+        raise ValueError("it has no checksums, or is cut off")
+    file.seek(start)
+    content = file.read(length)
+    if zlib.crc32(content) != checksum:
+        raise ValueError("its checksum is wrong")
+    return json.loads(content), start
+
+
+def _checksums(descriptor: int, end: int) -> list[int]:
+    """CRC-32 of each block up to `end`. It is to find damage, not malice: whoever writes here may write both."""
+
+    def checksum(start: int) -> int:
+        return zlib.crc32(os.pread(descriptor, min(BLOCK_BYTES, end - start), start))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # zlib lets go of the interpreter lock
+        return list(pool.map(checksum, range(0, end, BLOCK_BYTES)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lenslet.dataset.array_file import ArrayFile, new_array
+from lenslet.dataset.array_file import ArrayFile, cached_values
 from lenslet.dataset.perceptual_hashes import BITS, HASH_SIDE, perceptual_hashes
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.decode import RESIZE_RULE
@@ -37,14 +37,13 @@ def near_duplicates(
     limits = f"{HASH_SIDE} {MAX_DISTANCE} {MAX_COLOUR_DISTANCE}"
     recipe = " ".join((versions, limits, str(pixels.shape[1:]), *hashes))
     path = cache / f"duplicates-{sha256_of(recipe.encode())[:16]}.npy"
-    if not path.exists():
-        found = np.unique(
-            np.concatenate([copies(hashes), similar_pairs(*perceptual_hashes(pixels, rows))]), axis=0
-        )
-        with new_array(path, found.shape, np.int64) as array:
-            array[:] = found
-    cached: NDArray[np.int64] = np.load(path)
-    return cached
+
+    def compute() -> NDArray[np.int64]:
+        similar = similar_pairs(*perceptual_hashes(pixels, rows))
+        return np.unique(np.concatenate([copies(hashes), similar]), axis=0)
+
+    pairs: NDArray[np.int64] = cached_values(path, compute)
+    return pairs
 
 
 def copies(hashes: Sequence[str]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lenslet.dataset.array_file import new_array
+from lenslet.dataset.array_file import cached_values
 from lenslet.inference.artifact import sha256_of
 
 FOLDS = 5
@@ -42,9 +42,4 @@ def cached_out_of_fold(
     """`out_of_fold`, from `cache` if it holds the answer for these features and targets. Raises: CacheFull."""
     key = sha256_of(features.tobytes() + targets.tobytes() + f"{FOLDS} {linear_model()}".encode())[:16]
     path = cache / f"out-of-fold-{key}.npy"
-    if not path.exists():
-        found = out_of_fold(features, targets)
-        with new_array(path, found.shape, np.float64) as probabilities:
-            probabilities[:] = found
-    cached: NDArray[np.float64] = np.load(path)
-    return cached
+    return cached_values(path, lambda: out_of_fold(features, targets))

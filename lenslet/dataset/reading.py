@@ -31,13 +31,13 @@ def read_dataset(place: Path, params: TrainParams, cache: Path, only_test: bool 
     found = listing.photos
     contents = read_all([photo.path for photo in found])
     try:
-        pixels, unreadable = cached_pixels(contents, params.image_size, cache)
-        rows = np.array([row for row in range(len(found)) if row not in unreadable], np.int64)
-        hashes = [contents[row].sha256 for row in rows]
-        pairs = near_duplicates(pixels, rows, hashes, cache)
+        decoded = cached_pixels(contents, params.image_size, cache)
+        members = np.flatnonzero(decoded.rows >= 0)
+        rows, hashes = decoded.rows[members], [contents[number].sha256 for number in members]
+        pairs = near_duplicates(decoded.pixels, rows, hashes, cache)
     except CacheFull as error:
         raise DatasetError(str(error)) from error
-    readable = [found[row] for row in rows]
+    readable = [found[number] for number in members]
     check_readable(place, found, readable, params.drop_small_classes)
     dropped = {} if only_test else _dropped(readable, hashes, pairs, params)
     kept = np.array([number for number in range(len(readable)) if number not in dropped], np.int64)
@@ -48,12 +48,13 @@ def read_dataset(place: Path, params: TrainParams, cache: Path, only_test: bool 
     else:
         photos = assign_splits(photos, hashes, params, pairs)
         check_splits(place, photos, given, sum(each.reason == "leak" for each in dropped.values()))
-    broken = [LeftOut(found[row].path, "unreadable", reason) for row, reason in unreadable.items()]
+    reasons = decoded.unreadable.items()
+    broken = [LeftOut(found[number].path, "unreadable", reason) for number, reason in reasons]
     return Dataset(
         photos=tuple(photos),
         labels=tuple(sorted({photo.label for photo in photos})),
         left_out=(*broken, *dropped.values(), *listing.left_out),
-        pixels=pixels,
+        pixels=decoded.pixels,
         rows=rows[kept],
         hashes=tuple(hashes),
         duplicates=pairs,

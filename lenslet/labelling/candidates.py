@@ -55,7 +55,8 @@ def propose(
     """
     contents = read_all(paths)
     size = classifier.artifact.image_size
-    pixels, unreadable = cached_pixels(contents, size, cache)
+    decoded = cached_pixels(contents, size, cache)
+    pixels, unreadable = decoded.pixels, decoded.unreadable
     seen: set[str] = set(known)
     rows = []
     for row, content in enumerate(contents):
@@ -67,9 +68,9 @@ def propose(
     if not rows:
         left_out = {contents[row].path: reason for row, reason in unreadable.items()}
         return Proposal(len(paths), (), exact_copies - number_known, 0, number_known, left_out)
-    members = np.array(rows, np.int64)
+    members = decoded.rows[rows]
     answers = [
-        classifier.classify(pixels[row]) for row in tqdm(rows, "classifying", leave=False, disable=None)
+        classifier.classify(pixels[row]) for row in tqdm(members, "classifying", leave=False, disable=None)
     ]
     probabilities = np.stack([answer.probabilities for answer in answers])
     hashes = [contents[row].sha256 for row in rows]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lenslet.config import TrainParams
-from lenslet.dataset.array_file import ArrayFile, new_array
+from lenslet.dataset.array_file import ArrayFile, cached_array
 from lenslet.dataset.dataset import Dataset
 from lenslet.inference.artifact import sha256_of
 from lenslet.network.assembly import build_feature_extractor
@@ -38,11 +38,10 @@ def cached_features(
     weights = [sha256_of(weight.tobytes()) for weight in extractor.get_weights()]
     recipe = " ".join([*map(str, extractor.input_shape), *photos, *weights])
     path = cache / f"features-{sha256_of(recipe.encode())[:16]}.npy"
-    if not path.exists():
-        with new_array(path, (len(members), extractor.output_shape[1]), np.float32) as features:
-            _extract_into(features, extractor, dataset, members)
-    cached: NDArray[np.float32] = np.load(path)
-    return cached
+    shape = (len(members), extractor.output_shape[1])
+    return cached_array(
+        path, shape, np.float32, lambda features: _extract_into(features, extractor, dataset, members)
+    )[:]
 
 
 def features_by_split(

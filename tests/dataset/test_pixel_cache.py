@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import yaml
 
 import lenslet.dataset.pixel_cache
-from lenslet.dataset.array_file import ArrayFile, CacheFull, new_array
+from lenslet.dataset.array_file import ArrayFile, CacheFull, cached_values, new_array
+from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.pixel_cache import cached_pixels, read_all
 from lenslet.inference.decode import decode
 from tests.support.photos import BLUE, GREEN, RED, plain, write_class
@@ -31,30 +33,135 @@ def no_decoding(data: bytes, size: int) -> None:
 
 
 def test_rows_are_decoded_and_failures_are_named(paths: list[Path], tmp_path: Path) -> None:
-    pixels, unreadable = cached_pixels(read_all(paths), 4, tmp_path / "cache")
-    assert pixels.shape == (3, 4, 4, 3)
-    assert pixels[0][0, 0].tolist() == [255, 0, 0]
-    assert pixels[2][3, 3].tolist() == [0, 255, 0]
-    assert list(unreadable) == [1]
-    assert unreadable[1].startswith("the data are not an image we read")
+    decoded = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+    assert decoded.pixels.shape == (3, 4, 4, 3)
+    assert decoded.rows.tolist() == [0, -1, 2]
+    assert decoded.pixels[0][0, 0].tolist() == [255, 0, 0]
+    assert decoded.pixels[2][3, 3].tolist() == [0, 255, 0]
+    assert list(decoded.unreadable) == [1]
+    assert decoded.unreadable[1].startswith("the data are not an image we read")
 
 
 def test_second_run_decodes_nothing(
     paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, _ = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+    first = cached_pixels(read_all(paths), 4, tmp_path / "cache")
     monkeypatch.setattr(lenslet.dataset.pixel_cache, "decode", no_decoding)
-    second, unreadable = cached_pixels(read_all(paths), 4, tmp_path / "cache")
-    np.testing.assert_array_equal(first, second)
-    assert list(unreadable) == [1]
+    second = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+    np.testing.assert_array_equal(first.pixels[:], second.pixels[:])
+    assert first.unreadable == second.unreadable
+
+
+def test_copies_are_decoded_once(paths: list[Path], tmp_path: Path) -> None:
+    contents = read_all([*paths, paths[2], paths[1], paths[0]])
+    decoded = cached_pixels(contents, 4, tmp_path / "cache")
+    assert len(decoded.pixels) == 3
+    assert decoded.rows.tolist() == [0, -1, 2, 2, -1, 0]
+    assert list(decoded.unreadable) == [1, 4]
+
+
+def test_file_that_cannot_be_read_is_not_remembered(
+    paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        paths[0].rename(tmp_path / "away")
+        decoded = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+        assert decoded.unreadable[0] == "the file cannot be read: no such file or directory"
+        assert decoded.rows.tolist() == [-1, -1, 1]
+        (tmp_path / "away").rename(paths[0])
+        decoded = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+        assert decoded.rows.tolist() == [0, -1, 2]
+        assert decoded.pixels[0][0, 0].tolist() == [255, 0, 0]
+
+
+def test_file_without_permission_says_so(paths: list[Path], tmp_path: Path) -> None:
+    if os.geteuid() == 0:  # root may read everything: ask as nobody
+        for folder in (tmp_path, *tmp_path.parents[:3]):
+            folder.chmod(0o755)
+    paths[0].chmod(0)
+    script = "import os, sys; from pathlib import Path\nfrom lenslet.dataset.pixel_cache import read_all\n"
+    script += "os.geteuid() or os.seteuid(65534)\nprint(read_all([Path(sys.argv[1])])[0].error)"
+    printed = subprocess.run([sys.executable, "-c", script, paths[0]], capture_output=True, text=True)
+    assert printed.stdout == "the file cannot be read: permission denied\n"
+
+
+def test_photo_that_changes_between_checksum_and_decoding_is_not_cached(
+    paths: list[Path], tmp_path: Path
+) -> None:
+    contents = read_all(paths)
+    paths[0].write_bytes(plain(BLUE))
+    with pytest.raises(DatasetError, match=r"/a changed while it was being read: run this again"):
+        cached_pixels(contents, 4, tmp_path / "cache")
+    paths[0].unlink()
+    with pytest.raises(DatasetError, match=r"/a cannot be read any more \(no such file or directory\): run"):
+        cached_pixels(contents, 4, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def damage_at(place: float) -> Callable[[bytes], bytes]:
+    """Flips all bits of one byte."""
+
+    def damage(data: bytes) -> bytes:
+        where = int(place * (len(data) - 1))
+        return data[:where] + bytes([data[where] ^ 0xFF]) + data[where + 1 :]
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *map(damage_at, np.linspace(0, 1, 9)),
+        lambda data: data[:-1],
+        lambda data: data[:200],
+        lambda data: b"",
+        lambda data: data + b"more",
+        lambda data: bytes(len(data)),
+        lambda data: b"no array at all",
+    ],
+)
+def test_damaged_cache_is_made_anew_with_a_sentence(
+    damage: Callable[[bytes], bytes], paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+    expected = good.pixels[:]
+    [file] = (tmp_path / "cache").iterdir()
+    data = file.read_bytes()
+    file.write_bytes(damage(data))
+    capsys.readouterr()
+    again = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+    np.testing.assert_array_equal(again.pixels[:], expected)
+    assert again.unreadable == good.unreadable
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: {file} is damaged (")
+    assert said.count("\n") == 1
+    assert file.read_bytes() == data
+    cached_pixels(read_all(paths), 4, tmp_path / "cache")
+    assert capsys.readouterr().err == ""
+
+
+def test_whole_values_are_computed_once_and_anew_when_damaged(tmp_path: Path) -> None:
+    computed = []
+
+    def compute() -> np.ndarray:
+        computed.append(1)
+        return np.arange(12).reshape(3, 4)
+
+    path = tmp_path / "cache" / "values.npy"
+    for _ in range(2):
+        assert cached_values(path, compute).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert len(computed) == 1
+    path.write_bytes(damage_at(0.5)(path.read_bytes()))
+    assert cached_values(path, compute)[2].tolist() == [8, 9, 10, 11]
+    assert len(computed) == 2
 
 
 def test_changed_photo_and_changed_size_are_decoded_again(paths: list[Path], tmp_path: Path) -> None:
     cached_pixels(read_all(paths), 4, tmp_path / "cache")
     paths[0].write_bytes(plain(BLUE))
-    pixels, _ = cached_pixels(read_all(paths), 4, tmp_path / "cache")
-    assert pixels[0][0, 0].tolist() == [0, 0, 255]
-    assert cached_pixels(read_all(paths), 6, tmp_path / "cache")[0].shape == (3, 6, 6, 3)
+    decoded = cached_pixels(read_all(paths), 4, tmp_path / "cache")
+    assert decoded.pixels[0][0, 0].tolist() == [0, 0, 255]
+    assert cached_pixels(read_all(paths), 6, tmp_path / "cache").pixels.shape == (3, 6, 6, 3)
 
 
 def test_failure_in_the_middle_leaves_no_cache(
@@ -96,8 +203,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 contents = read_all([Path(path) for path in sys.argv[2:]])
 for side, fits in ((64, True), (128, False)):  # 37 KB and 147 KB
     try:
-        pixels, _ = cached_pixels(contents, side, Path(sys.argv[1]))
-        assert fits and pixels[0][0, 0].tolist() == [255, 0, 0]
+        decoded = cached_pixels(contents, side, Path(sys.argv[1]))
+        assert fits and decoded.pixels[0][0, 0].tolist() == [255, 0, 0]
     except CacheFull:
         assert not fits
 """
@@ -106,7 +213,7 @@ for side, fits in ((64, True), (128, False)):  # 37 KB and 147 KB
 def test_limit_of_the_system_itself_leaves_no_half_cache(paths: list[Path], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     subprocess.run([sys.executable, "-c", SMALL_DISK, cache, *paths], check=True)
-    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]  # those that had room
+    assert sorted(path.suffix for path in cache.iterdir()) == [".npy"]  # the one that had room
 
 
 # --- rows in a file
@@ -160,7 +267,7 @@ def test_what_was_read_is_a_copy_and_the_file_may_go(squares: Path) -> None:
 
 
 def test_file_that_is_cut_off_is_refused(squares: Path) -> None:
-    squares.write_bytes(squares.read_bytes()[:-1])
+    squares.write_bytes(squares.read_bytes()[: 128 + 15])  # of 16 bytes after the header
     with pytest.raises(ValueError, match=r"squares\.npy is cut off: remove it"):
         ArrayFile(squares)
 
