@@ -12,9 +12,9 @@ from PIL import Image
 
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.label_errors import confident_disagreement
-from lenslet.dataset.leaks import alikeness
+from lenslet.dataset.leaks import alikeness, leaks
 from lenslet.dataset.linear_probe import cached_out_of_fold
-from lenslet.dataset.photos import LEFT_OUT, SPLITS, DatasetError
+from lenslet.dataset.photos import LEFT_OUT, DatasetError, LeftOut
 from lenslet.inference.atomic import replacing
 from lenslet.inference.printable import printable
 
@@ -53,13 +53,15 @@ def lint(
     `features`: split → output of `cached_features` for its members; without it, labels are not judged.
     Raises: CacheFull.
     """
+    leaking = [each for each in dataset.left_out if each.reason == "leak"] or _leaks_that_are_kept(dataset)
     found = [
-        *(Finding(each.reason, each.path, each.detail, each.other) for each in dataset.left_out),
         *(
-            Finding("two labels", each.path, each.labels, each.other)
+            Finding(each.reason, each.path, each.detail, each.other)
             for each in dataset.left_out
-            if each.labels
+            if each.reason != "leak"
         ),
+        *(Finding("leak", each.path, each.detail, each.other) for each in leaking),
+        *(Finding("two labels", each.path, each.labels, each.other) for each in leaking if each.labels),
         *_copies(dataset),
         *_odd_sizes(dataset),
         *_rare_classes(dataset),
@@ -110,20 +112,29 @@ def report_findings(findings: Sequence[Finding], csv_path: Path, leaks: str, sho
         )
 
 
+def _leaks_that_are_kept(dataset: Dataset) -> list[LeftOut]:
+    """Leaks between splits that the photos came with."""
+    found = leaks(dataset.photos, dataset.hashes, dataset.duplicates)
+    splits = {photo.path: photo.split for photo in dataset.photos}
+    return [each for each in found.values() if _are_given(dataset, splits[each.path], splits.get(each.other))]
+
+
+def _are_given(dataset: Dataset, *splits: str | None) -> bool:
+    return set(splits) <= dataset.given_splits
+
+
 def _copies(dataset: Dataset) -> list[Finding]:
-    """For each photo that is a copy in one of the four ways, the photo that it resembles most; closest first."""
+    """For each photo that is a copy within a split or under another label, the photo that it resembles most."""
     findings: dict[tuple[str, Path], Finding] = {}
-    # Learned from first, then judged by: of a leak, the first of the two can go.
-    order = {split: number for number, split in enumerate(SPLITS)}
     for first, second, distance in sorted(dataset.duplicates.tolist(), key=lambda pair: pair[2]):
+        one, two = dataset.photos[first], dataset.photos[second]
+        if one.split != two.split and _are_given(dataset, one.split, two.split):
+            continue  # a leak
         is_exact = dataset.hashes[first] == dataset.hashes[second]
         alike = alikeness(is_exact, distance)
-        one, two = dataset.photos[first], dataset.photos[second]
         kinds = {}
         if one.split != two.split:
-            one, two = sorted((one, two), key=lambda photo: order[photo.split or "train"])
-            is_given = {one.split, two.split} <= dataset.given_splits
-            kinds["leak" if is_given else "uniform class"] = f"{one.split} and {two.split}, {alike}"
+            kinds["uniform class"] = f"{one.split} and {two.split}, {alike}"
         if one.label != two.label:
             kinds["two labels"] = f"{one.label} and {two.label}, {alike}"
         if not kinds:
@@ -131,7 +142,7 @@ def _copies(dataset: Dataset) -> list[Finding]:
             kinds["exact copy" if is_exact else "near copy"] = alike
         for kind, detail in kinds.items():
             findings.setdefault((kind, one.path), Finding(kind, one.path, detail, two.path))
-    return sorted(findings.values(), key=lambda finding: list(KINDS).index(finding.kind))
+    return list(findings.values())
 
 
 def _odd_sizes(dataset: Dataset) -> list[Finding]:

@@ -17,8 +17,9 @@ from PIL import Image, ImageEnhance
 
 from lenslet.cli import main
 from lenslet.config import TrainParams, read_params
-from lenslet.dataset import duplicates
-from lenslet.dataset.duplicates import cluster_names, similar_pairs
+from lenslet.dataset import hash_pairs
+from lenslet.dataset.duplicates import cluster_names
+from lenslet.dataset.hash_pairs import similar_pairs
 from lenslet.dataset.label_errors import confident_disagreement
 from lenslet.dataset.lint import KINDS, Finding, lint, summary, write_findings
 from lenslet.dataset.reading import read_dataset
@@ -186,7 +187,7 @@ def test_class_is_not_called_rarer_than_itself(params: TrainParams, tmp_path: Pa
 
 
 def test_similar_pairs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "BLOCK", 2)  # pairs within a block and across blocks
+    monkeypatch.setattr(hash_pairs, "BLOCK", 2)  # pairs within a block and across blocks
     bits = np.random.default_rng(0).random((6, 256)) < 0.5
     bits[3] = bits[0]
     bits[3, :64] ^= True  # 64 of 256 bits: still alike
@@ -198,6 +199,31 @@ def test_similar_pairs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert similar_pairs(bits, colours).tolist() == [[0, 3, 64], [4, 5, 0]]
     colours[3] = (165, 164, 164)
     assert similar_pairs(bits, colours).tolist() == [[4, 5, 0]]
+
+
+def test_many_hashes_are_compared_by_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3,000 hashes, 200 have a copy 20 bits apart: all are found, as by comparing all with all."""
+    generator = np.random.default_rng(1)
+    bits = generator.random((3000, 256)) < 0.5
+    for number in range(200):
+        bits[2800 + number] = bits[number]
+        bits[2800 + number, generator.choice(256, 20, replace=False)] ^= True
+    colours = np.full((3000, 3), 100, np.float32)
+    expected = [[number, 2800 + number, 20] for number in range(200)]
+    assert similar_pairs(bits, colours).tolist() == expected
+    monkeypatch.setattr(hash_pairs, "MOST_COMPARED_ALL", 100)
+    assert similar_pairs(bits, colours).tolist() == expected
+
+
+def test_pairs_are_bounded_where_all_pictures_look_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hash_pairs, "MAX_PAIRS", 10)
+    bits = np.tile(np.arange(256) % 2 == 0, (100, 1))
+    bits[1, 0] ^= True
+    for most in (100, 10):
+        monkeypatch.setattr(hash_pairs, "MOST_COMPARED_ALL", most)
+        pairs = similar_pairs(bits, np.zeros((100, 3), np.float32))
+        assert len(pairs) == 10
+        assert pairs[:, 2].max() == 0
 
 
 def test_clusters_are_named_by_their_smallest_checksum() -> None:
