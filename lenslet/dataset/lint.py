@@ -115,7 +115,7 @@ def report_findings(findings: Sequence[Finding], csv_path: Path, leaks: str, sho
 def _leaks_that_are_kept(dataset: Dataset) -> list[LeftOut]:
     """Leaks between splits that the photos came with."""
     found = leaks(dataset.photos, dataset.hashes, dataset.duplicates)
-    splits = {photo.path: photo.split for photo in dataset.photos}
+    splits: dict[Path | None, str | None] = {photo.path: photo.split for photo in dataset.photos}
     return [each for each in found.values() if _are_given(dataset, splits[each.path], splits.get(each.other))]
 
 
