@@ -52,9 +52,10 @@ def tracked_files() -> list[str]:
 
 
 def test_every_document_is_tested() -> None:
+    """Except logs, which keep old names, and what others wrote."""
     documents = {name for name in tracked_files() if name.endswith(".md") and not name.startswith("tests/")}
-    assert documents - set(DOCUMENTS) == {"CHANGELOG.md", "EXPERIMENTS.md", "model/MODEL_CARD.md"}
-    assert set(DOCUMENTS) <= documents
+    others = {"CHANGELOG.md", "EXPERIMENTS.md", "model/MODEL_CARD.md", "lenslet/network/weights/NOTICE.md"}
+    assert documents - others == set(DOCUMENTS)
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "EXPERIMENTS.md"])
