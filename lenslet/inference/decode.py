@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The two plugins that Pillow does not preload: without these imports, the first WEBP would import all forty.
-from PIL import Image, ImageFile, TiffImagePlugin, TiffTags, WebPImagePlugin  # noqa: F401
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, TiffTags, WebPImagePlugin  # noqa: F401
 
 from lenslet.inference.budget import MAX_EXIF_BYTES, MAX_PIXELS, CountedReader, check, check_directory
 from lenslet.inference.errors import BrokenImage, ImageTooLarge, NotAnImage
@@ -27,6 +27,12 @@ BAND_PIXELS = 1_000_000
 # The name of this procedure in model.json. Change it whenever the pixels that `decode` returns change, because cached
 # pixels and trained models depend on it.
 RESIZE_RULE = "squash-bilinear-antialias"
+
+# Of a JPEG that is cut off: the share of its pixels that may be missing. Browsers show any; one that misses more than
+# a few rows was interrupted, and would be classified by a grey area.
+MAX_MISSING_SHARE = 0.05
+END_OF_IMAGE, START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
+NO_SAMPLE = 128  # what libjpeg gives where data are missing
 
 EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, section 4.6.4: how the stored picture must be turned to stand upright.
@@ -71,6 +77,9 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     The first frame is turned upright, converted to 8-bit RGB (12 and 16 bits by scale, alpha over white) and resized
     to `size` × `size` pixels, whatever its aspect ratio, with an antialiased bilinear filter.
 
+    A baseline JPEG without its end marker, or which misses at most `MAX_MISSING_SHARE` of its pixels at the end, is
+    decoded as browsers do: what is missing is grey. Progressive and other files that are cut off are broken.
+
     Returns: uint8 RGB, shape (size, size, 3), range 0…255; read-only.
     Raises: NotAnImage (unknown format), ImageTooLarge (takes more than `lenslet.inference.budget` allows,
         refused before decoding), BrokenImage (truncated, damaged, a kind of TIFF that is not
@@ -78,13 +87,54 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     """
     image = _open(data, size)
     try:
-        # libjpeg can decode at 1/2, 1/4 or 1/8; twice the wanted size leaves the filter enough to average.
-        image.draft(None, (2 * size, 2 * size))
-        image.load()
+        try:
+            _load(image, size)
+        except OSError as error:
+            if not _may_be_completed(image, data, error):
+                raise
+            image = _completed(data, size)
         rgb = _upright_rgb(image, _orientation(image))
         return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
     except DAMAGE as error:
         raise BrokenImage("the image is truncated, damaged, or has no 8-bit colours") from error
+
+
+def _load(image: ImageFile.ImageFile, size: int) -> None:
+    # libjpeg can decode at 1/2, 1/4 or 1/8; twice the wanted size leaves the filter enough to average.
+    image.draft(None, (2 * size, 2 * size))
+    image.load()
+
+
+def _may_be_completed(image: ImageFile.ImageFile, data: bytes, error: OSError) -> bool:
+    """Whether a JPEG is cut off in its only scan, so that pixels are either complete or missing."""
+    scan = data.rfind(START_OF_SCAN)
+    return (
+        isinstance(image, JpegImagePlugin.JpegImageFile)
+        and "truncated" in str(error)
+        and not image.info.get("progressive")
+        and data[scan + 4 : scan + 5] == bytes([image.layers])  # components in the scan
+    )
+
+
+def _completed(data: bytes, size: int) -> ImageFile.ImageFile:
+    """A JPEG that is cut off, decoded with an end marker. Raises BrokenImage if too much of it is missing."""
+    image = _open(data + END_OF_IMAGE, size)
+    _load(image, size)
+    share = _missing_share(image)
+    if share > MAX_MISSING_SHARE:
+        raise BrokenImage(
+            f"the JPEG is truncated: {share:.0%} of it is missing, and {MAX_MISSING_SHARE:.0%} may be"
+        )
+    return image
+
+
+def _missing_share(image: Image.Image) -> float:
+    """Share of the pixels that are grey, from the end of each of the last rows."""
+    samples = np.asarray(image).reshape(image.height, image.width, -1)
+    is_grey = (samples == NO_SAMPLE).all(axis=2)
+    at_end = np.logical_and.accumulate(is_grey[::-1, ::-1], axis=1).sum(axis=1)
+    rows = int(np.argmin(at_end > 0)) if (at_end == 0).any() else len(at_end)
+    return float(at_end[:rows].sum()) / is_grey.size
 
 
 def _open(data: bytes, size: int) -> ImageFile.ImageFile:

@@ -1,6 +1,7 @@
 """Decoding, on pictures that are built here, byte by byte where it matters."""
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from lenslet.inference.decode import decode
+from lenslet.inference.errors import BrokenImage
 from tests.support.photos import (
     BLUE,
     RED,
@@ -253,3 +255,46 @@ KNOWN_PIXELS = {
 def test_pixels_of_a_known_photo(name: str) -> None:
     pixels = decode((Path("data/sample") / name).read_bytes(), 160)
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == KNOWN_PIXELS[name]
+
+
+def cut_off(share: float, **options: Any) -> tuple[bytes, bytes]:
+    """A JPEG of 320 × 320 random pixels, and what is left of it when this share of its bytes is missing."""
+    pixels = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", **options)
+    whole = file.getvalue()
+    return whole, whole[: round(len(whole) * (1 - share))]
+
+
+def test_jpeg_without_its_end_marker_is_whole() -> None:
+    whole, _ = cut_off(0)
+    assert whole[-2:] == b"\xff\xd9"
+    assert decode(whole[:-2], 160).tolist() == decode(whole, 160).tolist()
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+def test_jpeg_that_misses_its_last_rows_is_grey_there(options: dict[str, Any]) -> None:
+    whole, rest = cut_off(0.04, **options)
+    expected, found = decode(whole, 160), decode(rest, 160)
+    assert found[:144].tolist() == expected[:144].tolist()
+    assert found[-1, -1].tolist() == [128, 128, 128]
+
+
+def test_grey_jpeg_that_misses_its_last_rows() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (320, 320), np.uint8)).save(file, "JPEG")
+    assert decode(file.getvalue()[:-400], 160)[-1, -1].tolist() == [128, 128, 128]
+
+
+@pytest.mark.parametrize(
+    ("share", "options", "message"),
+    [
+        (0.1, {}, r"the JPEG is truncated: (9|10|11)% of it is missing, and 5% may be"),
+        (0.5, {}, r"the JPEG is truncated: (49|50|51)% of it is missing"),
+        (0.01, {"progressive": True}, "the image is truncated"),
+        (0.999, {}, "the image"),
+    ],
+)
+def test_jpeg_that_misses_more_is_broken(share: float, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BrokenImage, match=message):
+        decode(cut_off(share, **options)[1], 160)

@@ -75,7 +75,7 @@ def test_truncated_inside_the_header(name: str) -> None:
         saved(PHOTO, "PPM"),
         saved(PHOTO, "ICO"),
         saved(PHOTO, "TGA"),
-        b"\0\0\0\x1cftypheic" + bytes(100),
+        b"\0\0\0\x1cftypqt  " + bytes(100),
     ],
 )
 def test_not_an_image(data: bytes) -> None:
@@ -303,3 +303,9 @@ def test_damaged_bytes_give_pixels_or_a_lenslet_error(name: str, changes: list[t
         assert decode(bytes(data), 8).shape == (8, 8, 3)
     except LensletError as error:
         assert error.status in (413, 415, 422)
+
+
+@pytest.mark.parametrize(("brand", "name"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")])
+def test_format_that_is_not_read_is_named(brand: bytes, name: str) -> None:
+    with pytest.raises(NotAnImage, match=f"the data are {name}, which is not read here; convert it"):
+        decode(b"\0\0\0\x1cftyp" + brand + bytes(100), 16)
