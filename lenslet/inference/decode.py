@@ -134,7 +134,7 @@ def _missing_share(image: Image.Image) -> float:
     is_grey = (samples == NO_SAMPLE).all(axis=2)
     at_end = np.logical_and.accumulate(is_grey[::-1, ::-1], axis=1).sum(axis=1)
     rows = int(np.argmin(at_end > 0)) if (at_end == 0).any() else len(at_end)
-    return float(at_end[:rows].sum()) / is_grey.size
+    return int(at_end[:rows].sum()) / int(is_grey.size)
 
 
 def _open(data: bytes, size: int) -> ImageFile.ImageFile:
