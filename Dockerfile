@@ -32,7 +32,7 @@ COPY --from=packages /var/task ./
 COPY lambda_func.py ./
 COPY lenslet/__init__.py lenslet/
 COPY lenslet/inference/ lenslet/inference/
-COPY lenslet/serving/*.py lenslet/serving/
+COPY lenslet/serving/*.py lenslet/serving/openapi.json lenslet/serving/
 COPY lenslet/serving/links/ lenslet/serving/links/
 # By name: model.keras, for training only, is as large as all the code.
 COPY model/model.tflite model/model.json model/

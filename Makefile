@@ -32,7 +32,7 @@ CHECKOV := .venv-checkov/installed
 LABEL_STUDIO := .venv-label-studio/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check test wheel lock audit tune mlflow label-studio pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check test openapi wheel lock audit tune mlflow label-studio pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ check: $(FULL)  ## format, lint, types, security lint and fast tests: a minute a
 
 test: $(FULL) $(INFRA) $(CHECKOV) $(LABEL_STUDIO) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest $(two_processes) --no-loadscope-reorder -m slow
+
+openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
+	.venv/bin/python -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, separators=(",", ":"))' < openapi.yaml > lenslet/serving/openapi.json
 
 wheel: $(FULL)  ## build the package with the shipped model: dist/lenslet-….whl
 	@rm -rf build  # what an older build left there would come along

@@ -21,6 +21,8 @@ MAX_BRACKETS = 10_000
 MAX_TOP = 999_999_999  # fits into 32 bits, for any client
 SOURCES = ("url", "image", "images")
 OPTIONS = ("top", "explain")
+OCCLUSION = "occlusion"
+EXPLANATIONS = {True: "activation_map", False: None, OCCLUSION: OCCLUSION}  # values of `explain` → kind
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class PredictRequest:
     photos: tuple[Callable[[], bytes], ...]  # each returns one image's bytes, or raises a LensletError
     is_batch: bool  # requested as `images`, answered as `results`
     top: int | None  # how many labels to answer with; None: all
-    explain: bool
+    explain: str | None  # kind of explanation, a value of `EXPLANATIONS`; None: none
 
 
 def read_predict_request(request: HttpRequest) -> PredictRequest:
@@ -123,9 +125,9 @@ def _checked_request(
     explain = options.get("explain", False)
     if "top" in options and not (_is_whole(top) and 1 <= top <= MAX_TOP):
         raise BadRequest(f"top must be a whole number from 1 to {MAX_TOP:,}, not {reprlib.repr(top)}")
-    if type(explain) is not bool:
-        raise BadRequest(f"explain must be true or false, not {reprlib.repr(explain)}")
-    return PredictRequest(tuple(photos), is_batch, None if top is None else int(top), explain)
+    if type(explain) is not bool and explain != OCCLUSION:
+        raise BadRequest(f'explain must be true, false or "{OCCLUSION}", not {reprlib.repr(explain)}')
+    return PredictRequest(tuple(photos), is_batch, None if top is None else int(top), EXPLANATIONS[explain])
 
 
 def _is_whole(number: Any) -> bool:

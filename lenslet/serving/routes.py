@@ -7,11 +7,13 @@ from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import MethodNotAllowed, UnknownPath
 from lenslet.serving.access import Access
 from lenslet.serving.answer import answer, description
+from lenslet.serving.contract import read_contract
 from lenslet.serving.gateway import HttpRequest
 from lenslet.serving.request import read_predict_request
 
 Respond = Callable[[HttpRequest, Classifier], dict[str, Any]]
 
+CONTRACT_PATH = "/openapi.json"
 HEALTH_PATH = "/health"  # needs no key: load balancers have none
 # HEAD is what uptime monitors send. It is answered as GET; the gateway or server drops the body.
 READING = ("GET", "HEAD")
@@ -20,6 +22,7 @@ READING = ("GET", "HEAD")
 ROUTES: dict[str, dict[str, Respond]] = {
     "/": dict.fromkeys(READING, lambda request, classifier: description(classifier.artifact)),
     HEALTH_PATH: dict.fromkeys(READING, lambda request, classifier: {"status": "ok"}),
+    CONTRACT_PATH: dict.fromkeys(READING, lambda request, classifier: read_contract()),
     "/predict": {"POST": lambda request, classifier: answer(read_predict_request(request), classifier)},
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -94,7 +94,8 @@ def test_build_context_is_what_the_dockerfile_copies() -> None:
     names = copied_names((ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert names == {
         "requirements/lambda.txt", "lambda_func.py", "lenslet/__init__.py", "lenslet/inference",
-        "lenslet/serving/*.py", "lenslet/serving/links", "model/model.tflite", "model/model.json",
+        "lenslet/serving/*.py", "lenslet/serving/openapi.json", "lenslet/serving/links",
+        "model/model.tflite", "model/model.json",
         # for the stage `server`
         "requirements/http.txt", "lenslet/__main__.py", "lenslet/cli.py", "lenslet/commands/__init__.py",
         "lenslet/commands/options.py", "lenslet/commands/parser.py", "lenslet/commands/serve.py",

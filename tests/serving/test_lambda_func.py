@@ -228,7 +228,7 @@ def test_answer_is_ranked_rounded_and_explained(monkeypatch):
         "is_in_distribution": False,
         "ood_score": -1.0986,  # −log 3
         "model": {"name": "fake", "version": "0123456789ab"},
-        "explanation": {"label": "dog", "grid": [[0.0, 0.333], [0.444, 1.0]]},
+        "explanation": {"kind": "activation_map", "label": "dog", "grid": [[0.0, 0.333], [0.444, 1.0]]},
     }
 
 
@@ -237,6 +237,47 @@ def test_explanation_is_null_where_the_model_has_no_map(monkeypatch):
     _, answer = ask({"image": encoded(png()), "explain": True})
     assert answer["explanation"] is None
     assert answer["is_certain"] is True
+
+
+def darkness(pixels):
+    """A model that finds "dog" in what is dark in the upper left quarter, and nothing else."""
+    logits = np.array([0.0, (255 - pixels[:4, :4].astype(float)).mean(), -1.0], np.float32)
+    probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    return Prediction(("cat", "dog", "eel"), probabilities, None, 0.5, logits, 0.0)
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_occlusion_explains_a_model_without_a_map(monkeypatch, is_raw):
+    calls = []
+    classify = FakeClassifier(lambda pixels: calls.append(1) or darkness(pixels))
+    monkeypatch.setattr(lambda_func, "classifier", classify)
+    pixels = np.full((8, 8, 3), 255, np.uint8)
+    pixels[1, 1] = 0
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    event = {"image": encoded(file.getvalue()), "explain": "occlusion"}
+    if is_raw:
+        event = post(event["image"], "image/png", is_base64=True, query={"explain": "occlusion"})
+    explanation = ask(event)[1]["explanation"]
+    assert (explanation["kind"], explanation["label"]) == ("occlusion", "dog")
+    assert np.shape(explanation["grid"]) == (5, 5)
+    assert np.argmax(explanation["grid"]) == 0  # pixel (1, 1) is in the cell of rows and columns 0 and 1
+    assert [row[3:] for row in explanation["grid"]] == [explanation["grid"][4][3:]] * 5
+    assert len(calls) <= 64
+
+
+def test_batch_with_occlusion_has_a_time_limit(monkeypatch):
+    def slowly(pixels):
+        began = time.thread_time()
+        while time.thread_time() - began < 0.01:
+            pass
+        return darkness(pixels)
+
+    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(slowly))
+    monkeypatch.setattr("lenslet.serving.answer.BATCH_LIMIT_S", 0.3)
+    _, answer = ask({"images": [{"image": PICTURE}] * 4, "explain": "occlusion"})
+    found = [result.get("error", {}).get("code") for result in answer["results"]]
+    assert found == [None, None, "image_too_large", "image_too_large"]
 
 
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (2, 2), (3, 3), (4, 3), (999_999_999, 3)])
@@ -325,8 +366,8 @@ PICTURE = encoded(png())
         ({"image": PICTURE, "top": 1.5}, "top must be a whole number from 1 to 999,999,999, not 1.5"),
         ({"image": PICTURE, "top": True}, "top must be a whole number from 1 to 999,999,999, not True"),
         ({"image": PICTURE, "top": None}, "top must be a whole number from 1 to 999,999,999, not None"),
-        ({"image": PICTURE, "explain": 1}, "explain must be true or false, not 1"),
-        ({"image": PICTURE, "explain": "true"}, "explain must be true or false, not 'true'"),
+        ({"image": PICTURE, "explain": 1}, 'explain must be true, false or "occlusion", not 1'),
+        ({"image": PICTURE, "explain": "true"}, "explain must be true, false or \"occlusion\", not 'true'"),
         ({"images": []}, "images must be a list of 1 to 16 objects"),
         ({"images": [{"image": PICTURE}] * 17}, "images must be a list of 1 to 16 objects"),
         ({"images": {"image": PICTURE}}, "images must be a list of 1 to 16 objects"),
@@ -385,8 +426,8 @@ def test_broken_base64_of_the_event_itself():
         ({"top": ""}, "top must be a whole number from 1 to 999,999,999, not ''"),
         ({"top": "true"}, "top must be a whole number from 1 to 999,999,999, not True"),
         ({"top": "٣"}, "top must be a whole number from 1 to 999,999,999, not '٣'"),
-        ({"explain": "yes"}, "explain must be true or false, not 'yes'"),
-        ({"explain": "1"}, "explain must be true or false, not 1"),
+        ({"explain": "yes"}, "explain must be true, false or \"occlusion\", not 'yes'"),
+        ({"explain": "1"}, 'explain must be true, false or "occlusion", not 1'),
         ({"url": "https://example.com"}, "unknown query parameter 'url'; known are top, explain"),
     ],
 )

@@ -16,6 +16,7 @@ import lambda_func
 import lenslet
 from lenslet.inference import errors
 from lenslet.serving.access import CORS, Access
+from lenslet.serving.contract import read_contract
 from lenslet.serving.request import MAX_BRACKETS, MAX_IMAGES, MAX_TOP, predict_request_of
 from lenslet.serving.routes import ROUTES
 
@@ -90,6 +91,14 @@ def returned(content, place=""):
 
 def test_contract_is_valid_openapi():
     openapi_spec_validator.validate(CONTRACT)
+
+
+def test_contract_is_served_as_json():
+    assert read_contract() == CONTRACT, "openapi.yaml has changed: run `make openapi`"
+    event = copy.deepcopy(EVENTS["function_url_describe"]) | {"rawPath": "/openapi.json"}
+    answer = lambda_func.handler(event, None)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == CONTRACT
 
 
 def test_contract_has_the_version_of_the_project():

@@ -16,12 +16,15 @@ from starlette.types import Receive, Scope, Send
 from lenslet.inference.errors import LensletError, Overloaded, RequestTimeout
 from lenslet.serving.access import Access
 from lenslet.serving.answer import refusal
+from lenslet.serving.contract import read_contract
 from lenslet.serving.gateway import MAX_BODY_BYTES, HttpRequest, read_http_request
 from lenslet.serving.http.admission import AdmissionControl
+from lenslet.serving.http.docs_page import DOCS_HEADERS, docs_page
 from lenslet.serving.http.event import Context, event_of, with_body
-from lenslet.serving.routes import check_key, logged_fields, needs_no_key, proxy_response
+from lenslet.serving.routes import READING, check_key, logged_fields, needs_no_key, proxy_response
 from lenslet.serving.telemetry import Telemetry
 
+DOCS_PATH = "/docs"  # the page, which only this server has; needs no key, as it shows what is public
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_TIMEOUT_S = 30.0  # longer than a whole request may take with an HTTP API of API Gateway
@@ -41,6 +44,7 @@ class Function:
 def bridge(function: Function, admission: AdmissionControl) -> Application:
     """An ASGI application; the handler runs in threads that stay, each with an interpreter of the model."""
     threads = ThreadPoolExecutor(admission.workers, thread_name_prefix="handler")
+    page = docs_page(read_contract())
     # A thread of its own: when all others wait for links, the service is busy and not dead.
     health = ThreadPoolExecutor(1, thread_name_prefix="health")
 
@@ -63,6 +67,9 @@ def bridge(function: Function, admission: AdmissionControl) -> Application:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         event = event_of(request)
+        if request.method in READING and http_request(event).path == DOCS_PATH:
+            await Response(page, headers=DOCS_HEADERS)(scope, receive, send)
+            return
         try:
             answer = await respond(request, event)
         except ClientDisconnect:
