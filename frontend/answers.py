@@ -1,13 +1,17 @@
 """A prediction of the endpoint (schema `Prediction` of `openapi.yaml`), in words, in a table and as CSV."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
 # Between the column `file` and the labels' columns; the same as in `lenslet predict --csv`.
-COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution")
+COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution", "ood_score")
+# As in lenslet/dataset/csv_file.py: text that a spreadsheet would take for a formula, and numbers, which are none.
+FORMULA = re.compile(r"['=+\-@\t\r]")
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Answer:
     is_in_distribution: bool
     model: str
     grid: tuple[tuple[float, ...], ...] | None = None
+    ood_score: float | None = None  # None: an endpoint of version 0.1.0
 
     @property
     def label(self) -> str:
@@ -56,6 +61,7 @@ def read_answer(content: Any) -> Answer:
             is_in_distribution=bool(content["is_in_distribution"]),
             model=f"{content['model']['name']} {content['model']['version']}",
             grid=grid,
+            ood_score=float(content["ood_score"]) if "ood_score" in content else None,
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("the answer is not a prediction") from error
@@ -127,25 +133,33 @@ def least_certain_first(answers: Iterable[tuple[Any, Answer]]) -> list[tuple[Any
 
 
 def to_csv(rows: Sequence[Row], labels: Sequence[str]) -> str:
-    """CSV with the columns of `lenslet predict --csv`: file, COLUMNS, one for each of `labels`, error."""
+    """CSV with the columns of `lenslet predict --csv`: file, COLUMNS, a probability for each of `labels`, error."""
     text = StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["file", *COLUMNS, *labels, "error"])
-    for row in rows:
-        if row.answer is None:
-            writer.writerow([row.file, *("" for _ in (*COLUMNS, *labels)), row.error])
-            continue
-        found = dict(row.answer.ranked)
-        writer.writerow(
-            [
-                row.file,
-                row.answer.label,
-                f"{row.answer.probability:.6f}",
-                row.answer.is_certain,
-                "|".join(row.answer.possible),
-                row.answer.is_in_distribution,
-                *(f"{found[label]:.6f}" if label in found else "" for label in labels),
-                "",
-            ]
-        )
+    header = ["file", *COLUMNS, *(f"probability: {label}" for label in labels), "error"]
+    writer.writerow(map(_cell, header))
+    writer.writerows([_cell(value) for value in _values(row, labels)] for row in rows)
     return text.getvalue()
+
+
+def _values(row: Row, labels: Sequence[str]) -> list[object]:
+    answer = row.answer
+    if answer is None:
+        return [row.file, *("" for _ in (*COLUMNS, *labels)), row.error]
+    found = dict(answer.ranked)
+    return [
+        row.file,
+        answer.label,
+        f"{answer.probability:.6f}",
+        answer.is_certain,
+        "|".join(label.replace("|", r"\|") for label in answer.possible),
+        answer.is_in_distribution,
+        "" if answer.ood_score is None else f"{answer.ood_score:.4f}",
+        *(f"{found[label]:.6f}" if label in found else "" for label in labels),
+        "",
+    ]
+
+
+def _cell(value: object) -> object:
+    is_formula = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else value

@@ -3,16 +3,19 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from lenslet.dataset.walk import walk
+
 
 def find_files(places: Iterable[Path]) -> list[Path]:
-    """Files as given, and every visible file below each folder, in no hidden one. Raises FileNotFoundError."""
+    """Files as given, and every file below each folder but hidden and system ones, links followed.
+
+    Raises: FileNotFoundError.
+    """
     places = list(places)
     paths: list[Path] = []
     for place in places:
         if place.is_dir():
-            files = (path.relative_to(place) for path in place.rglob("*") if path.is_file())
-            visible = (file for file in files if not any(part.startswith(".") for part in file.parts))
-            paths += sorted(place / file for file in visible)
+            paths += [place / file for file in walk(place).files]
         elif place.is_file():
             paths.append(place)
         else:

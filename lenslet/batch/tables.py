@@ -1,28 +1,31 @@
 """Answers for many files as a table for the screen, as JSON, and as CSV."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lenslet.batch.local import ClassifiedFile
-from lenslet.inference.atomic import replacing
+from lenslet.dataset import csv_file
+from lenslet.inference.printable import printable
+
+ANSWER_COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution", "ood_score")
 
 
 def text_table(rows: Sequence[ClassifiedFile]) -> str:
     """Photo, label, probability and, where the model is not certain, the labels of the prediction set."""
-    width = max(len(str(row.path)) for row in rows)
+    names = [printable(row.path) for row in rows]
+    width = max(map(len, names))
     lines = []
-    for row in rows:
+    for row, name in zip(rows, names, strict=True):
         if row.prediction is None:
-            lines.append(f"{row.path!s:<{width}}  not classified: {row.error}")
+            lines.append(f"{name:<{width}}  not classified: {printable(row.error)}")
             continue
         label, probability = row.prediction.ranked()[0]
-        possible = " or ".join(row.prediction.prediction_set)
+        possible = " or ".join(map(printable, row.prediction.prediction_set))
         doubt = "" if row.prediction.is_certain else f"  not sure: {possible}"
         if not row.prediction.is_in_distribution:
             doubt += "  probably none of the labels"
-        lines.append(f"{row.path!s:<{width}}  {label:<16}{probability:>6.1%}{doubt}")
+        lines.append(f"{name:<{width}}  {printable(label):<16}{probability:>6.1%}{doubt}")
     classified = sum(row.prediction is not None for row in rows)
     return "\n".join([*lines, f"{classified:,} of {len(rows):,} files classified"])
 
@@ -50,28 +53,19 @@ def predictions_json(rows: Sequence[ClassifiedFile]) -> list[dict[str, Any]]:
 def write_csv(rows: Sequence[ClassifiedFile], labels: Sequence[str], path: Path) -> None:
     """Write a row for each file.
 
-    Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution,
-    ood_score, `labels`, error.
+    Columns: file, label, probability, is_certain, prediction_set (joined by |), is_in_distribution, ood_score,
+    `probability: LABEL` for each of `labels`, error.
     """
-    answer_names = (
-        "label",
-        "probability",
-        "is_certain",
-        "prediction_set",
-        "is_in_distribution",
-        "ood_score",
-        *labels,
-    )
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", *answer_names, "error"])
-        for row in rows:
-            if row.prediction is None:
-                writer.writerow([row.path, *("" for _ in answer_names), row.error])
-                continue
-            label, probability = row.prediction.ranked()[0]
-            possible = "|".join(row.prediction.prediction_set)
-            doubts = [row.prediction.is_certain, possible, row.prediction.is_in_distribution]
-            doubts.append(f"{row.prediction.ood_score:.4f}")
-            probabilities = [f"{each:.6f}" for each in row.prediction.probabilities]
-            writer.writerow([row.path, label, f"{probability:.6f}", *doubts, *probabilities, ""])
+    header = ["file", *ANSWER_COLUMNS, *(f"probability: {label}" for label in labels), "error"]
+    csv_file.write_csv(path, header, (_cells(row, labels) for row in rows))
+
+
+def _cells(row: ClassifiedFile, labels: Sequence[str]) -> list[object]:
+    if row.prediction is None:
+        return [row.path, *("" for _ in (*ANSWER_COLUMNS, *labels)), row.error]
+    label, probability = row.prediction.ranked()[0]
+    possible = "|".join(each.replace("|", r"\|") for each in row.prediction.prediction_set)
+    doubts = [row.prediction.is_certain, possible, row.prediction.is_in_distribution]
+    score, probabilities = row.prediction.ood_score, row.prediction.probabilities
+    figures = [f"{score:.4f}", *(f"{each:.6f}" for each in probabilities)]
+    return [row.path, label, f"{probability:.6f}", *doubts, *figures, ""]

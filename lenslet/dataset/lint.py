@@ -1,6 +1,5 @@
 """What is wrong with a folder of labelled photos: files, copies, leaks between splits, classes, and labels."""
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lenslet.dataset.csv_file import write_csv
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.label_errors import confident_disagreement
 from lenslet.dataset.leaks import alikeness, leaks
 from lenslet.dataset.linear_probe import cached_out_of_fold
 from lenslet.dataset.photos import LEFT_OUT, DatasetError, LeftOut
-from lenslet.inference.atomic import replacing
 from lenslet.inference.printable import printable
 
 # Kind of finding → what its photos are, in the order of the table.
@@ -72,10 +71,8 @@ def lint(
 
 def write_findings(findings: Sequence[Finding], path: Path) -> None:
     """A CSV with a row per finding: kind, path, detail, other."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("kind", "path", "detail", "other"))
-        writer.writerows((each.kind, each.path, each.detail, each.other or "") for each in findings)
+    rows = ((each.kind, each.path, each.detail, each.other or "") for each in findings)
+    write_csv(path, ("kind", "path", "detail", "other"), rows)
 
 
 def summary(findings: Sequence[Finding], shown: int = 0) -> str:

@@ -149,7 +149,8 @@ def test_several_photos_are_sorted_tabled_and_written_as_predict_py_writes_them(
         "is_certain",
         "prediction_set",
         "is_in_distribution",
-        *ALL_SCENES,
+        "ood_score",
+        *(f"probability: {scene}" for scene in ALL_SCENES),
         "error",
     ]
     # The order differs, and the sentence about a broken file; nothing else does.

@@ -281,26 +281,41 @@ def test_try_again(monkeypatch):
 
 def test_csv_is_that_of_predict(tmp_path):
     """The header and a row beside those that `lenslet predict --csv` writes for the same answer."""
-    label_names = ("forest", "mountain", "sea")
-    ours = answers.read_answer(PREDICTION)
+    label_names = ("=forest", "error", "a|b, c")
+    predictions = [
+        {"label": label, "probability": probability}
+        for label, probability in zip(label_names, (0.55, 0.4, 0.05), strict=True)
+    ]
+    possible = ["=forest", "a|b, c"]
+    ours = answers.read_answer(
+        {**PREDICTION, "predictions": predictions, "prediction_set": possible, "ood_score": -5.2103}
+    )
     theirs = SimpleNamespace(
-        path="a, b.png",
+        path="-a, b.png",
         error="",
         prediction=SimpleNamespace(
-            ranked=lambda: [("forest", 0.55)],
+            ranked=lambda: [("=forest", 0.55)],
             probabilities=[0.55, 0.4, 0.05],
             is_certain=False,
             is_in_distribution=True,
-            prediction_set=["forest", "mountain"],
+            prediction_set=possible,
+            ood_score=-5.2103,
         ),
     )
-    failed = SimpleNamespace(path="c.png", error="damaged", prediction=None)
+    failed = SimpleNamespace(path="c.png", error="@damaged", prediction=None)
     write_csv([theirs, failed], label_names, tmp_path / "predict.csv")
-    rows = [answers.Row("a, b.png", ours), answers.Row("c.png", None, "damaged")]
+    rows = [answers.Row("-a, b.png", ours), answers.Row("c.png", None, "@damaged")]
     assert to_csv(rows, label_names) == (tmp_path / "predict.csv").read_bytes().decode()
-    assert list(csv.reader(StringIO(to_csv(rows, label_names))))[1] == [
-        "a, b.png", "forest", "0.550000", "False", "forest|mountain", "True", "0.550000", "0.400000", "0.050000", "",
+    header, first, second = csv.reader(StringIO(to_csv(rows, label_names)))
+    assert header == [
+        "file", "label", "probability", "is_certain", "prediction_set", "is_in_distribution", "ood_score",
+        "probability: =forest", "probability: error", "probability: a|b, c", "error",
     ]  # fmt: skip
+    assert first == [
+        "'-a, b.png", "'=forest", "0.550000", "False", r"'=forest|a\|b, c", "True", "-5.2103",
+        "0.550000", "0.400000", "0.050000", "",
+    ]  # fmt: skip
+    assert second[-1] == "'@damaged"
 
 
 def test_link_is_fetched_by_the_endpoint_and_the_browser_only(monkeypatch):
