@@ -48,6 +48,16 @@ class AugmentationParams:
     contrast: Share
     mixup: float
     mixup_min_photos: int
+    # Absent from the records of versions before 0.3.0.
+    rotation: Annotated[float, Range(0, 180)] = 0.0
+    shear: Share = 0.0
+    brightness: Share = 0.0
+    hue: Annotated[float, Range(0, 0.5)] = 0.0
+    blur: Annotated[float, Range(0, 2)] = 0.0
+    noise: Share = 0.0
+    jpeg: Fraction = 0.0
+    cutout: Fraction = 0.0
+    operations: Annotated[int, Range(0, 4)] = 0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenslet.config import FineTuneParams, TrainParams
 from lenslet.dataset.dataset import Dataset
-from lenslet.network.augmentation import Augmentation, for_dataset_size, reseed
+from lenslet.network.augmentation import augment, for_dataset_size
 
 
 def steps_per_epoch(photos: int, params: FineTuneParams) -> int:
@@ -33,7 +33,7 @@ def train_batches(
     steps = steps_per_epoch(len(members), params.fine_tune)
     is_once = steps == math.ceil(len(members) / batch_size)  # then the last batch may be a smaller one
     passes = 1 if is_once else math.ceil(steps * batch_size / len(members))
-    augment = Augmentation(for_dataset_size(params.augmentation, len(members)), params.seed)
+    augmentation = for_dataset_size(params.augmentation, len(members))
 
     def positions(epoch: tf.Tensor) -> tf.data.Dataset:
         orders = [
@@ -45,13 +45,11 @@ def train_batches(
         return tf.data.Dataset.from_tensor_slices(tf.concat(orders, 0)).batch(batch_size).take(steps)
 
     def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        reseed(augment, params.seed, draw=step)
-        images, targets = augment(*batch)
-        return images, targets
+        return augment(*batch, augmentation, params.seed, draw=step)
 
     numbers = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(positions)
     batches = _loaded(numbers, dataset, one_hot(dataset) if targets is None else targets)
-    numbered = batches.enumerate(epochs.start * steps).map(augmented)  # one at a time: they share their seeds
+    numbered = batches.enumerate(epochs.start * steps).map(augmented, num_parallel_calls=2)
     alone = tf.data.Options()  # one machine reads all photos, however many GPUs share the batch
     alone.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     counted = numbered.apply(tf.data.experimental.assert_cardinality(len(epochs) * steps))

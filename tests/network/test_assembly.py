@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.config import AugmentationParams, BackboneParams, TrainParams, read_params
+from lenslet.config import BackboneParams, TrainParams, read_params
 
 pytestmark = pytest.mark.slow
 
@@ -177,46 +177,6 @@ def test_weights_that_cannot_be_had_are_one_sentence(name: str, weights: str, me
 
     with pytest.raises(WeightsUnavailable, match=message):
         build_backbone(BackboneParams(name, weights, "all"))
-
-
-def test_augmentation_keeps_shape_and_range_and_changes_every_picture(params: TrainParams) -> None:
-    from lenslet.network.augmentation import Augmentation
-
-    same, targets = np.repeat(pictures(1), 6, axis=0), np.eye(6, dtype=np.float32)
-    unmixed = replace(params.augmentation, mixup=0.0)
-    changed, unchanged = (each.numpy() for each in Augmentation(unmixed, seed=3)(same, targets))
-    np.testing.assert_array_equal(unchanged, targets)
-    assert changed.shape == same.shape
-    assert changed.dtype == np.uint8
-    assert len({picture.tobytes() for picture in changed}) == 6
-
-
-def test_augmentation_of_nothing_changes_nothing(params: TrainParams) -> None:
-    from lenslet.network.augmentation import Augmentation
-
-    none = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0, mixup_min_photos=0)
-    unchanged, _ = Augmentation(none, seed=3)(pictures(), np.eye(len(pictures()), dtype=np.float32))
-    np.testing.assert_array_equal(unchanged, pictures())
-
-
-@pytest.mark.parametrize(("photos", "is_mixed"), [(1999, False), (2000, True)])
-def test_few_photos_are_not_blended(photos: int, is_mixed: bool, params: TrainParams) -> None:
-    from lenslet.network.augmentation import for_dataset_size
-
-    given = replace(params.augmentation, mixup=0.3, mixup_min_photos=2000)
-    assert for_dataset_size(given, photos) == replace(given, mixup=0.3 if is_mixed else 0.0)
-
-
-def test_mixup_blends_labels_as_it_blends_photos() -> None:
-    from lenslet.network.augmentation import Augmentation
-
-    mixup = AugmentationParams(flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=1.0, mixup_min_photos=0)
-    black_and_white = np.repeat([[0], [200]], 20, axis=0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 3))
-    targets = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
-    blended, shares = Augmentation(mixup, seed=3)(black_and_white.astype(np.uint8), targets)
-    np.testing.assert_allclose(blended[:, 0, 0, 0], 200 * shares[:, 1], atol=0.5)
-    np.testing.assert_allclose(shares.numpy().sum(axis=1), 1, atol=1e-6)
-    assert ((shares.numpy() > 0.1) & (shares.numpy() < 0.9)).any()
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_lite1"])

@@ -86,15 +86,6 @@ def test_targets_belong_to_their_pictures(dataset: Dataset, params: TrainParams)
         assert targets.numpy().tolist() == [[0, 1] if red else [1, 0] for red in is_red]
 
 
-def test_random_layers_draw_apart_from_each_other(params: TrainParams) -> None:
-    from lenslet.network.augmentation import Augmentation, reseed
-
-    augment = Augmentation(replace(params.augmentation, mixup=0.2), seed=3)
-    states = [each for each in augment.variables if each.name == "seed_generator_state"]
-    reseed(augment, seed=3, draw=5)
-    assert [state.numpy().tolist() for state in states] == [[3, 320], [4, 320], [5, 320], [6, 320], [7, 320]]
-
-
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
