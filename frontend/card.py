@@ -30,6 +30,8 @@ def show(description: Mapping[str, Any]) -> None:
         st.markdown("In brackets, 95 % confidence intervals.")
         st.table(figures_table(splits), border="horizontal", hide_index=True)
         show_labels(labels, next(iter(splits.values())))
+        with st.expander("Meaning of the metrics"):
+            st.markdown(meanings(splits))
     else:
         st.markdown("The endpoint reports no metrics: `lenslet evaluate --record` adds them to the model.")
     st.subheader("Data", anchor=False)
@@ -67,10 +69,17 @@ def figures_table(splits: Mapping[str, Figures]) -> list[dict[str, str]]:
     return [
         {"metric": metric.title}
         | {markup.plain(name): written(each, key, metric) for name, each in splits.items()}
-        | {"meaning": metric.meaning}
         for key, metric in METRICS.items()
         if any(is_number(each.get(key)) for each in splits.values())
     ]
+
+
+def meanings(splits: Mapping[str, Figures]) -> str:
+    """A list of the shown metrics with one line about each; in a column of the table it would not fit on a phone."""
+    shown = [
+        metric for key, metric in METRICS.items() if any(is_number(each.get(key)) for each in splits.values())
+    ]
+    return "\n".join(f"- **{metric.title}**: {metric.meaning}" for metric in shown)
 
 
 def written(figures: Figures, name: str, metric: Metric) -> str:

@@ -59,12 +59,12 @@ METRICS = {
     "ood_true_positive_rate": Metric(
         "in-distribution recall", "ood", PERCENT, "higher", "share of these photos that pass the OOD threshold"
     ),
-    "ood_auroc_noise": Metric("OOD AUROC: noise", "ood", "{:.3f}", "higher", "told from independent random pixels"),
-    "ood_auroc_plain": Metric("OOD AUROC: plain", "ood", "{:.3f}", "higher", "told from pictures of one colour"),
-    "ood_auroc_drawings": Metric("OOD AUROC: drawings", "ood", "{:.3f}", "higher", "told from charts and doodles"),
-    "ood_auroc_text": Metric("OOD AUROC: text", "ood", "{:.3f}", "higher", "told from pages of text"),
+    "ood_auroc_noise": Metric("OOD AUROC: noise", "ood", "{:.3f}", "higher", "separation from random pixels"),
+    "ood_auroc_plain": Metric("OOD AUROC: plain", "ood", "{:.3f}", "higher", "separation from pictures of one colour"),
+    "ood_auroc_drawings": Metric("OOD AUROC: drawings", "ood", "{:.3f}", "higher", "separation from drawn charts"),
+    "ood_auroc_text": Metric("OOD AUROC: text", "ood", "{:.3f}", "higher", "separation from pages of text"),
     "ood_auroc_photos": Metric(
-        "OOD AUROC: photos", "ood", "{:.3f}", "higher", "told from photos of something else (--ood)"
+        "OOD AUROC: photos", "ood", "{:.3f}", "higher", "separation from photos of something else (--ood)"
     ),
     "robustness_photos": Metric(
         "corrupted photos", "robustness", "{:,.0f}", "", "number of photos that were corrupted, evenly spread"

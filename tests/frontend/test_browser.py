@@ -114,7 +114,7 @@ def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
     expect(activation).to_be_hidden()
 
 
-def test_several_photos_are_sorted_tabled_and_written_as_predict_py_writes_them(
+def test_several_photos_are_sorted_tabled_and_written_as_by_lenslet_predict(
     visit: Visit, tmp_path: Path
 ) -> None:
     files = numbered(tmp_path)
@@ -388,7 +388,7 @@ def test_cold_start_is_announced(visit: Visit, open_address: str, function: str)
         box = page.get_by_label("Address")
         box.fill(address)
         box.press("Enter")
-        expect(page.get_by_text("Asking the endpoint… If it is only just waking up")).to_be_visible()
+        expect(page.get_by_text("Asking the endpoint… If it is only just starting")).to_be_visible()
         shoot(page, "waking-1440-light", whole=False)
         settle(page)
         expect(page.get_by_text("It knows buildings")).to_be_visible()

@@ -22,6 +22,7 @@ PREDICTION = {
     "is_certain": False,
     "prediction_set": ["forest", "mountain"],
     "is_in_distribution": True,
+    "ood_score": -5.25,
     "model": {"name": "recorded", "version": "0123456789ab"},
     "explanation": {"label": "forest", "grid": GRID},
 }
