@@ -7,7 +7,6 @@ smallest form; the command then ends with exit code 1.
 """
 
 import argparse
-import base64
 import json
 import os
 import time
@@ -18,14 +17,13 @@ from typing import Any
 import jsonschema
 import yaml
 from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
 
 os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
 os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 
 import lambda_func
 from bench.console import at_least_one
-from fuzz.seeds import pictures
+from fuzz.events import EVENTS
 from lenslet.inference import errors
 
 MAX_SECONDS = 5.0
@@ -35,109 +33,6 @@ STATUSES = {
     for each in vars(errors).values()
     if isinstance(each, type) and issubclass(each, errors.LensletError)
 }
-
-
-def either(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """One of these with equal probability; `st.one_of` would weight them by their branches."""
-    return st.sampled_from(kinds).flatmap(lambda kind: kind)
-
-
-# Valid values are frequent, so that invalid ones are also reached in the fields after them.
-METHODS = st.sampled_from(["POST"] * 12 + ["GET", "OPTIONS", "PUT", "HEAD", "post", ""])
-PATHS = st.sampled_from(
-    ["/predict"] * 12 + ["/", "/health", "/predict/", "//predict", "/nothing", "", "/prod/predict"]
-)
-TYPES = st.sampled_from(
-    ["application/json", "image/png", "image/jpeg; charset=x", "IMAGE/*", "text/html", ""]
-)
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-# No host names, because they would be looked up in the network.
-LINKS = st.sampled_from(
-    [
-        "http://127.0.0.1/a.jpg",
-        "https://[::1]/",
-        "file:///etc/passwd",
-        "s3://bucket/key",
-        "http://169.254.169.254/",
-    ]
-) | st.text(max_size=30).filter(lambda text: "://" not in text)
-PICTURES = st.sampled_from(pictures())
-DAMAGED = st.builds(
-    lambda picture, place, part: (
-        picture[: place % len(picture)] + part + picture[place % len(picture) + len(part) :]
-    ),
-    PICTURES,
-    st.integers(0, 4000),
-    st.binary(max_size=4),
-)
-BYTES = either(PICTURES, DAMAGED, st.binary(max_size=60))
-BASE64 = BYTES.map(lambda data: base64.b64encode(data).decode())
-ENCODED = BASE64 | BASE64.map(lambda text: f"data:image/png;base64,{text}") | st.text(max_size=30)
-PHOTO = either(st.fixed_dictionaries({"image": ENCODED}), st.fixed_dictionaries({"url": LINKS}), ANY_JSON)
-OPTIONS = {"top": st.integers(1, 9) | ANY_JSON, "explain": either(st.booleans(), ANY_JSON)}
-REQUESTS = either(
-    st.fixed_dictionaries({"image": BASE64}),
-    st.fixed_dictionaries({"image": ENCODED}, optional=OPTIONS),
-    st.fixed_dictionaries({"url": LINKS}, optional=OPTIONS),
-    st.fixed_dictionaries({"images": st.lists(PHOTO, max_size=3)}, optional=OPTIONS),
-    st.fixed_dictionaries(
-        {}, optional={"image": ENCODED | ANY_JSON, "url": LINKS, "images": ANY_JSON, **OPTIONS}
-    ),
-    st.dictionaries(st.text(max_size=8), ANY_JSON, max_size=3),
-)
-JSON_BODIES = REQUESTS.map(json.dumps)
-BODIES = either(
-    JSON_BODIES,
-    JSON_BODIES,
-    JSON_BODIES.map(lambda text: base64.b64encode(text.encode()).decode()),
-    BASE64,
-    ANY_JSON.map(json.dumps),
-    st.sampled_from(
-        ["[" * 100_000, '{"top":' * 50_000, '{"image": "", "image": 1}', '{"top": 1e999}', "9" * 5000]
-    ),
-    st.text(max_size=60),
-    st.none(),
-)
-QUERIES: st.SearchStrategy[Any] = (
-    st.none()
-    | st.just({})
-    | st.dictionaries(
-        st.sampled_from(["top", "explain", "x"]),
-        st.sampled_from(["1", "0", "true", "", "99999999999", "²", "NaN"]),
-    )
-)
-HEADERS = st.none() | st.builds(
-    lambda name, kind, others: {**others, name: kind},
-    st.sampled_from(["Content-Type", "content-type", "CONTENT-TYPE"]),
-    TYPES | st.none(),
-    st.dictionaries(st.text(max_size=8), st.text(max_size=8) | st.none(), max_size=2),
-)
-COMMON = {
-    "body": BODIES,
-    "isBase64Encoded": st.booleans(),
-    "headers": HEADERS,
-    "queryStringParameters": QUERIES,
-}
-PAYLOAD_1 = st.fixed_dictionaries(
-    {
-        "httpMethod": METHODS,
-        "path": PATHS,
-        "requestContext": st.fixed_dictionaries({"stage": st.just("prod")}),
-    },
-    optional=COMMON,
-)
-PAYLOAD_2 = st.fixed_dictionaries(
-    {
-        "rawPath": PATHS,
-        "requestContext": METHODS.map(lambda method: {"stage": "$default", "http": {"method": method}}),
-    },
-    optional=COMMON,
-)
-EVENTS = either(PAYLOAD_1, PAYLOAD_1, PAYLOAD_2, PAYLOAD_2, REQUESTS, ANY_JSON)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -219,7 +114,7 @@ def _refuse(constant: str) -> None:
 
 
 VALIDATORS = {
-    "answer": _validator("Prediction", "Results", "Description", "Health"),
+    "answer": _validator("Prediction", "Results", "Description", "Health", "Contract"),
     "direct": _validator("Prediction", "Results"),
     "error": _validator("Error"),
 }

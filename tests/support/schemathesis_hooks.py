@@ -19,4 +19,5 @@ LINKS = [
 
 schemathesis.openapi.media_type("image/*", PICTURES)
 schemathesis.openapi.format("picture", PICTURES.map(lambda data: base64.b64encode(data).decode()))
+schemathesis.openapi.format("photo", PICTURES)
 schemathesis.openapi.format("link", st.sampled_from(LINKS))
