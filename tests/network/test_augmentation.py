@@ -173,4 +173,4 @@ def test_mixup_blends_labels_as_it_blends_photos(alpha: float) -> None:
     np.testing.assert_allclose(blended[:, 0, 0, 0], 200 * shares[:, 1], atol=0.51)
     np.testing.assert_allclose(shares.numpy().sum(axis=1), 1, atol=1e-6)
     is_between = (shares.numpy()[:, 0] > 0.1) & (shares.numpy()[:, 0] < 0.9)
-    assert is_between.mean() > 0.4 if alpha == 1.0 else is_between.mean() < 0.1
+    assert is_between.mean() > 0.2 if alpha == 1.0 else is_between.mean() < 0.1
