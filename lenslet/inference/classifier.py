@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lenslet.inference.artifact import TFLITE_NAME, Artifact, read_artifact, read_model
 from lenslet.inference.decode import RESIZE_RULE
 from lenslet.inference.errors import ArtifactError
+from lenslet.inference.tflite_file import check_tflite
 
 # Package → module with the same `Interpreter`; the first one installed is used. ai-edge-litert is the successor, for
 # Python versions and systems for which tflite-runtime has no wheel.
@@ -77,11 +78,12 @@ class Classifier:
     """A loaded model. `classify` may be called from many threads: each has an interpreter of its own."""
 
     def __init__(self, model: bytes, artifact: Artifact) -> None:
-        """Raises ArtifactError if the runtime cannot load the model, or its shapes are not those in `artifact`."""
+        """Raises ArtifactError if the model is damaged, or its shapes are not those in `artifact`."""
         if artifact.resize != RESIZE_RULE:
             raise ArtifactError(
                 f"the model needs the resize rule {artifact.resize}; this version of Lenslet has {RESIZE_RULE}"
             )
+        check_tflite(model)
         self.artifact = artifact
         self._model = model
         self._interpreter_class = runtime_module().Interpreter
