@@ -136,7 +136,7 @@ def test_prediction_table_and_csv(converted: str, folder: Path) -> None:
     assert "not classified: the data are not an image we read" in printed
     with (folder / "answers.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:6] == [
+    assert list(rows[0])[:7] == [
         "file",
         "label",
         "probability",
