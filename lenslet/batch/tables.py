@@ -57,7 +57,7 @@ def write_csv(rows: Sequence[ClassifiedFile], labels: Sequence[str], path: Path)
     `probability: LABEL` for each of `labels`, error.
     """
     header = ["file", *ANSWER_COLUMNS, *(f"probability: {label}" for label in labels), "error"]
-    csv_file.write_csv(path, header, (_cells(row, labels) for row in rows))
+    csv_file.write_cells(path, header, (_cells(row, labels) for row in rows))
 
 
 def _cells(row: ClassifiedFile, labels: Sequence[str]) -> list[object]:

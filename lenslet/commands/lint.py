@@ -2,8 +2,9 @@
 
     lenslet lint my_photos
 
-Prints the number of findings of each kind and the first of them; writes all of them to report/lint.csv. Labels are
-checked with a linear model on the features of the backbone that params.yaml names, if its weights are at hand.
+Prints the number of findings of each kind and the first of them; writes all of them to report/lint.csv, and shows the
+pairs and doubtful photos as pictures in report/lint.html. Labels are checked with a linear model on the features of
+the backbone that params.yaml names, if its weights are at hand.
 Exit code 2 if two splits share a photo and --leaks refuse is given. No photo is moved or deleted.
 """
 
@@ -24,9 +25,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
     from lenslet.dataset.description import describe
-    from lenslet.dataset.lint import lint, report_findings
+    from lenslet.dataset.lint import KINDS, lint, report_findings
     from lenslet.dataset.photos import SPLITS
     from lenslet.dataset.reading import read_dataset
+    from lenslet.reporting.contact_sheet import write_contact_sheet
 
     with json_output(arguments.json) as print_json:
         params = params_of(arguments).train
@@ -41,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
         counts = Counter(finding.kind for finding in findings)
         splits = Counter(photo.split for photo in dataset.photos)
         print_json({"photos": splits, "findings": counts, "csv": arguments.lint_csv})
+        sheet = arguments.lint_csv.with_suffix(".html")
+        write_contact_sheet(findings, KINDS, dataset.name_of, sheet)
+        print(f"pictures of them: {sheet}")
         report_findings(findings, arguments.lint_csv, params.leaks, SHOWN)
     return 0
 

@@ -37,8 +37,8 @@ class Columns:
     def label_in(self, row: Row) -> str:
         """The label of a row as text; empty if it has none."""
         if self.label:
-            return text_of(row.get(self.label))
-        return next((name for name in self.one_hot if text_of(row.get(name)) in TRUE), "")
+            return plain_text(row.get(self.label))
+        return next((name for name in self.one_hot if plain_text(row.get(name)) in TRUE), "")
 
 
 def find_columns(table: Table, params: ListParams, where: str) -> Columns:
@@ -55,7 +55,7 @@ def find_columns(table: Table, params: ListParams, where: str) -> Columns:
     return Columns(image, label, split, group, one_hot, notes)
 
 
-def text_of(value: Any) -> str:
+def plain_text(value: Any) -> str:
     """A cell as text: numbers without a needless fraction, nothing for null and NaN."""
     if value is None or value != value:
         return ""
@@ -83,7 +83,7 @@ def _split_column(table: Table, wanted: str, where: str) -> tuple[str, tuple[str
     if wanted == NONE:
         return "", ()
     column = _usual(table, SPLIT_COLUMNS) if wanted == AUTO else _chosen(table, wanted, (), "split", where)
-    unknown = sorted({text_of(row.get(column)) for row in table.rows} - {""} if column else ())
+    unknown = sorted({plain_text(row.get(column)) for row in table.rows} - {""} if column else ())
     unknown = [value for value in unknown if split_of(value) is None]
     if not unknown:
         return column, ()
@@ -98,9 +98,9 @@ def _one_hot(table: Table, others: set[str]) -> tuple[str, ...]:
     columns = [
         column
         for column in table.columns
-        if column not in others and all(text_of(row.get(column)) in TRUE + FALSE for row in table.rows)
+        if column not in others and all(plain_text(row.get(column)) in TRUE + FALSE for row in table.rows)
     ]
-    sums = {sum(text_of(row.get(column)) in TRUE for column in columns) for row in table.rows}
+    sums = {sum(plain_text(row.get(column)) in TRUE for column in columns) for row in table.rows}
     return tuple(columns) if len(columns) > 1 and sums == {1} else ()
 
 

@@ -13,7 +13,7 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 ESCAPED = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_cells(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace the file by a table in UTF-8; every text goes through `cell_of`."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

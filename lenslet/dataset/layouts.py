@@ -23,7 +23,7 @@ from lenslet.dataset.folders import (
     split_folders,
     unwrapped,
 )
-from lenslet.dataset.lists import Names, is_list, read_list
+from lenslet.dataset.lists import Names, is_list, read_photo_list
 from lenslet.dataset.photos import DatasetError, LeftOut, Listing
 from lenslet.dataset.remote import fetch_prefix, is_s3
 from lenslet.dataset.walk import Tree, walk
@@ -85,7 +85,7 @@ FILE_LAYOUTS = (
         is_label_studio,
         lambda path, way: read_label_studio(path, Names(walk(_root_of(path, way))), way.cache),
     ),
-    FileLayout("a list", is_list, lambda path, way: read_list(path, way.params, way.cache)),
+    FileLayout("a list", is_list, lambda path, way: read_photo_list(path, way.params, way.cache)),
     FileLayout("an archive", is_archive, lambda path, way: _read_archive(path, way)),
 )
 

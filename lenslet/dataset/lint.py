@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenslet.dataset.csv_file import write_csv
+from lenslet.dataset.csv_file import write_cells
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.label_errors import confident_disagreement
 from lenslet.dataset.leaks import alikeness, leaks
 from lenslet.dataset.linear_probe import cached_out_of_fold
 from lenslet.dataset.photos import LEFT_OUT, DatasetError, LeftOut
+from lenslet.dataset.quality import CHECKS, cached_measures, failed_check
 from lenslet.inference.printable import printable
 
 # Kind of finding → what its photos are, in the order of the table.
@@ -27,6 +28,7 @@ KINDS = {
     "near copy": "nearly the same photo is in this split twice",
     "small": "a side is less than half of what the model sees",
     "narrow": "one side is more than three times the other, and the model sees a square",
+    **{kind: check.meaning for kind, check in CHECKS.items()},
     "rare class": "the class has few photos, or few beside the largest",
     "mislabelled": "looks like another class: the label may be wrong",
 }
@@ -63,6 +65,7 @@ def lint(
         *(Finding("two labels", each.path, each.labels, each.other) for each in leaking if each.labels),
         *_copies(dataset),
         *_odd_sizes(dataset),
+        *_doubtful(dataset, cache),
         *_rare_classes(dataset),
         *(mislabelled(dataset, features, cache) if features else ()),
     ]
@@ -72,10 +75,10 @@ def lint(
 def write_findings(findings: Sequence[Finding], path: Path) -> None:
     """A CSV with a row per finding: kind, path, detail, other."""
     rows = ((each.kind, each.path, each.detail, each.other or "") for each in findings)
-    write_csv(path, ("kind", "path", "detail", "other"), rows)
+    write_cells(path, ("kind", "path", "detail", "other"), rows)
 
 
-def summary(findings: Sequence[Finding], shown: int = 0) -> str:
+def summarize(findings: Sequence[Finding], shown: int = 0) -> str:
     """A line per kind that was found, with its count, each followed by the first `shown` findings.
 
     Files that are left out are counted by `describe`; here, those that leak are named again.
@@ -99,7 +102,7 @@ def report_findings(findings: Sequence[Finding], csv_path: Path, leaks: str, sho
     Raises: DatasetError if splits share photos and `leaks` is "refuse".
     """
     write_findings(findings, csv_path)
-    print(f"{summary(findings, shown)}\nall findings are in {csv_path}")
+    print(f"{summarize(findings, shown)}\nall findings are in {csv_path}")
     found = [finding for finding in findings if finding.kind == "leak"]
     if found and leaks == "refuse":
         raise DatasetError(
@@ -157,6 +160,13 @@ def _odd_sizes(dataset: Dataset) -> list[Finding]:
         if long > ASPECT_AT_MOST * short:
             narrow.append((short / long, Finding("narrow", photo.path, detail)))
     return [finding for found in (small, narrow) for _, finding in sorted(found, key=lambda each: each[0])]
+
+
+def _doubtful(dataset: Dataset, cache: Path) -> list[Finding]:
+    """Photos that fail a check of their quality."""
+    values = cached_measures(dataset.pixels, dataset.rows, dataset.hashes, cache)
+    failed = ((photo, failed_check(row)) for photo, row in zip(dataset.photos, values.tolist(), strict=True))
+    return [Finding(found[0], photo.path, found[1]) for photo, found in failed if found]
 
 
 def _rare_classes(dataset: Dataset) -> list[Finding]:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from lenslet.config.train import ListParams
-from lenslet.dataset.columns import AUTO, find_columns, text_of
+from lenslet.dataset.columns import AUTO, find_columns, plain_text
 from lenslet.dataset.folders import label_of, split_of
 from lenslet.dataset.photos import LeftOut, Listing, Photo
 from lenslet.dataset.remote import fetch_all
@@ -36,7 +36,7 @@ def is_list(path: Path) -> bool:
     return path.suffix.lower() in READERS
 
 
-def read_list(path: Path, params: ListParams, cache: Path) -> Listing:
+def read_photo_list(path: Path, params: ListParams, cache: Path) -> Listing:
     """The photos that the list `path` names. Raises: DatasetError."""
     root = path.parent if params.root == AUTO else Path(params.root)
     entries, notes = entries_of(read_table(path), params, str(path))
@@ -54,8 +54,8 @@ def entries_of(
         Entry(
             _image_of(row.get(columns.image)),
             label_of(columns.label_in(row)),
-            split_of(text_of(row.get(columns.split))) or split,
-            text_of(row.get(columns.group)),
+            split_of(plain_text(row.get(columns.split))) or split,
+            plain_text(row.get(columns.group)),
         )
         for row in table.rows
     ]
@@ -167,8 +167,8 @@ def _is_link(image: str | bytes) -> bool:
 def _image_of(value: Any) -> str | bytes:
     """Path, name or URL of a photo, or the photo itself: Hugging Face puts both into one column of a Parquet file."""
     if isinstance(value, dict):
-        return value.get("bytes") or text_of(value.get("path"))
-    return value if isinstance(value, bytes) else text_of(value)
+        return value.get("bytes") or plain_text(value.get("path"))
+    return value if isinstance(value, bytes) else plain_text(value)
 
 
 def _kept(data: bytes, cache: Path) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lenslet.dataset.csv_file import cell_of, text_of, write_csv
+from lenslet.dataset.csv_file import cell_of, text_of, write_cells
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_cells_are_safe_and_reversible(value: object, cell: object) -> None:
 
 def test_file_is_utf_8_and_reads_back(tmp_path: Path) -> None:
     names = [os.fsdecode(b"\xff=\xfe\n.jpg"), 'a,b"c', "=1", "猫"]
-    write_csv(tmp_path / "new" / "names.csv", ["name", "=name"], [(name, 0.5) for name in names])
+    write_cells(tmp_path / "new" / "names.csv", ["name", "=name"], [(name, 0.5) for name in names])
     with (tmp_path / "new" / "names.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["name", "'=name"]

@@ -21,7 +21,7 @@ from lenslet.dataset import hash_pairs
 from lenslet.dataset.duplicates import cluster_names
 from lenslet.dataset.hash_pairs import similar_pairs
 from lenslet.dataset.label_errors import confident_disagreement
-from lenslet.dataset.lint import KINDS, Finding, lint, summary, write_findings
+from lenslet.dataset.lint import KINDS, Finding, lint, summarize, write_findings
 from lenslet.dataset.reading import read_dataset
 from tests.support.photos import BLUE, GREEN, RED, plain
 
@@ -29,10 +29,14 @@ GREY = (128, 128, 128)
 
 
 def scene(seed: int, side: int = 96, colour: tuple[int, int, int] = GREY) -> Image.Image:
-    """Soft blotches of light and shade around a colour: every seed another scene."""
-    blotches = np.random.default_rng(seed).integers(-60, 61, (8, 8, 1)) + np.array(colour) * 0.5 + 60
+    """Blotches of light and shade around a colour, with grain: every seed another scene."""
+    generator = np.random.default_rng(seed)
+    blotches = generator.integers(-60, 61, (8, 8, 1)) + np.array(colour) * 0.5 + 60
     picture = Image.fromarray(np.clip(blotches, 0, 255).astype(np.uint8))
-    return picture.resize((side, side), Image.Resampling.BICUBIC)
+    soft = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC)).astype(int)
+    return Image.fromarray(
+        np.clip(soft + generator.integers(-25, 26, (side, side, 1)), 0, 255).astype(np.uint8)
+    )
 
 
 def save(picture: Image.Image, path: Path, quality: int = 90) -> None:
@@ -139,9 +143,11 @@ def test_pictures_without_detail_and_of_other_colours_are_no_copies(found, folde
         (hill / f"flat-{name}.png").write_bytes(plain(colour, side=64))
         save(scene(77, colour=colour), hill / f"scene-{name}.png")
     (hill / "flat-darker.png").write_bytes(plain((240, 0, 0), side=64))
-    assert found() == []
+    assert {finding[0] for finding in found()} == {"blank"}
     shutil.copy(hill / "flat-red.png", hill / "flat-red-again.png")
-    assert found() == [("exact copy", "train/hill/flat-red.png", "train/hill/flat-red-again.png")]
+    assert [finding for finding in found() if finding[0] != "blank"] == [
+        ("exact copy", "train/hill/flat-red.png", "train/hill/flat-red-again.png")
+    ]
 
 
 def test_odd_sizes_are_judged_against_the_model_s_input(found, folder: Path) -> None:
@@ -152,7 +158,7 @@ def test_odd_sizes_are_judged_against_the_model_s_input(found, folder: Path) -> 
     save(scene(303).resize((300, 100)), hill / "three.png")  # 3 to 1: just square enough
     save(scene(304).resize((301, 100)), hill / "wide.png")
     save(scene(305).resize((100, 900)), hill / "tall.png")
-    assert found() == [
+    assert [finding for finding in found() if finding[0] != "blurred"] == [
         ("small", "train/hill/tiny.png", ""),
         ("small", "train/hill/less.png", ""),
         ("narrow", "train/hill/tall.png", ""),
@@ -283,11 +289,11 @@ def test_csv_and_summary(tmp_path: Path) -> None:
             ["small", "c.jpg", "8 × 9 pixels", ""],
             ["small", "d.jpg", "9 × 9 pixels", ""],
         ]
-    assert [line.split()[:2] for line in summary(findings).splitlines()] == [["leak", "1"], ["small", "2"]]
-    lines = [line.strip() for line in summary(findings, shown=1).splitlines()]
+    assert [line.split()[:2] for line in summarize(findings).splitlines()] == [["leak", "1"], ["small", "2"]]
+    lines = [line.strip() for line in summarize(findings, shown=1).splitlines()]
     assert lines[1] == "a, b.jpg | ü.jpg: train and test, 3 of 256 bits differ"
     assert lines[3:] == ["c.jpg: 8 × 9 pixels"]
-    assert summary([]) == "nothing was found"
+    assert summarize([]) == "nothing was found"
 
 
 def test_command_refuses_leaks_in_one_sentence(

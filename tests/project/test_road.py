@@ -145,9 +145,8 @@ def test_prediction_table_and_csv(converted: str, folder: Path) -> None:
         "is_in_distribution",
         "ood_score",
     ]
-    assert sum(float(rows[0][label]) for label in read_artifact(folder / "model").labels) == pytest.approx(
-        1, abs=1e-4
-    )
+    labels = read_artifact(folder / "model").labels
+    assert sum(float(rows[0][f"probability: {label}"]) for label in labels) == pytest.approx(1, abs=1e-4)
     assert rows[-1]["error"].startswith("the data are not an image we read")
 
 
