@@ -120,14 +120,12 @@ def send_requests(
     """
     outcomes: list[Outcome] = []
     lock, is_over = threading.Lock(), threading.Event()
-    bar = tqdm(
-        total=len(labelled_requests), desc="asking", unit=" requests", leave=False, disable=None
-    )  # a log gets no bar
+    # disable=None: no progress bar in log files.
+    bar = tqdm(total=len(labelled_requests), desc="asking", unit=" requests", leave=False, disable=None)
 
     def ask_in_turn(mine: Sequence[LabelledRequest]) -> None:
-        endpoint = open_endpoint(
-            url, key
-        )  # one for each thread: requests does not promise that a session may be shared
+        # One for each thread: a session of requests is not documented as thread-safe.
+        endpoint = open_endpoint(url, key)
         for request in mine:
             if is_over.is_set():
                 break

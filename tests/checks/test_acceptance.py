@@ -116,7 +116,7 @@ SERVERS: dict[str, tuple[Callable[[int, dict[str, Any]], Answer], set[str]]] = {
     "nothing": (unchanged, set()),
     "the last digits": (moved(0.00002), set()),
     "probabilities": (moved(0.002), {"agreement"}),
-    "labels": (exchanged, {"accuracy", "robustness_mean", "agreement"}),
+    "labels": (exchanged, {"accuracy", "robustness_mean", "robustness_worst", "agreement"}),
     "two are errors": (lambda number, content: (500 if number in (40, 41) else 200, content), set()),
     "all are errors at last": (lambda number, content: (500 if number > 9 else 200, content), LIMITS),
     "all are busy at first": (busy_at_first(), set()),
@@ -215,7 +215,7 @@ def test_folder_that_cannot_be_sent(damage, classifier, params, tmp_path, capsys
     for label in ("forest", "sea"):
         (data / label).mkdir(parents=True)
         shutil.copy(SAMPLE / label / "00.jpg", data / label)
-    complaint = damage(data) or f"{data} is not a folder"
+    complaint = damage(data) or f"{data} does not exist"
     with serving(classifier, unchanged) as (url, asked):
         assert main(["accept", url, "--data", str(data), "--params", str(params)]) == 2
     assert complaint in capsys.readouterr().err

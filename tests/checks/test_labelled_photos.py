@@ -30,7 +30,7 @@ def classifier() -> Classifier:
 # --- what is sent
 
 
-def test_damaged_pictures_arrive_as_the_ladder_made_them() -> None:
+def test_corrupted_pictures_arrive_unchanged() -> None:
     picture = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
     damaged = corrupt(picture, "gaussian_noise", 3, seed=0)
     assert (decode(png(damaged), 16) == damaged).all()

@@ -48,7 +48,7 @@ def test_coverage_counts_the_top_label_even_below_the_threshold() -> None:
     assert coverage(probabilities, np.array([0, 1, 2]), 0.35) == (pytest.approx(2 / 3), pytest.approx(4 / 3))
 
 
-def test_threshold_keeps_its_promise_on_new_photos() -> None:
+def test_threshold_keeps_its_guarantee_on_new_photos() -> None:
     random = np.random.default_rng(7)
     logits = random.normal(size=(20_000, 4)) * 2
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

@@ -90,11 +90,11 @@ def open_address() -> Iterator[str]:
 @pytest.fixture
 def visit(browser: Browser, page_address: str) -> Iterator[Visit]:
     """Opens the page, by default at its widest and light; fails if it asked anybody but this computer."""
-    contexts, strangers, errors = [], [], []
+    contexts, other_hosts, errors = [], [], []
 
     def note(request: Request) -> None:
         if not re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", request.url):
-            strangers.append(request.url)
+            other_hosts.append(request.url)
 
     def open_page(
         width: int = DESKTOP, scheme: Any = "light", address: str = page_address, **options: Any
@@ -118,5 +118,5 @@ def visit(browser: Browser, page_address: str) -> Iterator[Visit]:
     yield open_page
     for context in contexts:
         context.close()
-    assert not strangers, "the page asked somebody else"
+    assert not other_hosts, "the page asked somebody else"
     assert not errors, "a script of the page failed"
