@@ -67,13 +67,13 @@ def mean_accuracy(
     """Accuracy on the photos that are not drawn; the same draws for every backbone."""
     accuracies = []
     for draw in range(draws):
-        drawn = draw_photos(targets, photos, seed=draw)
+        drawn = drawn_photos(targets, photos, seed=draw)
         head = fit_logistic_head(features[drawn], targets[drawn])
         accuracies.append(float((head.predict(features[~drawn]) == targets[~drawn]).mean()))
     return float(np.mean(accuracies))
 
 
-def draw_photos(targets: NDArray[np.int64], photos: int, seed: int) -> NDArray[np.bool_]:
+def drawn_photos(targets: NDArray[np.int64], photos: int, seed: int) -> NDArray[np.bool_]:
     """Mask of `photos` photos of each class."""
     random, drawn = np.random.default_rng(seed), np.zeros(len(targets), bool)
     for label in np.unique(targets):
