@@ -29,8 +29,10 @@ def contract_of(media_type: str, security: list[dict[str, list[str]]]) -> dict[s
     contract["security"] = security
     for schema, form in FORMATS.items():
         contract["components"]["schemas"][schema]["format"] = form
-    # In a batch a link that is too long is one result's error, and the batch has status 200.
+    # In a batch a link or a picture that is none is one result's error, and the batch has status 200.
     del contract["components"]["schemas"]["Link"]["maxLength"]
+    batch = contract["components"]["schemas"]["PredictRequest"]["properties"]["images"]
+    batch["items"]["properties"] = {"url": {"type": "string"}, "image": {"type": "string"}}
     operation = contract["paths"]["/predict"]["post"]
     if media_type != "image/*":
         del operation["parameters"]
