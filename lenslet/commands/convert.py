@@ -4,8 +4,10 @@
 
 Builds every precision that params.yaml lists, loads each in the installed TFLite runtime, measures accuracy and
 time on the validation photos, and keeps the smallest among the fastest that answer as the Keras network does.
-Writes model.tflite, MODEL_CARD.md and, last, model.json into the model folder.
+Writes model.tflite, model.json and MODEL_CARD.md into the model folder; a failure leaves what it served before.
 """
+
+from functools import partial
 
 from lenslet.commands.options import add_options
 from lenslet.commands.output import command_line, json_output
@@ -18,6 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.conversion.servable import make_servable
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, write_model_folder
+    from lenslet.inference.atomic import probe_folder, write_or_keep
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.model_card import CARD_NAME, write_model_card
     from lenslet.training.record import check_fingerprint, load_network, read_record
@@ -26,11 +29,12 @@ def main(argv: list[str] | None = None) -> int:
     with json_output(arguments.json) as print_json:
         params = params_of(arguments).convert
         record = read_record(folder)
+        probe_folder(folder, "--model")
         dataset = read_dataset(arguments.data, record.params, arguments.cache)
         check_fingerprint(record, dataset.fingerprint, arguments.data)
         artifact, model = make_servable(load_network(folder), dataset, record.name, record.params, params)
+        write_or_keep(partial(write_model_folder, artifact, model), folder)
         write_model_card(artifact, folder)
-        write_model_folder(artifact, model, folder)
         print(f"{folder} holds {artifact.name} {artifact.version}; serve it with")
         print(command_line("lenslet", "serve", "--model", folder))
         validation = artifact.metrics["validation"]

@@ -12,7 +12,6 @@ server in MLFLOW_TRACKING_URI; MLFLOW_TRACKING_URI=off switches it off.
 import argparse
 import time
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
     from lenslet.registry.tracking import Tracker
+    from lenslet.training.run import claimed
 
-    with Tracker() as tracker:
+    with claimed(arguments.out, arguments.runs), Tracker() as tracker:
         train(chosen_params(arguments), arguments, tracker)
     return 0
 
@@ -71,6 +71,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.dataset.dataset import photos_per_split
     from lenslet.dataset.description import describe
     from lenslet.dataset.reading import read_dataset
+    from lenslet.inference.atomic import write_or_keep
     from lenslet.network.assembly import initial_network, set_head
     from lenslet.network.devices import Acceleration, acceleration_here
     from lenslet.registry.versions import weights_at_hand
@@ -80,7 +81,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.training.head_fit import fit_head
     from lenslet.training.photo_lint import check_photos
     from lenslet.training.record import KERAS_NAME, record_of, save_network
-    from lenslet.training.run import Run, finish_run, start_run
+    from lenslet.training.run import Run, finish_run, new_run_folder, start_run
     from lenslet.training.validation import in_words, validate
 
     started = time.monotonic()
@@ -90,7 +91,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     wanted = not arguments.no_acceleration
     accelerated = acceleration_here(photos, params.fine_tune.batch_size) if wanted else Acceleration()
     run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
-    folder = arguments.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{arguments.out.name}"
+    folder = new_run_folder(arguments.runs, arguments.out)
     interrupted = find_interrupted(arguments.runs, arguments.out, run) if arguments.resume else None
     if interrupted:
         folder, run = interrupted
@@ -117,9 +118,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
         targets = None
         if params.distill.teachers != "none":
             labels = soft_labels(dataset, params, arguments.data, arguments.cache)
-            print(
-                f"{labels.photos:,} photos labelled by teachers, {labels.accuracy:.4f} of them as by people"
-            )
+            print(f"{labels.photos:,} photos labelled by teachers, {labels.accuracy:.4f} as by people")
             targets = labels.targets
         add_epoch = partial(tracker.add_epoch, "fine_tune")
         history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, add_epoch, targets)
@@ -128,7 +127,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     print(f"network: {in_words(validation)}")
     minutes = (time.monotonic() - started) / 60
     record = record_of(name, params, dataset.fingerprint, photos, validation, history, minutes)
-    save_network(network, record, arguments.out)
+    write_or_keep(partial(save_network, network, record), arguments.out)
     if params.fine_tune.epochs:
         finish_run(folder, arguments.out)
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")

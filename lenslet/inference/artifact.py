@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,8 @@ FORMAT_VERSION = 3
 JSON_NAME = "model.json"
 TFLITE_NAME = "model.tflite"
 
+RETRIES, RETRY_PAUSE_S = 5, 0.1  # of a reader that meets the files of two models
+
 # Number in model.json → its range, both ends allowed.
 RANGES = {
     "temperature": (0, math.inf),
@@ -24,6 +27,10 @@ RANGES = {
     "conformal_threshold": (0, 1),
     "ood_threshold": (-math.inf, math.inf),
 }
+
+
+class ChecksumDiffers(ArtifactError):
+    """`model.tflite` is not the file that `model.json` describes."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def read_artifact(folder: Path) -> Artifact:
     """
     path = folder / JSON_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition)
     except FileNotFoundError:
         raise ArtifactError(
             f"{path} does not exist: `lenslet convert` writes it, as the last file of a complete model folder"
@@ -91,32 +98,63 @@ def read_model(folder: Path, artifact: Artifact) -> bytes:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
     found = sha256_of(model)
     if found != artifact.sha256:
-        raise ArtifactError(
+        raise ChecksumDiffers(
             f"{path} is not the file that {JSON_NAME} describes: "
             f"its sha256 begins {found[:12]}, expected {artifact.sha256[:12]}; run `lenslet convert` again"
         )
     return model
 
 
+def read_model_folder(folder: Path) -> tuple[Artifact, bytes]:
+    """`model.json` and the bytes of `model.tflite`, of the same model. Raises: ArtifactError.
+
+    A writer renames one file right after the other; who reads between the two reads again.
+    """
+    for _ in range(RETRIES):
+        artifact = read_artifact(folder)
+        try:
+            return artifact, read_model(folder, artifact)
+        except ChecksumDiffers:
+            time.sleep(RETRY_PAUSE_S)
+    artifact = read_artifact(folder)
+    return artifact, read_model(folder, artifact)
+
+
 def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
-    """Replace the served model. `model.json` is removed first and written last: a folder without it is incomplete."""
-    (folder / JSON_NAME).unlink(missing_ok=True)
-    with replacing(folder / TFLITE_NAME) as temporary:
-        temporary.write_bytes(model)
-    write_artifact(artifact, folder)
+    """Replace the served model: both files are written whole before either takes its name.
+
+    A full disk, or a kill while they are written, leaves the old model as it was.
+    """
+    # `model.json`, by which a folder counts as complete, takes its name last.
+    with replacing(folder / JSON_NAME) as json_path, replacing(folder / TFLITE_NAME) as model_path:
+        model_path.write_bytes(model)
+        json_path.write_text(_json_of(artifact), encoding="utf-8")
 
 
 def write_artifact(artifact: Artifact, folder: Path) -> None:
     """Write `model.json` atomically."""
+    write_text(folder / JSON_NAME, _json_of(artifact))
+
+
+def _json_of(artifact: Artifact) -> str:
     content = asdict(artifact)
     reference = json.dumps(content.pop("reference"))  # hundreds of numbers, which nobody reads: one line
     text = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}")
-    write_text(folder / JSON_NAME, f'{text},\n  "reference": {reference}\n}}\n')
+    return f'{text},\n  "reference": {reference}\n}}\n'
 
 
 def sha256_of(data: bytes) -> str:
     """Checksum, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers differ in which of two values they take."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(key for key in content if sum(key == each for each, _ in pairs) > 1)
+        raise ValueError(f"the key {twice!r} is given twice")
+    return content
 
 
 def _check(content: dict[str, Any], path: Path) -> None:
@@ -133,6 +171,8 @@ def _check(content: dict[str, Any], path: Path) -> None:
             raise ArtifactError(
                 f"{path}: {key} must be a number from {least} to {most}, not {content[key]!r}"
             )
+    if not 0 < content["temperature"] < math.inf:
+        raise ArtifactError(f"{path}: temperature must be above 0 and finite, not {content['temperature']!r}")
     for key in ("metrics", "reference"):
         if not isinstance(content[key], dict):
             raise ArtifactError(f"{path}: {key} must be a table, not {content[key]!r}")

@@ -6,13 +6,16 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from lenslet.inference.errors import InputError
+
 # Of `_new_file`; with a process id instead of random digits until version 0.1.0.
 LEFTOVER = re.compile(r"\..*\.(?:[0-9a-f]{16}|\d+)\.partial(?:\..*)?")
+PROBE_BYTES = 4096
 LEFTOVER_AGE_S = 24 * 60 * 60  # no writer of ours is silent for so long
 MAX_STEM = (
     40  # characters of the final name in the temporary one, which must not become too long for a file system
@@ -74,3 +77,39 @@ def _new_file(path: Path) -> Path:
             # The mode of a file that `open` makes; that of `mkstemp` would keep other users out.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             return temporary
+
+
+def probe_folder(folder: Path, option: str) -> None:
+    """Try to write into `folder`, or where it would be made, before work begins whose result belongs there.
+
+    Raises: InputError, naming the option.
+    """
+    nearest = folder.resolve()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written into {option} {folder} ({error.strerror}): give another folder"
+        ) from error
+
+
+def write_or_keep(write: Callable[[Path], None], folder: Path) -> None:
+    """`write(folder)`; if it cannot be written any more, into a new temporary folder, which the error names.
+
+    Raises: InputError.
+    """
+    try:
+        write(folder)
+    except OSError as error:
+        kept = Path(tempfile.mkdtemp(prefix="lenslet-"))
+        with suppress(OSError):
+            write(kept)
+            raise InputError(
+                f"{folder} could not be written ({error.strerror or error}): what belongs there is in {kept}; "
+                "make room and copy it"
+            ) from error
+        shutil.rmtree(kept, ignore_errors=True)
+        raise

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenslet.inference.artifact import TFLITE_NAME, Artifact, read_artifact, read_model
+from lenslet.inference.artifact import TFLITE_NAME, Artifact, read_model_folder
 from lenslet.inference.decode import RESIZE_RULE
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.tflite_file import check_tflite
@@ -93,8 +93,8 @@ class Classifier:
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
         """Load a model folder. Raises ArtifactError if the folder is incomplete or inconsistent."""
-        artifact = read_artifact(folder)
-        return cls(read_model(folder, artifact), artifact)
+        artifact, model = read_model_folder(folder)
+        return cls(model, artifact)
 
     def classify(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Classify a picture from `lenslet.inference.decode.decode`: uint8 RGB, shape (image_size, image_size, 3)."""

@@ -5,8 +5,10 @@ import logging
 import os
 import re
 import shutil
+import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lenslet.inference.atomic import replacing
@@ -19,6 +21,7 @@ OFF = "off"  # value of SERVER that switches tracking off
 FOLDER = Path(".mlflow")  # in the working directory, like runs/; `make mlflow` serves it
 DATABASE_NAME, FILES_NAME = "mlflow.db", "artifacts"
 SQLITE = "sqlite:///"
+LOCK_NOTICE_S, LOCK_TIMEOUT_S = 3.0, 60.0  # creating the tables takes a second or two, ten on a busy machine
 # A server resolves such an address in its own folder, `put_file` in FOLDER, so that both find each other's files.
 FILES_ADDRESS = "mlflow-artifacts:"
 # By default, MLflow retries a server that is down for minutes, draws progress bars, logs its database migrations, and
@@ -63,10 +66,27 @@ def open_client() -> "MlflowClient":
             return MlflowClient(_address())
         FOLDER.mkdir(parents=True, exist_ok=True)
         with (FOLDER / ".lock").open("w") as lock:  # of two processes that create the tables, one would fail
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
             return MlflowClient(f"{SQLITE}{(FOLDER / DATABASE_NAME).resolve()}")
     except errors() as error:
         raise unavailable(error) from error
+
+
+def _wait_for(lock: IO[str]) -> None:
+    """Lock the file; says so when another process holds it for long. Raises: TimeoutError."""
+    begin, said = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            waited_s = time.monotonic() - begin
+        if waited_s > LOCK_TIMEOUT_S:
+            raise TimeoutError(f"{lock.name} was held by another process for {LOCK_TIMEOUT_S:g} s")
+        if waited_s > LOCK_NOTICE_S and not said:
+            print(f"waiting for {lock.name}, which another process holds", file=sys.stderr, flush=True)
+            said = True
+        time.sleep(0.1)
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:

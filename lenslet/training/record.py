@@ -66,11 +66,15 @@ def record_of(
 
 
 def save_network(network: Any, record: TrainingRecord, folder: Path) -> None:
-    """Write the Keras network and its record; until it is converted again, it is not a whole model folder."""
-    with replacing(folder / KERAS_NAME) as temporary:
-        network.save(temporary)
+    """Write the Keras network and its record, both whole before either takes its name.
+
+    A failure leaves the folder as it was, servable if it was. Else `model.json` of the former network is removed: until
+    this one is converted, the folder is not a whole model folder.
+    """
+    with replacing(folder / KERAS_NAME) as network_path, replacing(folder / RECORD_NAME) as record_path:
+        network.save(network_path)
+        record_path.write_text(_json_of(record), encoding="utf-8")
         (folder / JSON_NAME).unlink(missing_ok=True)
-    write_record(record, folder)
 
 
 def load_network(folder: Path) -> Any:
@@ -93,7 +97,11 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:
-    write_text(folder / RECORD_NAME, json.dumps(asdict(record), indent=2) + "\n")
+    write_text(folder / RECORD_NAME, _json_of(record))
+
+
+def _json_of(record: TrainingRecord) -> str:
+    return json.dumps(asdict(record), indent=2) + "\n"
 
 
 def read_record(folder: Path) -> TrainingRecord:

@@ -5,15 +5,18 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenslet.inference.atomic import replacing, write_text
+from lenslet.inference.atomic import probe_folder, replacing, write_text
 from lenslet.inference.errors import InputError
+from lenslet.inference.folder_lock import folder_lock
 from lenslet.training.record import KERAS_NAME, RECORD_NAME, flat
 
 RUN_NAME = "run.json"
@@ -60,6 +63,25 @@ class Checkpoint:
             return False
         lowest = int(np.argmin(np.nan_to_num(self.losses, nan=np.inf)))
         return len(self.losses) - 1 - lowest >= max(1, patience)
+
+
+@contextmanager
+def claimed(out: Path, runs: Path) -> Iterator[None]:
+    """Make sure that both folders can be written, and that no other training writes into `out` meanwhile.
+
+    Raises: InputError.
+    """
+    probe_folder(out, "--out")
+    probe_folder(runs, "--runs")
+    with folder_lock(out, "lenslet train"):
+        yield
+
+
+def new_run_folder(runs: Path, out: Path) -> Path:
+    """A name that begins with the time and that no other run has; `start_run` makes the folder."""
+    now = datetime.now(UTC)
+    # Microseconds: trainings for different folders of the same name may begin in the same second.
+    return runs / f"{now:%Y%m%dT%H%M%S}.{now:%f}-{out.name}"
 
 
 def start_run(folder: Path, run: Run) -> None:
@@ -133,7 +155,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
             variables = [arrays[name] for name in arrays if name.startswith("variable ")]
             best = [arrays[name] for name in arrays if name.startswith("best ")]
         return Checkpoint(variables=variables, best=best, **facts)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged ({error}): start afresh without --resume") from error
 
 

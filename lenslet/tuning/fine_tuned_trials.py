@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from lenslet.dataset.dataset import Dataset, photos_per_split
 from lenslet.network.devices import Acceleration, acceleration_here
 from lenslet.training.fine_tuning import train_network
 from lenslet.training.record import record_of, save_network
-from lenslet.training.run import CHECKPOINT_NAME
+from lenslet.training.run import CHECKPOINT_NAME, new_run_folder
 from lenslet.training.validation import validation_probabilities
 from lenslet.tuning.learning_rates import FeaturesByBackbone
 from lenslet.tuning.space import found_params, with_weights
@@ -66,7 +65,7 @@ def fine_tuning_of(study: optuna.Study, trial: FrozenTrial, params: TrainParams,
     kept = study.user_attrs.get(_key(trial), {})
     if kept.get("params") == _plain(found_params(trial, params)):
         return FineTuning(Path(kept["run"]), kept["figures"])
-    new = FineTuning(runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-tune-trial-{trial.number}", {})
+    new = FineTuning(new_run_folder(runs, Path(f"tune-trial-{trial.number}")), {})
     keep_fine_tuning(study, trial, params, new)
     return new
 
