@@ -542,7 +542,7 @@ def test_folder_that_cannot_be_used_is_one_warning(
     [warning] = warnings_in(said)
     assert said.count("\n") == 1
     assert warning.startswith(f"warning: MLflow's database {place / 'mlflow.db'} failed (")
-    assert ": MLFLOW_TRACKING_URI=off goes without; the work goes on" in warning
+    assert ": MLFLOW_TRACKING_URI=off goes without; the work continues" in warning
 
 
 @pytest.mark.slow
