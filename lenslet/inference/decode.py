@@ -33,6 +33,7 @@ RESIZE_RULE = "squash-bilinear-antialias"
 MAX_MISSING_SHARE = 0.05
 END_OF_IMAGE, START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
 NO_SAMPLE = 128  # what libjpeg gives where data are missing
+MAX_BLOCK_ROWS = 32  # four rows of 8 × 8 blocks with the strongest subsampling
 
 EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, section 4.6.4: how the stored picture must be turned to stand upright.
@@ -85,24 +86,27 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
         refused before decoding), BrokenImage (truncated, damaged, a kind of TIFF that is not
         read, or samples that are signed, wider than 16 bits, or floating-point).
     """
-    image = _open(data, size)
     try:
-        try:
-            _load(image, size)
-        except OSError as error:
-            if not _may_be_completed(image, data, error):
-                raise
-            image = _completed(data, size)
+        # In a statement of its own: a traceback would keep the first picture in memory beside the second.
+        image = _loaded(data, size) or _completed(data, size)
         rgb = _upright_rgb(image, _orientation(image))
         return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
     except DAMAGE as error:
         raise BrokenImage("the image is truncated, damaged, or has no 8-bit colours") from error
 
 
-def _load(image: ImageFile.ImageFile, size: int) -> None:
+def _loaded(data: bytes, size: int) -> ImageFile.ImageFile | None:
+    """The picture, or None if it is a JPEG that is cut off and may be completed."""
+    image = _open(data, size)
     # libjpeg can decode at 1/2, 1/4 or 1/8; twice the wanted size leaves the filter enough to average.
     image.draft(None, (2 * size, 2 * size))
-    image.load()
+    try:
+        image.load()
+    except OSError as error:
+        if not _may_be_completed(image, data, error):
+            raise
+        return None
+    return image
 
 
 def _may_be_completed(image: ImageFile.ImageFile, data: bytes, error: OSError) -> bool:
@@ -118,23 +122,23 @@ def _may_be_completed(image: ImageFile.ImageFile, data: bytes, error: OSError) -
 
 def _completed(data: bytes, size: int) -> ImageFile.ImageFile:
     """A JPEG that is cut off, decoded with an end marker. Raises BrokenImage if too much of it is missing."""
-    image = _open(data + END_OF_IMAGE, size)
-    _load(image, size)
-    share = _missing_share(image)
-    if share > MAX_MISSING_SHARE:
+    image = _loaded(data + END_OF_IMAGE, size)
+    if image is None or _missing_share(image) > MAX_MISSING_SHARE:
         raise BrokenImage(
-            f"the JPEG is truncated: {share:.0%} of it is missing, and {MAX_MISSING_SHARE:.0%} may be"
+            f"the JPEG is truncated: more than {MAX_MISSING_SHARE:.0%} of its pixels are missing"
         )
     return image
 
 
 def _missing_share(image: Image.Image) -> float:
-    """Share of the pixels that are grey, from the end of each of the last rows."""
-    samples = np.asarray(image).reshape(image.height, image.width, -1)
-    is_grey = (samples == NO_SAMPLE).all(axis=2)
+    """Share of the pixels that are grey, from the end of each of the last rows; at most a little above the limit."""
+    # Blocks have up to 32 rows, the last of them may be there in part; more rows would take memory for nothing.
+    rows = min(image.height, int(MAX_MISSING_SHARE * image.height) + 1 + MAX_BLOCK_ROWS)
+    last = np.asarray(image.crop((0, image.height - rows, *image.size))).reshape(rows, image.width, -1)
+    is_grey = (last == NO_SAMPLE).all(axis=2)
     at_end = np.logical_and.accumulate(is_grey[::-1, ::-1], axis=1).sum(axis=1)
-    rows = int(np.argmin(at_end > 0)) if (at_end == 0).any() else len(at_end)
-    return int(at_end[:rows].sum()) / int(is_grey.size)
+    missing = int(at_end[np.logical_and.accumulate(at_end > 0)].sum())
+    return missing / (image.width * image.height)
 
 
 def _open(data: bytes, size: int) -> ImageFile.ImageFile:

@@ -289,8 +289,8 @@ def test_grey_jpeg_that_misses_its_last_rows() -> None:
 @pytest.mark.parametrize(
     ("share", "options", "message"),
     [
-        (0.1, {}, r"the JPEG is truncated: (9|10|11)% of it is missing, and 5% may be"),
-        (0.5, {}, r"the JPEG is truncated: (49|50|51)% of it is missing"),
+        (0.1, {}, "the JPEG is truncated: more than 5% of its pixels are missing"),
+        (0.5, {}, "the JPEG is truncated: more than 5%"),
         (0.01, {"progressive": True}, "the image is truncated"),
         (0.999, {}, "the image"),
     ],

@@ -123,6 +123,13 @@ BOMBS: dict[str, Bomb] = {
     "JPEG, progressive, 49 million pixels": Bomb(
         lambda: saved(flat(0, "RGB", (7000, 7000)), "JPEG", progressive=True, subsampling=0), None
     ),
+    # Too few rows to be decoded at a smaller scale, and decoded twice.
+    "JPEG, 26 million pixels, without its end marker": Bomb(
+        lambda: saved(flat(0, "RGB", (40_000, 639)), "JPEG", subsampling=0)[:-2], None
+    ),
+    "JPEG, 26 million pixels, cut off": Bomb(
+        lambda: saved(flat(0, "RGB", (40_000, 639)), "JPEG", subsampling=0)[:-200_000], "broken_image"
+    ),
     "JPEG, progressive, four colours": Bomb(
         lambda: resized_jpeg(flat(0, "CMYK"), 7000, 7000), "image_too_large"
     ),
