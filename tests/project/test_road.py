@@ -220,7 +220,7 @@ def no_photo(folder: Path) -> list[object]:
     ("make", "message"),
     [
         (no_folder, "nowhere does not exist: give a folder of photos"),
-        (one_class, "must hold a folder per class, two at least, but has ['green']"),
+        (one_class, "must hold two classes at least, but has ['green']"),
         (nothing_to_train, "a backbone without weights has nothing to build a head on"),
         (untrained, "training.json does not exist: train.py writes it when it has finished"),
         (other_photos, "does not hold the photos that"),
