@@ -39,11 +39,20 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
         raise InputError(f"cannot listen on {arguments.host}, port {arguments.port}: {reason}") from error
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    ready = partial(print, f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    ready = partial(say_ready, f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)")
     if not serve(listener, arguments.workers, arguments.waiting, ready, prepare):
         print("lenslet serve: a process has died; the others have ended", file=sys.stderr)
         return 1
     return 0
+
+
+def say_ready(sentence: str) -> None:
+    """Print the address; where the standard output cannot be written, say that on standard error, and go on."""
+    try:
+        print(sentence, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be written, too
+        print(f"{sentence}; the log cannot be written ({error.strerror})", file=sys.stderr, flush=True)
 
 
 def make_parser() -> CommandParser:

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -23,6 +24,9 @@ class Telemetry:
         self.service = environment.get("POWERTOOLS_SERVICE_NAME") or "lenslet"
         try:
             self.logger = Logger(service=self.service)
+            self._is_lost = False
+            for handler in self.logger.handlers:
+                handler.handleError = _raise  # type: ignore[method-assign]
             is_metrics_disabled()
         except ValueError as error:  # which names no setting
             raise ValueError(f"POWERTOOLS_LOG_LEVEL or POWERTOOLS_METRICS_DISABLED: {error}") from error
@@ -30,7 +34,18 @@ class Telemetry:
     def record(
         self, status: int, content: Mapping[str, Any], log_fields: Mapping[str, Any], latency_ms: float
     ) -> None:
-        """Write a line of log for an answered event, and metrics for its predictions. No image or link is written."""
+        """Write a line of log for an answered event, and metrics for its predictions. No image or link is written.
+
+        A log that cannot be written (full disk, closed pipe) is no failure of the request: it is said once.
+        """
+        try:
+            self._record(status, content, log_fields, latency_ms)
+        except (OSError, ValueError) as error:  # ValueError: the standard output is closed
+            self._say_lost(error)
+
+    def _record(
+        self, status: int, content: Mapping[str, Any], log_fields: Mapping[str, Any], latency_ms: float
+    ) -> None:
         results = [result for result in content.get("results", [content]) if "predictions" in result]
         labels = [result["predictions"][0]["label"] for result in results]
         code = content.get("error", {}).get("code")
@@ -58,7 +73,17 @@ class Telemetry:
     def log_exception(self, message: str, error: Exception, log_fields: Mapping[str, Any]) -> None:
         """Write a line of log with the traceback; the log names the caller's line, not this one."""
         fields = {**log_fields, "exception": _traceback(error), "exception_name": type(error).__name__}
-        self.logger.error(message, **fields, stacklevel=3)
+        try:
+            self.logger.error(message, **fields, stacklevel=3)
+        except (OSError, ValueError) as lost:
+            self._say_lost(lost)
+
+    def _say_lost(self, error: Exception) -> None:
+        if self._is_lost:
+            return
+        self._is_lost = True
+        with suppress(OSError, ValueError):
+            print(f"the log cannot be written ({error}): requests are answered without it", file=sys.stderr)
 
     def _write_metrics(self, metrics: list[tuple[str, str, float]], **dimensions: str) -> None:
         """Write one line in CloudWatch's embedded metric format.
@@ -72,6 +97,11 @@ class Telemetry:
         for name, unit, value in metrics:
             provider.add_metric(name, unit, value)
         sys.stdout.write(json.dumps(provider.serialize_metric_set()) + "\n")
+
+
+def _raise(record: object) -> None:
+    """Instead of logging's own answer to a line that cannot be written, a traceback on standard error each time."""
+    raise
 
 
 def _traceback(error: Exception) -> str:

@@ -78,9 +78,16 @@ def bridge(function: Function, admission: AdmissionControl) -> Application:
             # Cancelled: the grace period is over, and uvicorn would make a 500 of it.
             reason = error if isinstance(error, LensletError) else Overloaded("the server is stopping")
             answer = refuse(http_request(event), reason, function)
-        await Response(answer["body"], answer["statusCode"], answer["headers"])(scope, receive, send)
+        headers = answer["headers"] | closing_headers(request)
+        await Response(answer["body"], answer["statusCode"], headers)(scope, receive, send)
 
     return application
+
+
+def closing_headers(request: Request) -> dict[str, str]:
+    """RFC 9112, section 6.1: with both, a proxy in front may see another end of the body, and another next request."""
+    both = "transfer-encoding" in request.headers and "content-length" in request.headers
+    return {"Connection": "close"} if both else {}
 
 
 def refuse(request: HttpRequest, error: LensletError, function: Function) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Header timeout and cap on idle connections, which uvicorn lacks."""
+"""Timeouts for headers and for clients that do not read, and a cap on idle connections, which uvicorn lacks."""
 
 import asyncio
 from typing import ClassVar
@@ -7,6 +7,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # As for a body. The rest of a body that was answered before it had arrived must come within it, too.
 HEADER_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 30.0  # for a client to read what is ready for it: about 64 KB, beside what the system keeps
 USUAL_MAX_IDLE = 256
 
 
@@ -32,6 +33,8 @@ class HttpConnection(H11Protocol):
 
     idle: ClassVar[dict["HttpConnection", None]] = {}  # in the order in which they became idle
     _timeout: asyncio.TimerHandle
+    _unread: asyncio.TimerHandle | None = None  # while the client does not read
+    _half_closed = False  # the client has sent all it wants to send, and waits for the answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -42,13 +45,31 @@ class HttpConnection(H11Protocol):
         if self.cycle and not self.cycle.response_complete:
             self._stop_waiting()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(READ_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread:
+            self._unread.cancel()
+        super().resume_writing()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether the connection stays open: a client may close its half once its request is complete."""
+        self._half_closed = bool(self.cycle and not self.cycle.more_body and not self.cycle.response_complete)
+        return self._half_closed
+
     def on_response_complete(self) -> None:
         if not self.transport.is_closing():
             self._await_headers()
         super().on_response_complete()  # may find the next request, which has arrived already
+        if self._half_closed and self.cycle.response_complete:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._unread:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def _await_headers(self) -> None:

@@ -8,7 +8,8 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import cycle
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -21,6 +22,10 @@ Target = Callable[[socket.socket, Callable[[], None]], None]
 
 # Elsewhere an open connection cannot be passed to another process as easily.
 CAN_PASS_CONNECTIONS = hasattr(socket, "send_fds")
+
+
+STOP_TIMEOUT_S = 30.0  # twice what requests in progress get
+FULL_PAUSE_S = 0.005  # until the next attempt, when all processes are busy with earlier connections
 
 
 class CannotStart(InputError):
@@ -56,7 +61,7 @@ def serve_round_robin(listener: socket.socket, targets: Sequence[Target], ready:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     children = [_start(target) for target in targets]
     signal.set_wakeup_fd(wakeup.fileno())
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         signal.signal(number, lambda number, frame: None)  # there is something to read from `signalled`
     try:
         for _, _, report in children:
@@ -71,8 +76,20 @@ def serve_round_robin(listener: socket.socket, targets: Sequence[Target], ready:
         listener.close()
         for _, channel, _ in children:
             channel.close()
+        end = time.monotonic() + STOP_TIMEOUT_S
         for process, _, _ in children:
-            process.join()
+            process.join(max(0, end - time.monotonic()))
+            if process.is_alive():  # it hangs, or was stopped
+                process.kill()
+                process.join()
+
+
+def stop_signals() -> list[signal.Signals]:
+    """SIGHUP comes when the terminal is closed; under `nohup` it is ignored and stays so."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
 
 
 def _start(target: Target) -> tuple[Any, socket.socket, Connection]:
@@ -82,6 +99,9 @@ def _start(target: Target) -> tuple[Any, socket.socket, Connection]:
     report, reporter = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_run, args=(target, theirs, reporter))
     process.start()
+    # A process that hangs keeps what is on its way to it: a handful of connections, the least that the system allows.
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    ours.setblocking(False)
     theirs.close()
     reporter.close()
     return process, ours, report
@@ -112,7 +132,17 @@ def _pass_connections(listener: socket.socket, channels: list[socket.socket], en
         try:
             connection, _ = listener.accept()
             with connection:
-                socket.send_fds(next(turns), [b"."], [connection.fileno()])
+                while not _hand_over(connection, turns, len(channels)) and not wait(ends, FULL_PAUSE_S):
+                    pass
         except OSError:  # the client is gone, a process is dying, or too many descriptors are open
             time.sleep(0.01)
     return ended
+
+
+def _hand_over(connection: socket.socket, turns: Iterator[socket.socket], count: int) -> bool:
+    """Pass a connection to the next process that takes it; False if none does. Raises: OSError."""
+    for _ in range(count):
+        with suppress(BlockingIOError):
+            socket.send_fds(next(turns), [b"."], [connection.fileno()])
+            return True
+    return False

@@ -93,6 +93,7 @@ def run(application: Application, listener: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these, then raises them once more: by default a traceback, or a death by signal.
         signal.signal(number, lambda number, frame: None)
+    stop_on_hangup()
     config = uvicorn.Config(
         application,
         loop="asyncio",  # another one does not take `processes.PassedConnections` for a socket
@@ -105,3 +106,9 @@ def run(application: Application, listener: socket.socket) -> None:
         timeout_graceful_shutdown=int(GRACE_S),
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def stop_on_hangup() -> None:
+    """The terminal was closed: stop as on SIGTERM, unless `nohup` has said to go on."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))

@@ -2,16 +2,20 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lenslet.inference.errors import LinkTimeout
+from lenslet.inference.errors import LinkFailed, LinkTimeout
 from lenslet.serving.links.address import Place, public_addresses
 
 if TYPE_CHECKING:
     import socket
     import ssl
+    from http.client import HTTPResponse
+
+MAX_LINE_BYTES = 1024 * 1024  # of headers, sizes of chunks and trailers; usually some hundreds
 
 
 class Deadline:
@@ -60,6 +64,39 @@ def connect(place: Place, deadline: Deadline) -> "socket.socket":
         connection.close()
         raise
     return connection
+
+
+class CountedLines:
+    """The stream of an answer, of which http.client reads everything but the body line by line.
+
+    That are interim answers (1xx), headers, sizes of chunks, and trailers; it limits the number of headers alone.
+    """
+
+    def __init__(self, stream: Any, count: Callable[[], None]) -> None:
+        self._stream = stream
+        self._count = count
+        self._left = MAX_LINE_BYTES
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Raises LinkFailed if the lines are too many, or too long together."""
+        self._count()
+        line: bytes = self._stream.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise LinkFailed(f"the link's server sends more than {MAX_LINE_BYTES:,} bytes beside the body")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def counted_response(count: Callable[[], None], sock: "socket.socket", method: str) -> "HTTPResponse":
+    """A response that calls `count` for each line it reads."""
+    from http.client import HTTPResponse
+
+    response = HTTPResponse(sock, method=method)
+    response.fp = CountedLines(response.fp, count)  # type: ignore[assignment]
+    return response
 
 
 def _dial(addresses: list[str], port: int, deadline: Deadline) -> "socket.socket":

@@ -15,7 +15,7 @@ from urllib.parse import quote, urljoin
 import lenslet
 from lenslet.inference.errors import LinkFailed, LinkRefused, RequestTooLarge
 from lenslet.serving.links.address import NEVER_IN_LINKS, Place, locate
-from lenslet.serving.links.connection import Deadline, connect
+from lenslet.serving.links.connection import Deadline, connect, counted_response
 from lenslet.serving.links.delivered import check_delivered
 from lenslet.serving.links.rules import Rules, read_rules
 
@@ -29,6 +29,9 @@ COPIED_SPACE = " \t\r\n\xa0"  # around links that were copied from a page or a f
 MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
 MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of one request: 2.5 MB for each of sixteen
+# Lines and pieces of all links of one request, which cost about 15 µs each: chunks of one byte would keep a processor
+# busy until the timeout.
+MAX_STEPS_TOGETHER = 100_000
 TIMEOUT_S = 10.0  # for the whole fetch; the gateway gives up after 29 s
 # Ends the thread of an S3 fetch that has timed out; longer than the limit above, whose error is to be reported.
 S3_TIMEOUT_FACTOR = 2
@@ -49,6 +52,7 @@ class Allowance:
 
     def __init__(self) -> None:
         self._left = MAX_BYTES_TOGETHER
+        self._steps_left = MAX_STEPS_TOGETHER
         self._lock = threading.Lock()
 
     def take(self, count: int) -> None:
@@ -59,6 +63,15 @@ class Allowance:
                     f"the request's links deliver more than {MAX_BYTES_TOGETHER:,} bytes together, the limit"
                 )
             self._left -= count
+
+    def take_step(self) -> None:
+        """Count a line or a piece of an answer. Raises LinkFailed."""
+        with self._lock:
+            self._steps_left -= 1
+            if self._steps_left < 0:
+                raise LinkFailed(
+                    f"the request's links answer in more than {MAX_STEPS_TOGETHER:,} pieces, the limit"
+                )
 
     def give_back(self, count: int) -> None:
         with self._lock:
@@ -110,7 +123,7 @@ def _read_web(link: str, rules: Rules, allowance: Allowance, deadline: Deadline)
     place = locate(link, rules)
     try:
         for _ in range(1 + MAX_REDIRECTS):
-            with _answer(place, rules, deadline) as response:
+            with _answer(place, rules, allowance, deadline) as response:
                 location = response.getheader("Location") if response.status in REDIRECTS else None
                 if location is None:
                     return check_delivered(_body(response, allowance, deadline), link)
@@ -123,7 +136,7 @@ def _read_web(link: str, rules: Rules, allowance: Allowance, deadline: Deadline)
 
 
 @contextmanager
-def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPResponse]":
+def _answer(place: Place, rules: Rules, allowance: Allowance, deadline: Deadline) -> "Iterator[HTTPResponse]":
     """The response of a place, of which only the headers are read yet."""
     from http.client import HTTPConnection
 
@@ -138,6 +151,7 @@ def _answer(place: Place, rules: Rules, deadline: Deadline) -> "Iterator[HTTPRes
         "Connection": "close",
     }
     connection = HTTPConnection(place.name, place.port)
+    connection.response_class = partial(counted_response, allowance.take_step)  # type: ignore[assignment]
     with connect(place, deadline) as connection.sock:
         connection.request("GET", place.target, headers=headers)
         with connection.getresponse() as response:
@@ -156,6 +170,10 @@ def _redirected(place: Place, location: str, rules: Rules) -> Place:
         )
     except ValueError as error:
         raise LinkRefused("the link redirects to something that is not a valid URL") from error
+    if len(link) > MAX_LINK_LENGTH:
+        raise LinkRefused(
+            f"the link redirects to one that is longer than {MAX_LINK_LENGTH:,} characters, the limit"
+        )
     if not link.lower().startswith(("http://", "https://")):
         raise LinkRefused("the link redirects to something else than http:// or https://")
     following = locate(link, rules)
@@ -181,6 +199,10 @@ def _read_s3(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) 
     bucket, _, key = link.partition("://")[2].partition("/")
     if not (bucket and key):
         raise LinkRefused("the link must name a bucket and a key: s3://bucket/key")
+    if {".", ".."} & {
+        *key.split("/")
+    }:  # proxies and compatible stores may take it for another key, or bucket
+        raise LinkRefused("the link's key has a part . or .. in it")
     if not rules.buckets:
         raise LinkRefused("s3:// links are not fetched here: LENSLET_S3_BUCKETS names no bucket")
     if bucket not in rules.buckets:
@@ -216,6 +238,7 @@ def _join(chunks: Iterable[bytes], allowance: Allowance, deadline: Deadline) -> 
     with BytesIO() as data:  # its value is not copied; a bytearray would take twice the memory
         try:
             for chunk in chunks:
+                allowance.take_step()
                 if data.tell() + len(chunk) > MAX_BYTES:
                     raise RequestTooLarge(f"the link delivers more than {MAX_BYTES:,} bytes, the limit")
                 allowance.take(len(chunk))
