@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.evaluation.reference import from_json
     from lenslet.inference.artifact import read_artifact
     from lenslet.inference.atomic import write_text
-    from lenslet.monitoring.drift import DriftLimits, measure, summary, table
+    from lenslet.monitoring.drift import DriftLimits, measure, report_json, table
     from lenslet.monitoring.page import page
     from lenslet.monitoring.sources import moment, read_window
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     limits = DriftLimits(looks=arguments.looks)
     report = measure(reference, books.window, limits)
     if arguments.json:
-        print(summary(report, artifact.labels, books.lines, books.left_out))
+        print(report_json(report, artifact.labels, books.lines, books.left_out))
     else:
         for reason, count in books.left_out.items():
             print(f"left out: {count:,} × {reason}")

@@ -56,7 +56,7 @@ def make_parser() -> CommandParser:
 
 
 def choose(arguments: argparse.Namespace) -> int:
-    from lenslet.labelling.candidates import summary
+    from lenslet.labelling.candidates import proposal_text
 
     proposal, _ = proposal_for(arguments, frozenset())
     if arguments.json:
@@ -74,12 +74,12 @@ def choose(arguments: argparse.Namespace) -> int:
     for each in proposal.candidates:
         label, probability = each.prediction.ranked()[0]
         print(f"{each.path}  {label} {probability:.1%}")
-    print(summary(proposal), file=sys.stderr)
+    print(proposal_text(proposal), file=sys.stderr)
     return 0
 
 
 def push_photos(arguments: argparse.Namespace) -> int:
-    from lenslet.labelling.candidates import summary
+    from lenslet.labelling.candidates import proposal_text
     from lenslet.labelling.label_studio import LabelStudio
     from lenslet.labelling.push import push, pushed_hashes
 
@@ -93,7 +93,7 @@ def push_photos(arguments: argparse.Namespace) -> int:
         arguments.document_root,
         f"{artifact.name} {artifact.version}",
     )
-    print(summary(proposal))
+    print(proposal_text(proposal))
     print(f"label them at {studio.url}/projects/{project}/data")
     return 0
 

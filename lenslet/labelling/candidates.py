@@ -99,7 +99,7 @@ def propose(
     )
 
 
-def summary(proposal: Proposal) -> str:
+def proposal_text(proposal: Proposal) -> str:
     """Counts of every photo that was found."""
     foreign = sum(not each.is_in_distribution for each in proposal.candidates)
     lines = [

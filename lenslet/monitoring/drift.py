@@ -204,7 +204,7 @@ def table(report: DriftReport, labels: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def summary(report: DriftReport, labels: Sequence[str], lines: int, left_out: Mapping[str, int]) -> str:
+def report_json(report: DriftReport, labels: Sequence[str], lines: int, left_out: Mapping[str, int]) -> str:
     """The report as JSON, with what was read and left out."""
     shares = dict(zip(labels, report.label_shares.tolist(), strict=True)) if report.tests else {}
     content = {

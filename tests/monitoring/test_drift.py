@@ -14,7 +14,7 @@ from lenslet.monitoring.drift import (
     label_shares,
     label_test,
     measure,
-    summary,
+    report_json,
     table,
 )
 from lenslet.monitoring.page import page
@@ -131,7 +131,7 @@ def test_few_answers_say_nothing() -> None:
     report = measure(reference([[5, 0], [0, 5]]), Window(np.zeros(49, int), {}), DriftLimits())
     assert not report.is_alarm and report.tests == ()
     assert "too few" in table(report, LABELS)
-    assert json.loads(summary(report, LABELS, 49, {}))["answers"] == 49
+    assert json.loads(report_json(report, LABELS, 49, {}))["answers"] == 49
 
 
 def test_page_shows_what_others_wrote_as_text() -> None:
