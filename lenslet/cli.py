@@ -11,6 +11,7 @@ from importlib import import_module
 
 import lenslet
 from lenslet.inference.errors import InputError, LensletError
+from lenslet.inference.printable import printable
 
 # Command → one line about it, in the order of a model's life. Its module is `lenslet.commands.<command>`.
 COMMANDS = {
@@ -97,6 +98,8 @@ def run_command(name: str, words: list[str]) -> int:
 
 
 def sentence(error: Exception) -> str:
+    """What is printed of an error: names of files and classes in it may hold escape sequences for the terminal."""
+    text = str(error).strip()
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error).strip()
+        text = f"{error.filename}: {error.strerror}"
+    return "\n".join(printable(line) for line in text.splitlines())

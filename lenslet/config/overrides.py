@@ -67,3 +67,5 @@ def _read_value(override: str, text: str) -> Any:
     except YAMLError as error:
         reason = getattr(error, "problem", None) or str(error)
         raise ParamsError(f"--set {override}: the value is not valid YAML: {reason}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or as many levels
+        raise ParamsError(f"--set {override[:60]}: the value cannot be read: {error}") from error

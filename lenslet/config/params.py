@@ -79,6 +79,8 @@ def _read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path} is not text in UTF-8") from error
     except YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or as many levels
+        raise ParamsError(f"{path} cannot be read as YAML: {error}") from error
 
 
 def write_params(path: Path | None, values: Mapping[str, int | float | str]) -> Path:

@@ -22,6 +22,7 @@ class Range:
     high: float
 
 
+Seed = Annotated[int, Range(0, 2**32 - 1)]  # what every library's generator takes
 Count = Annotated[int, Range(1, 1_000_000)]
 Share = Annotated[float, Range(0, 1)]
 Fraction = Annotated[float, Range(0, 0.95)]  # of something that must not vanish
@@ -61,6 +62,8 @@ def parse_params(content: Any, kind: Any, key: str = "") -> Any:
         if not isinstance(content, list) or not content:
             raise ParamsError(f"{key} must be a list, not {content!r}")
         return tuple(parse_params(each, get_args(kind)[0], key) for each in content)
+    if type(content) is int and abs(content) >= 2**63:  # Python prints no number of thousands of digits
+        raise ParamsError(f"{key} must be a number of at most 18 digits")
     if kind is float and type(content) is int:
         content = float(content)
     if not _fits(content, kind):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from lenslet.config.parsing import Count, Fraction, LearningRate, ParamsError, Range, Share
+from lenslet.config.parsing import Count, Fraction, LearningRate, ParamsError, Range, Seed, Share
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class ListParams:
 
 @dataclass(frozen=True)
 class TrainParams:
-    seed: int
-    split_seed: int
+    seed: Seed
+    split_seed: Seed
     image_size: Annotated[int, Range(8, 2048)]
     validation_fraction: Fraction
     test_fraction: Fraction

@@ -13,6 +13,7 @@ from lenslet.inference.errors import ImageTooLarge, LensletError
 from lenslet.inference.occlusion import occlusion
 from lenslet.serving.request import MAX_IMAGES, OCCLUSION, PredictRequest
 
+DEFAULT_TOP = 100  # sixteen answers with thousands of labels each would exceed Lambda's limit of 6 MB
 PROBABILITY_DECIMALS = 6
 OOD_SCORE_DECIMALS = 4
 GRID_DECIMALS = 3
@@ -70,7 +71,7 @@ def _prediction(image: bytes, request: PredictRequest, classifier: Classifier) -
     artifact = classifier.artifact
     pixels = decode(image, artifact.image_size)
     prediction = classifier.classify(pixels)
-    ranked = prediction.ranked()[: request.top]
+    ranked = prediction.ranked()[: request.top or DEFAULT_TOP]
     found = {
         "predictions": [
             {"label": label, "probability": round(probability, PROBABILITY_DECIMALS)}

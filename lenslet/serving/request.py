@@ -31,7 +31,7 @@ class PredictRequest:
 
     photos: tuple[Callable[[], bytes], ...]  # each returns one image's bytes, or raises a LensletError
     is_batch: bool  # requested as `images`, answered as `results`
-    top: int | None  # how many labels to answer with; None: all
+    top: int | None  # how many labels to answer with; None: all, at most 100
     explain: str | None  # kind of explanation, a value of `EXPLANATIONS`; None: none
 
 
