@@ -29,7 +29,7 @@ def out_of_fold(values: NDArray[np.floating[Any]], targets: NDArray[np.int64]) -
 
     `values`: any numbers that describe the photos, shape (photos, numbers).
     """
-    folds = StratifiedKFold(min(FOLDS, int(np.bincount(targets).min())), shuffle=True, random_state=0)
+    folds = StratifiedKFold(max(2, min(FOLDS, int(np.bincount(targets).min()))), shuffle=True, random_state=0)
     found: NDArray[np.float64] = cross_val_predict(
         linear_model(), values, targets, cv=folds, method="predict_proba"
     )

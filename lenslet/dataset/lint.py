@@ -30,11 +30,15 @@ KINDS = {
     "narrow": "one side is more than three times the other, and the model sees a square",
     **{kind: check.meaning for kind, check in CHECKS.items()},
     "rare class": "the class has few photos, or few beside the largest",
-    "mislabelled": "looks like another class: the label may be wrong",
+    "mislabelled": "looks like another class: about two in three such labels are wrong, the others hard cases",
 }
 ENLARGED_AT_MOST = 2  # times; the Intel set, 150 pixels wide, is a good one at 160
 ASPECT_AT_MOST = 3
 RARE_PHOTOS = 10
+# Of labels that are doubted, 62 to 85 % were swapped where 5 % had been swapped at random (600 scenes, 720 dishes, 575
+# streets; half to two thirds of the swaps are found). A weaker model says nothing: below MIN_ACCURACY out of fold.
+MIN_SEEN, MAX_GIVEN = 0.9, 0.05  # probabilities of the class that is seen, and of the label
+MIN_ACCURACY = 0.6
 RARE_SHARE = 0.1  # of the photos of the largest class
 
 
@@ -189,11 +193,17 @@ def mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], c
     members = np.concatenate([dataset.members(split) for split in features])
     targets = dataset.targets[members]
     probabilities = cached_out_of_fold(np.concatenate(list(features.values())), targets, cache)
+    accuracy = float((probabilities.argmax(axis=1) == targets).mean())
+    if accuracy < MIN_ACCURACY:
+        print(
+            f"labels are not judged: a linear model on the features is right for {accuracy:.0%} of the photos only"
+        )
+        return []
     findings = []
     for number, likely in confident_disagreement(probabilities, targets):
         photo = dataset.photos[members[number]]
-        probability = dict(zip(dataset.labels, probabilities[number], strict=True))
-        seen = dataset.labels[likely]
-        detail = f"{seen} {probability[seen]:.2f}, {photo.label} {probability[photo.label]:.2f}"
-        findings.append(Finding("mislabelled", photo.path, detail))
+        seen, given = probabilities[number, likely], probabilities[number, targets[number]]
+        if seen >= MIN_SEEN and given <= MAX_GIVEN:
+            detail = f"{dataset.labels[likely]} {seen:.2f}, {photo.label} {given:.2f}"
+            findings.append(Finding("mislabelled", photo.path, detail))
     return findings

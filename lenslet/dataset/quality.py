@@ -116,8 +116,10 @@ def cached_measures(
     path = cache / f"quality-{sha256_of(recipe.encode())[:16]}.npy"
 
     def compute() -> NDArray[np.float64]:
-        bar = tqdm(rows, "measuring", unit=" photos", leave=False, disable=None)
-        return np.array([measured(pixels[row]) for row in bar], np.float64).reshape(len(rows), len(CHECKS))
+        different, places = np.unique(rows, return_inverse=True)  # copies share a row
+        bar = tqdm(different, "measuring", unit=" photos", leave=False, disable=None)
+        values = np.array([measured(pixels[row]) for row in bar], np.float64)
+        return values.reshape(len(different), len(CHECKS))[places]
 
     values: NDArray[np.float64] = cached_values(path, compute)
     return values
