@@ -1,5 +1,6 @@
 """Plots of an evaluation, as matplotlib figures."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -25,6 +26,9 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # across, upward
 
 # For pictures inside a page: text stays text, in the reader's sans-serif font and the page's text colour.
 SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "lenslet"}
+NOT_XML = re.compile(
+    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # XML 1.0, section 2.2; of class names
 SVG_INK = """<style>
 svg { color: #1c2024; fill: currentColor }
 @media (prefers-color-scheme: dark) { svg { color: #e6e8eb } }
@@ -36,7 +40,7 @@ def svg(figure: Figure) -> str:
     file = StringIO()
     with matplotlib.rc_context(SVG_SETTINGS):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    picture = file.getvalue().replace("#000000", "currentColor")
+    picture = NOT_XML.sub("\N{REPLACEMENT CHARACTER}", file.getvalue()).replace("#000000", "currentColor")
     return picture.replace("<defs>", f"{SVG_INK}<defs>", 1)
 
 
