@@ -177,7 +177,7 @@ def replace_by_folder(path):
 
 
 BROKEN = {
-    "missing": (shutil.rmtree, "model.json does not exist: `lenslet convert` writes it, last"),
+    "missing": (shutil.rmtree, "model.json does not exist: `lenslet convert` writes it, as the last file"),
     "no model.json": (lambda f: (f / "model.json").unlink(), "model.json does not exist: `lenslet convert` writes it"),
     "model.json cut off": (lambda f: os.truncate(f / "model.json", 300), "model.json cannot be read: "),
     "model.json empty": (lambda f: os.truncate(f / "model.json", 0), "model.json cannot be read: "),
