@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         print(metrics_table(figures, dataset.labels))
         photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
         facts = training_facts(record, dataset)
-        background = collect_background(classifier, dataset, evidence, facts, arguments.data, arguments.cache)
+        background = collect_background(classifier, dataset, evidence, facts, arguments.cache)
         written = write_report(evidence, figures, photos, background, arguments.report)
         print(f"written into {arguments.report}: {', '.join(written)}")
         if arguments.record:

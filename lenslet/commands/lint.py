@@ -10,10 +10,9 @@ Exit code 2 if two splits share a photo and --leaks refuse is given. No photo is
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from lenslet.commands.options import DATA_OPTIONS, add_options
+from lenslet.commands.options import DATA_OPTIONS, add_options, photo_place
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
 from lenslet.config import BackboneParams
@@ -52,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def make_parser() -> CommandParser:
     parser = parser_for("lint", __doc__, sections=["train"])
-    parser.add_argument("folder", type=Path, help="folder of labelled photos")
+    parser.add_argument("folder", type=photo_place, metavar="PLACE", help="folder, list or archive of photos")
     add_options(parser, "--weights", "--cache", *DATA_OPTIONS, "--lint-csv", "--json")
     return parser
 

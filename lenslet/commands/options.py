@@ -44,9 +44,19 @@ class SetAction(argparse.Action):
         namespace.overrides = [*namespace.overrides, f"{self.const}={value}"]
 
 
+def photo_place(text: str) -> Path:
+    """The type of a place of photos, which a CommandParser checks when the whole command line is right."""
+    return Path(text)
+
+
 # Option → how argparse reads it. `add_options` adds them by name.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--data": {"type": Path, "required": True, "metavar": "FOLDER", "help": "folder of labelled photos"},
+    "--data": {
+        "type": photo_place,
+        "required": True,
+        "metavar": "PLACE",
+        "help": "labelled photos: a folder, a list, an archive or s3://bucket/prefix",
+    },
     "--model": {
         "type": Path,
         "default": Path("model"),

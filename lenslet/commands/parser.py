@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lenslet.commands.options import add_options
+from lenslet.commands.options import add_options, photo_place
 
 if TYPE_CHECKING:
     from lenslet.config import Params
@@ -19,6 +19,16 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **keywords})
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Raises: DatasetError for a place without photos, before the rooms that take seconds are imported."""
+        arguments = super().parse_args(args, namespace)
+        for action in self._actions:
+            if action.type is photo_place and getattr(arguments, action.dest) is not None:
+                from lenslet.dataset.layouts import check_place
+
+                check_place(getattr(arguments, action.dest))
+        return arguments
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._words = list(args or ())

@@ -8,7 +8,7 @@ from lenslet.dataset.photos import LEFT_OUT, SPLITS, LeftOut
 from lenslet.inference.printable import printable
 
 SHOWN = 3  # files of each reason
-NOT_SHOWN = ("hidden", "system")
+NOT_SHOWN = ("hidden", "system")  # by name: there may be thousands
 
 
 def describe(dataset: Dataset) -> str:

@@ -27,6 +27,7 @@ from lenslet.dataset.lists import Names, is_list, read_photo_list
 from lenslet.dataset.photos import DatasetError, LeftOut, Listing
 from lenslet.dataset.remote import fetch_prefix, is_s3
 from lenslet.dataset.walk import Tree, walk
+from lenslet.inference.printable import printable
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,12 @@ FILE_LAYOUTS = (
 )
 
 
+def check_place(place: Path) -> None:
+    """Look at the place alone: a mistyped path is said before anything is read. Raises: DatasetError."""
+    if not is_s3(place) and not place.is_dir():
+        _layout_of_file(place)
+
+
 def find_photos(place: Path, params: ListParams | None = None, cache: Path = Path(".cache")) -> Listing:
     """The photos at `place` with their labels, whatever the names of the files end in, and what is left out.
 
@@ -118,15 +125,21 @@ def _read_folder(folder: Path, way: Way) -> Listing:
 
 
 def _read_file(path: Path, way: Way) -> Listing:
+    layout = _layout_of_file(path)
+    listing = layout.read(path, way)
+    return replace(listing, layout=f"{layout.title}: {listing.layout}" if listing.layout else layout.title)
+
+
+def _layout_of_file(path: Path) -> FileLayout:
+    name = printable(path)
     if not path.exists():
-        raise DatasetError(f"{path} does not exist: give a folder of photos, a list or an archive")
+        raise DatasetError(f"{name} does not exist: give a folder of photos, a list or an archive")
     layout = next((layout for layout in FILE_LAYOUTS if layout.matches(path)), None)
     if layout is None:
         raise DatasetError(
-            f"{path} is neither a folder of photos, nor a list (CSV, JSON, Parquet), nor an archive"
+            f"{name} is neither a folder of photos, nor a list (CSV, JSON, Parquet), nor an archive"
         )
-    listing = layout.read(path, way)
-    return replace(listing, layout=f"{layout.title}: {listing.layout}" if listing.layout else layout.title)
+    return layout
 
 
 def _read_archive(path: Path, way: Way) -> Listing:

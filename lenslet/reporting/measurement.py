@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.description import NOT_SHOWN
 from lenslet.dataset.lint import KINDS, Finding, lint
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.metrics import accuracy
@@ -36,19 +37,20 @@ def collect_background(
     dataset: Dataset,
     evidence: Evidence,
     facts: Mapping[str, str],
-    data: Path,
     cache: Path,
 ) -> Background:
-    """Photos to look at and findings about all photos, with paths relative to `data`. Raises: CacheFull."""
+    """Photos to look at and findings about all photos, with paths relative to the dataset's. Raises: CacheFull."""
     test = dataset.members("test")
-    paths = [dataset.photos[number].path.relative_to(data) for number in test]
+    paths = [Path(dataset.name_of(dataset.photos[number].path)) for number in test]
     predictions = (evidence.targets, evidence.check.probabilities)
     rows = dataset.rows[test]
     shown = galleries(classifier, *predictions, paths, lambda number: dataset.pixels[rows[number]])
     # Without features, so that labels are not checked: the most confident mistakes show wrong ones.
     findings: dict[str, list[Finding]] = {}
     for each in lint(dataset, cache):
-        other = each.other.relative_to(data) if each.other else None
-        relative = replace(each, path=each.path.relative_to(data), other=other)
+        if each.kind in NOT_SHOWN:
+            continue
+        other = Path(dataset.name_of(each.other)) if each.other else None
+        relative = replace(each, path=Path(dataset.name_of(each.path)), other=other)
         findings.setdefault(f"{each.kind}: {KINDS[each.kind]}", []).append(relative)
     return Background(shown, findings, facts)

@@ -63,8 +63,8 @@ def test_set_and_params_are_read_together(tmp_path: Path) -> None:
 
 def test_option_of_the_table_with_a_change() -> None:
     parser = parser_for("x", "A command.")
-    add_options(parser, "--data", required=False, default=Path("d"))
-    assert parser.parse_args([]).data == Path("d")
+    add_options(parser, "--data", required=False, default=Path("data"))
+    assert parser.parse_args([]).data == Path("data")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ PENDING: dict[str, set[str]] = {
     "arrows": set(),
     "tensorflow": set(),
     "lines": set(),
-    "names": {"summary"},
+    "names": set(),
 }
 
 
