@@ -20,9 +20,11 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **keywords})
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> argparse.Namespace:
         """Raises: DatasetError for a place without photos, before the rooms that take seconds are imported."""
-        arguments = super().parse_args(args, namespace)
+        arguments: argparse.Namespace = super().parse_args(args, namespace)
         for action in self._actions:
             if action.type is photo_place and getattr(arguments, action.dest) is not None:
                 from lenslet.dataset.layouts import check_place

@@ -44,7 +44,7 @@ FIGURES = json.loads(read("model/model.json"))["metrics"]["test"]
 WRITTEN = {"metrics.json", "report.html"} | {
     f"report/{name}" for name in ("report.html", "lint.csv", "lint.html", "explanation.png", "drift.html")
 }
-EXAMPLES = {"answers.csv", "labels.csv", "photo.jpg"}
+EXAMPLES = {"answers.csv", "labels.csv", "photo.jpg", "metadata.csv", "_classes.csv"}
 
 
 @pytest.fixture(autouse=True)
