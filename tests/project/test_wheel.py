@@ -13,7 +13,7 @@ import pytest
 from lenslet.shipped import PLACES, shipped
 from tests.support.containers import ROOT
 
-MEGABYTES = 6
+MEGABYTES = 14  # the served model has 4.5, the ImageNet weights 7.1; measured 11.3
 # What the wheel is built from.
 SOURCES = (
     "pyproject.toml",
@@ -116,7 +116,7 @@ def test_installed_wheel_serves_and_checks_what_it_serves(commands: Path, tmp_pa
     try:
         done = run(commands, tmp_path, "test", f"http://127.0.0.1:{port}", "--wait", "30")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "All is well." in done.stdout
+        assert "All checks passed." in done.stdout
         assert "sample/test/forest/00.jpg" in done.stdout
     finally:
         serve.terminate()
