@@ -2,6 +2,8 @@
 
 # Python 3.11 where it is found under its own name; a pyenv shim of a version that is not active does not count.
 PYTHON ?= $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null && echo $$name && break; done)
+# In recipes as "$$MODEL" and "$$DATA": a name may hold spaces and quotes.
+export MODEL DATA
 MODEL ?= model
 PORT ?= 8080
 PAGE_PORT ?= 8501
@@ -41,7 +43,7 @@ help:  ## list these targets
 
 demo: $(SERVE)  ## serve the shipped model, run the smoke check against it, stop
 	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
-	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model $(MODEL) & server=$$!; \
+	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model "$$MODEL" & server=$$!; \
 	.venv-serve/bin/python -m lenslet test http://127.0.0.1:$(PORT) --wait 20; status=$$?; \
 	kill $$server 2>/dev/null || { echo "make demo: its server had ended already, so another one answered" >&2; status=2; }; \
 	wait $$server; exit $$status
@@ -51,7 +53,7 @@ demo: $(SERVE)  ## serve the shipped model, run the smoke check against it, stop
 serve: $(SERVE) $(PAGE)  ## serve MODEL on http://127.0.0.1:PORT, and its page on PAGE_PORT, until Ctrl-C
 	@$(refuse_page_port)
 	@is_over=false; trap 'is_over=true' INT TERM HUP; \
-	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model $(MODEL) & function=$$!; \
+	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model "$$MODEL" & function=$$!; \
 	$(call run_page,http://127.0.0.1:$(PORT)) & page=$$!; \
 	until $$is_over || ! kill -0 $$function 2>/dev/null || ! kill -0 $$page 2>/dev/null; do sleep 0.5; done; \
 	! $$is_over || sleep 1; kill $$function $$page 2>/dev/null; wait $$page; ended=$$?; wait $$function && exit $$ended
@@ -92,7 +94,7 @@ audit: $(FULL)  ## look up known vulnerabilities of the packages of the images a
 	.venv/bin/pip-audit --strict --progress-spinner off --local
 
 tune: $(FULL)  ## search hyperparameters on DATA; resumes the last search (OPTIONS: of lenslet tune)
-	.venv/bin/python -m lenslet tune --data $(DATA) $(OPTIONS)
+	.venv/bin/python -m lenslet tune --data "$$DATA" $(OPTIONS)
 
 mlflow: $(FULL)  ## MLflow's page of runs, searches and registered models on MLFLOW_PORT, until Ctrl-C
 	@mkdir -p $(MLFLOW_FOLDER)
@@ -114,13 +116,13 @@ pipeline: $(FULL)  ## run the changed stages of dvc.yaml: train, convert, evalua
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/dvc repro
 
 notebook: $(FULL)  ## execute notebook.ipynb on DATA with MODEL, and save its outputs
-	@DATA="$(DATA)" MODEL="$(MODEL)" .venv/bin/python -c "$$run_notebook"
+	@.venv/bin/python -c "$$run_notebook"
 
 bench: $(FULL)  ## benchmark the function, the server under load, and training on DATA, beside peers
 	.venv/bin/pip install --quiet --requirement requirements/bench.txt
 	.venv/bin/python -m bench.serving --json report/serving.json
 	.venv/bin/python -m bench.load --json report/load.json
-	.venv/bin/python -m bench.training --data $(DATA) --json report/training.json
+	.venv/bin/python -m bench.training --data "$$DATA" --json report/training.json
 
 fuzz: $(FULL)  ## fuzz the decoder with INPUTS images, and the handler with a tenth as many requests (Linux)
 	.venv/bin/python -m fuzz.decode --inputs $(INPUTS)

@@ -67,7 +67,8 @@ def open_client() -> "MlflowClient":
         FOLDER.mkdir(parents=True, exist_ok=True)
         with (FOLDER / ".lock").open("w") as lock:  # of two processes that create the tables, one would fail
             _wait_for(lock)
-            return MlflowClient(f"{SQLITE}{(FOLDER / DATABASE_NAME).resolve()}")
+            # Relative, because the name of the working directory may hold what means something in an address.
+            return MlflowClient(f"{SQLITE}{FOLDER / DATABASE_NAME}")
     except errors() as error:
         raise unavailable(error) from error
 

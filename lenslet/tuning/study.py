@@ -11,6 +11,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import URL
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from lenslet.inference.errors import InputError
@@ -95,8 +96,10 @@ def _storage(place: str) -> BaseStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".journal":
         return JournalStorage(JournalFileBackend(str(path)))
+    # Not pasted into an address: a path may hold a question mark or a percent sign.
+    address = URL.create("sqlite", database=str(path)).render_as_string()
     # Another process may be writing: wait for it.
-    return RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+    return RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})
 
 
 def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
