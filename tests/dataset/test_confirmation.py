@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 from sklearn.datasets import load_digits
 
-from lenslet.dataset.confirmation import confirmed, fit_of, picture_of
+from lenslet.dataset.confirmation import MAX_ERROR, confirmed, fit_of, picture_of
 from lenslet.dataset.duplicates import near_duplicates
 from lenslet.dataset.hash_pairs import similar_pairs
 from lenslet.dataset.perceptual_hashes import perceptual_hashes
@@ -124,3 +124,13 @@ def test_exact_copies_are_nominated_once(tmp_path: Path) -> None:
     found = near_duplicates(pixels, np.arange(8), hashes, tmp_path)
     assert found[:, :2].tolist() == [[0, 1], [0, 2], [0, 3]]
     assert found[:, 2].tolist()[:2] == [0, 0]
+
+
+def test_form_with_one_more_word_is_no_copy() -> None:
+    """Nearly all of it is the same; what tells them apart is in one place."""
+    form = scan(1)
+    other = form.copy()
+    ImageDraw.Draw(other).line([(250, 250), (265, 235), (280, 252), (290, 240)], fill=80, width=2)
+    fit = fit_of(picture_of(squashed(form)), picture_of(squashed(other)))
+    assert fit.error <= MAX_ERROR
+    assert not fit.is_close
