@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lenslet.checks.contract import CHECKS, check_closed, check_link
 from lenslet.checks.endpoint import CheckError, Endpoint, encoded, look_up
+from lenslet.dataset.walk import walk
 
 
 class Step(NamedTuple):
@@ -60,6 +61,7 @@ def classify_photos(endpoint: Endpoint, photos: Sequence[Path]) -> Iterator[Phot
 
 def photo_files(places: Sequence[Path]) -> list[Path]:
     """The files in `places` and in the folders among them, relative to the current folder where they are below it."""
-    files = [file for place in places for file in (sorted(place.rglob("*")) if place.is_dir() else [place])]
-    visible = [file for file in files if not file.is_dir() and not file.name.startswith(".")]
-    return [file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file for file in visible]
+    files: list[Path] = []
+    for place in places:
+        files += [place / file for file in walk(place).files] if place.is_dir() else [place]
+    return [file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file for file in files]

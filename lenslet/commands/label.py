@@ -117,6 +117,7 @@ def pull(arguments: argparse.Namespace) -> int:
 
 def proposal_for(arguments: argparse.Namespace, known: frozenset[str]) -> Any:
     """The photos to label, and the artifact of the model that answered."""
+    from lenslet.dataset.walk import walk
     from lenslet.inference.artifact import sha256_of
     from lenslet.inference.classifier import Classifier
     from lenslet.labelling.annotations import read_list
@@ -128,10 +129,5 @@ def proposal_for(arguments: argparse.Namespace, known: frozenset[str]) -> Any:
         files = [Path(row.image) for row in read_list(arguments.labelled)]
         known |= {sha256_of(file.read_bytes()) for file in files if file.is_file()}
     classifier = Classifier.load(arguments.model)
-    paths = sorted(
-        path
-        for path in arguments.folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(arguments.folder).parts)
-    )
+    paths = [arguments.folder / file for file in walk(arguments.folder).files]
     return propose(paths, classifier, arguments.count, arguments.cache, known=known), classifier.artifact
