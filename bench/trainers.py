@@ -15,17 +15,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import optuna
 from keras import layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bench.training import TRIALS
 from lenslet.config import BackboneParams, TrainParams, read_params
-from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
-from lenslet.inference.decode import decode
 from lenslet.inference.errors import InputError
 from lenslet.network.assembly import build_network
 from lenslet.network.backbones import build_backbone
@@ -33,10 +29,6 @@ from lenslet.training.features import head_features
 from lenslet.training.fine_tuning import fine_tune
 from lenslet.training.head_fit import fit_head
 from lenslet.tuning.backbones import available_backbones
-from lenslet.tuning.learning_rates import features_by_backbone, suggested_rates
-from lenslet.tuning.space import search_space
-from lenslet.tuning.study import open_study
-from lenslet.tuning.trials import run_trials
 
 BACKBONE = "mobilenet_v2"
 SHIPPED = Path("model/model.keras")
@@ -45,9 +37,8 @@ EPOCHS = 3  # of fine-tuning; the first is not counted: graphs are built in it
 Figures = dict[str, float]  # measure → value
 
 
-def prepare(job: SimpleNamespace) -> str:
+def prepare(job: SimpleNamespace, params: TrainParams) -> str:
     """Lay out the photos and write the initial weights, the same for both sides. Returns what they are, in words."""
-    params = read_params(Path(job.params)).train
     counts = lay_out(Path(job.data), job.photos, params.seed, Path(job.folder, "photos"))
     try:
         available_backbones(BackboneParams(BACKBONE, "imagenet", "all"), (BACKBONE,))
@@ -71,9 +62,7 @@ def lay_out(data: Path, per_class: int, seed: int, folder: Path) -> dict[str, in
     for label in sorted({photo.label for photo in found}):
         paths = [each.path for each in found if each.label == label and each.path.suffix.lower() in SUFFIXES]
         if len(paths) < 3:
-            raise DatasetError(
-                f"class {label!r} needs 3 photos to train on that end in {', '.join(SUFFIXES)}"
-            )
+            raise DatasetError(f"class {label!r} needs 3 photos to train on, ending in {', '.join(SUFFIXES)}")
         order = np.random.default_rng(seed).permutation(len(paths))[: per_class + 1]
         validation = max(1, (len(order) - 1) // 10)
         for number, row in enumerate(order):
@@ -85,82 +74,37 @@ def lay_out(data: Path, per_class: int, seed: int, folder: Path) -> dict[str, in
     return counts
 
 
-def data_of(job: SimpleNamespace, params: TrainParams) -> Dataset:
-    return read_dataset(Path(job.folder, "photos"), params, Path(job.cache))
-
-
 def head(job: SimpleNamespace, params: TrainParams) -> Figures:
-    """From photos to a fitted head, twice: the second time, pixels and features are cached."""
-    seconds = []
-    for _ in range(2):
-        started = time.perf_counter()
-        dataset = data_of(job, params)
-        folds = head_features(build_backbone(params.backbone), dataset, params, Path(job.cache))
-        _, history = fit_head(*folds, len(dataset.labels), params.head)
-        seconds.append(time.perf_counter() - started)
+    """From photos to a fitted head."""
+    started = time.perf_counter()
+    dataset = read_dataset(Path(job.folder, "photos"), params, Path(job.cache))
+    folds = head_features(build_backbone(params.backbone), dataset, params, Path(job.cache))
+    _, history = fit_head(*folds, len(dataset.labels), params.head)
     losses = history["val_log_loss"]
-    found = {"head": seconds[0], "head_again": seconds[1], "head_epochs": len(losses), "head_memory": peak()}
-    return {**found, "head_accuracy": history["val_accuracy"][int(np.argmin(losses))]}
-
-
-def search(job: SimpleNamespace, params: TrainParams) -> Figures:
-    """Decode, extract features, find learning rates, run the trials: nothing is cached before."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    started, fresh = time.perf_counter(), Path(job.cache, "search")
-    everything = read_params(Path(job.params))
-    tune = replace(everything.tune, trials=TRIALS, backbones=(BACKBONE,))
-    wanted = replace(everything, train=params, tune=tune)
-    dataset = read_dataset(Path(job.folder, "photos"), params, fresh)
-    study = open_study(str(fresh / "study.db"), search_space(dataset, wanted, [BACKBONE]))
-    folds, classes = features_by_backbone(dataset, params, [BACKBONE], fresh), len(dataset.labels)
-    run_trials(study, folds, classes, wanted, suggested_rates(study, folds, classes, wanted))
-    return {"search": time.perf_counter() - started, "search_memory": peak()}
+    best = int(np.argmin(losses))
+    found = {"head": time.perf_counter() - started, "head_epochs": len(losses)}
+    return {**found, "head_accuracy": history["val_accuracy"][best]}
 
 
 def fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
-    speed = photos_per_second(data_of(job, params), params, Path(job.cache))
-    return {"fine_tune": speed, "pixel_cache": speed, "fine_tune_memory": peak()}
-
-
-def uncached_fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
-    """Each photo is read and decoded anew in every epoch."""
-    dataset = data_of(job, params)
-    paths = {int(row): photo.path for row, photo in zip(dataset.rows, dataset.photos, strict=True)}
-
-    class Decoded:
-        shape = dataset.pixels.shape
-
-        def __getitem__(self, rows: Any) -> Any:
-            return np.stack([decode(paths[int(row)].read_bytes(), params.image_size) for row in rows])
-
-    pixels: Any = Decoded()
-    return {"pixel_cache": photos_per_second(replace(dataset, pixels=pixels), params, Path(job.cache))}
-
-
-def photos_per_second(dataset: Dataset, params: TrainParams, folder: Path) -> float:
-    """Of fine-tuning a new network; epochs are timed by its TensorBoard log, the first is left out."""
-    network, run = build_network(build_backbone(params.backbone), len(dataset.labels), params), folder / "run"
+    """Epochs are timed by the TensorBoard log; the first is left out."""
+    dataset, run = read_dataset(Path(job.folder, "photos"), params, Path(job.cache)), Path(job.cache, "run")
+    network = build_network(build_backbone(params.backbone), len(dataset.labels), params)
     brief = replace(params, fine_tune=replace(params.fine_tune, epochs=EPOCHS, min_steps_per_epoch=1))
     fine_tune(network, dataset, brief, run)
     log = EventAccumulator(str(run / "tensorboard" / "train")).Reload()
     ends = [event.wall_time for event in log.Tensors("epoch_loss")]
-    return len(dataset.members("train")) / float(median(np.diff(ends)))
+    return {"fine_tune": len(dataset.members("train")) / float(median(np.diff(ends)))}
 
 
 def tutorial_head(job: SimpleNamespace, params: TrainParams) -> Figures:
-    """Two fits in one process, as in a grid search: the second one finds the photos decoded in memory."""
     started = time.perf_counter()
     train, validation = (split.cache() for split in tutorial_photos(job, params.image_size))
-    reading, epochs = time.perf_counter() - started, min(job.epochs, job.tutorial_epochs or job.epochs)
-    seconds = []
-    for _ in range(2):
-        model, started = tutorial_model(job, params, [layers.RandomRotation(0.2)]), time.perf_counter()
-        ends, history = tutorial_fit(
-            model, keras.optimizers.Adam(params.head.learning_rate), train, validation, epochs
-        )
-        seconds.append(projected(np.diff([started, *ends]).tolist(), job.epochs))
-    found = {"head": reading + seconds[0], "head_again": seconds[1], "head_memory": peak()}
-    found["search"] = reading + seconds[0] + (TRIALS - 1) * seconds[1]
+    epochs = min(job.epochs, job.tutorial_epochs or job.epochs)
+    model, reading = tutorial_model(job, params, [layers.RandomRotation(0.2)]), time.perf_counter()
+    adam = keras.optimizers.Adam(params.head.learning_rate)
+    ends, history = tutorial_fit(model, adam, train, validation, epochs)
+    found = {"head": reading - started + projected(np.diff([reading, *ends]).tolist(), job.epochs)}
     return found | ({"head_accuracy": history["val_accuracy"][-1]} if epochs == job.epochs else {})
 
 
@@ -181,8 +125,7 @@ def tutorial_fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
     train_photos, validation = tutorial_photos(job, params.image_size)
     ends, _ = tutorial_fit(model, adamw, train_photos, validation, EPOCHS)
     count = len(list(Path(job.folder, "photos", "train").glob("*/*")))
-    speed = count / float(median(np.diff(ends)))
-    return {"fine_tune": speed, "fine_tune_memory": peak()}
+    return {"fine_tune": count / float(median(np.diff(ends)))}
 
 
 def tutorial_photos(job: SimpleNamespace, size: int) -> list[Any]:
@@ -223,21 +166,13 @@ def projected(seconds: list[float], epochs: int) -> float:
     return sum(seconds) + (missing * median(seconds[1:]) if missing else 0)
 
 
-def peak() -> float:
-    """Largest resident memory of this process in MB. Not getrusage, whose maximum begins with the parent's."""
-    [line] = [line for line in Path("/proc/self/status").read_text("ascii").splitlines() if "VmHWM" in line]
-    return int(line.split()[1]) * 1024 / 1e6
-
-
 def main(name: str, text: str) -> None:
     job = SimpleNamespace(**json.loads(text))
-    if name == prepare.__name__:
-        print(json.dumps(prepare(job)))
-        return
-    backbone = BackboneParams(BACKBONE, str(Path(job.folder, "weights.keras")), "all")
-    params = replace(read_params(Path(job.params)).train, backbone=backbone)
-    subjects = (head, search, fine_tuning, uncached_fine_tuning, tutorial_head, tutorial_fine_tuning)
-    print(json.dumps({each.__name__: each for each in subjects}[name](job, params)))
+    params = read_params(Path(job.params)).train
+    if name != prepare.__name__:
+        weights = str(Path(job.folder, "weights.keras"))
+        params = replace(params, backbone=BackboneParams(BACKBONE, weights, "all"))
+    print(json.dumps(globals()[name](job, params)))
 
 
 if __name__ == "__main__":
