@@ -18,9 +18,6 @@ import jsonschema
 import yaml
 from hypothesis import HealthCheck, given, seed, settings
 
-os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
-
 import lambda_func
 from bench.console import at_least_one
 from fuzz.events import EVENTS
@@ -50,6 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
     arguments = parser.parse_args(argv)
+    os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
+    lambda_func.telemetry.logger.setLevel("CRITICAL")
     answered = ask_many(arguments.inputs, arguments.seed)
     print(f"{answered.total():,} events, all answered as documented:")
     for kind, count in answered.most_common():

@@ -13,5 +13,4 @@ def write_to_stdout(patch: pytest.MonkeyPatch) -> None:
     # The logger keeps the stream that it had at import, which pytest has replaced since, and will again.
     now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
     patch.setattr(lambda_func.telemetry.logger.registered_handler, "stream", now)
-    # Importing fuzz.handler sets it.
     patch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
