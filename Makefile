@@ -2,13 +2,14 @@
 
 # Python 3.11 where it is found under its own name; a pyenv shim of a version that is not active does not count.
 PYTHON ?= $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null && echo $$name && break; done)
-# In recipes as "$$MODEL" and "$$DATA": a name may hold spaces and quotes.
-export MODEL DATA
 MODEL ?= model
 PORT ?= 8080
 PAGE_PORT ?= 8501
 ENDPOINT ?=
 DATA ?= data/sample
+# In recipes as "$$MODEL" and "$$DATA": a name may hold spaces and quotes. After their defaults: `export` alone defines a
+# variable as empty, and `?=` would leave it so.
+export MODEL DATA
 INPUTS ?= 20000
 # Of `make tune` and `make lock`, as OPTIONS="--leaks keep --fine-tune-top 3".
 OPTIONS ?=

@@ -411,7 +411,7 @@ def test_a_build_that_fails_deploys_nothing(project: Project) -> None:
 
 @pytest.mark.slow
 def test_files_that_differ_from_the_commit_are_refused(project: Project) -> None:
-    with (project.folder / "inference" / "decode.py").open("a") as file:
+    with (project.folder / "lenslet" / "inference" / "decode.py").open("a") as file:
         file.write("# changed\n")
     (project.folder / "new.py").write_text("")
     expect_refusal(
@@ -428,7 +428,7 @@ def test_a_model_below_the_limits_is_refused(project: Project) -> None:
     git(project.folder, "commit", "--quiet", "--all", "--message", "higher limits")
     done = project.run("deploy", "staging")
     expect_refusal(done, "does not keep the limits of params.yaml")
-    assert re.search(r"accuracy +0\.\d+ +at least 0\.99 +FAILED", done.stdout)
+    assert re.search(r"accuracy +9\d\.\d% +at least 99\.0% +FAILED", done.stdout)
     assert project.stacks() == {}
 
 

@@ -371,7 +371,7 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
     path = own_params(tmp_path)
     places = ["--study", str(tmp_path / "tune.db"), "--report", str(tmp_path / "report")]
     places += ["--cache", str(tmp_path / "cache"), "--runs", str(tmp_path / "runs"), "--params", str(path)]
-    common = ["--data", "anything", "--weights", str(small_weights), *places]
+    common = ["--data", str(tmp_path), "--weights", str(small_weights), *places]
     assert main(["tune", *common, "--fine-tune-top", "1", "--write"]) == 0
     said = capsys.readouterr().out
     assert "3 trials in " in said
@@ -424,7 +424,7 @@ def test_search_without_a_trial_that_ran_to_its_end_writes_no_settings(
         str(path),
     ]
     places += ["--cache", str(tmp_path / "cache"), "--runs", str(tmp_path / "runs")]
-    common = ["--data", "anything", "--weights", str(small_weights), *places]
+    common = ["--data", str(tmp_path), "--weights", str(small_weights), *places]
     assert main(["tune", *common, "--fine-tune-top", "1", "--write"]) == 2
     said = capsys.readouterr()
     assert "3 trials in " in said.out
@@ -556,7 +556,7 @@ def test_ctrl_c_keeps_the_study_and_two_processes_share_it(small_weights: Path, 
     first.send_signal(signal.SIGINT)
     _, error = first.communicate(timeout=30)
     assert first.returncode == 130, error
-    assert "the same command goes on" in error
+    assert "the same command continues it" in error
     assert "Traceback" not in error
     kept = finished()
     assert kept >= 2
