@@ -1,7 +1,7 @@
 """What is wrong with a folder of labelled photos: files, copies, leaks between splits, classes, and labels."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.label_errors import confident_disagreement
 from lenslet.dataset.leaks import alikeness, leaks
 from lenslet.dataset.linear_probe import cached_out_of_fold
-from lenslet.dataset.photos import LEFT_OUT, DatasetError, LeftOut
+from lenslet.dataset.photos import LEFT_OUT, SPLITS, DatasetError, LeftOut
 from lenslet.dataset.quality import CHECKS, cached_measures, failed_check
 from lenslet.inference.printable import printable
 
@@ -51,12 +51,15 @@ class Finding:
 
 
 def lint(
-    dataset: Dataset, cache: Path, features: Mapping[str, NDArray[np.float32]] | None = None
+    dataset: Dataset,
+    cache: Path,
+    features: Mapping[str, NDArray[np.float32]] | None = None,
+    splits: Collection[str] = SPLITS,
 ) -> list[Finding]:
     """All findings, by kind in the order of KINDS, the worst of each kind first.
 
-    `features`: split → output of `cached_features` for its members; without it, labels are not judged.
-    Raises: CacheFull.
+    `features`: split → output of `cached_features` for its members; without it, labels are not judged. `splits`: those
+    whose pixels are examined for quality; before a training, the test photos are not. Raises: CacheFull.
     """
     leaking = [each for each in dataset.left_out if each.reason == "leak"] or _leaks_that_are_kept(dataset)
     found = [
@@ -69,7 +72,7 @@ def lint(
         *(Finding("two labels", each.path, each.labels, each.other) for each in leaking if each.labels),
         *_copies(dataset),
         *_odd_sizes(dataset),
-        *_doubtful(dataset, cache),
+        *_doubtful(dataset, cache, splits),
         *_rare_classes(dataset),
         *(mislabelled(dataset, features, cache) if features else ()),
     ]
@@ -166,10 +169,13 @@ def _odd_sizes(dataset: Dataset) -> list[Finding]:
     return [finding for found in (small, narrow) for _, finding in sorted(found, key=lambda each: each[0])]
 
 
-def _doubtful(dataset: Dataset, cache: Path) -> list[Finding]:
-    """Photos that fail a check of their quality."""
-    values = cached_measures(dataset.pixels, dataset.rows, dataset.hashes, cache)
-    failed = ((photo, failed_check(row)) for photo, row in zip(dataset.photos, values.tolist(), strict=True))
+def _doubtful(dataset: Dataset, cache: Path, splits: Collection[str]) -> list[Finding]:
+    """Photos of these splits that fail a check of their quality."""
+    members = np.flatnonzero([photo.split in splits for photo in dataset.photos])
+    hashes = [dataset.hashes[number] for number in members]
+    values = cached_measures(dataset.pixels, dataset.rows[members], hashes, cache)
+    photos = (dataset.photos[number] for number in members)
+    failed = ((photo, failed_check(row)) for photo, row in zip(photos, values.tolist(), strict=True))
     return [Finding(found[0], photo.path, found[1]) for photo, found in failed if found]
 
 

@@ -9,6 +9,8 @@ from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.lint import lint, mislabelled, report_findings
 from lenslet.training.features import features_by_split
 
+LEARNED = ("train", "validation")
+
 
 def check_photos(
     dataset: Dataset,
@@ -21,12 +23,12 @@ def check_photos(
 
     Raises: DatasetError if splits share photos and train.leaks is refuse; CacheFull.
     """
-    findings = lint(dataset, cache)
+    # Training does not look at the test photos, not even at their labels.
+    findings = lint(dataset, cache, splits=LEARNED)
     is_refused = params.leaks == "refuse" and any(finding.kind == "leak" for finding in findings)
     if backbone is None:
         print("labels are not checked: a training that starts from weights does that")
     elif not is_refused:  # else the refusal comes first, before the backbone has run for a minute
-        # Training does not look at the test photos, not even at their labels.
-        features = features_by_split(backbone, dataset, params, ("train", "validation"), cache)
+        features = features_by_split(backbone, dataset, params, LEARNED, cache)
         findings += mislabelled(dataset, features, cache)
     report_findings(findings, lint_csv, params.leaks)

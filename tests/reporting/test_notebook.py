@@ -232,7 +232,7 @@ def test_runs_on_photos_of_classes_that_the_model_does_not_know(tmp_path: Path) 
     by_id = {cell.id: cell for cell in cells("code", notebook)}
     for name, kind in SHOWN.items():
         assert (kind in shown_by(by_id[name])) == (name not in NEEDS_CLASSES), name
-    assert "27 photos are readable, 1 left out" in printed_by(by_id["read"])
+    assert "27 photos used, 1 left out" in printed_by(by_id["read"])
     assert "exact copy" in printed_by(by_id["lint"])
     assert "image/jpeg" in shown_by(by_id["pairs"])
     assert "model knows other classes (buildings, " in printed_by(by_id["confusion"])
