@@ -65,7 +65,7 @@ page: $(PAGE)  ## the page alone on http://127.0.0.1:PAGE_PORT, for the function
 
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
-check: $(FULL)  ## format, lint, types, security lint and fast tests: five minutes
+check: $(FULL)  ## format, lint, types, security lint and fast tests: four minutes
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy

@@ -142,9 +142,8 @@ def check_make(words: tuple[str, ...], is_whole: bool) -> None:
     for word in words:
         name, is_variable, _ = word.partition("=")
         if is_variable:
-            assert re.search(
-                rf"\$\((if \$\(|addprefix [\w -]+,\$\(|filter [\w/]+,\$\()?{name}\)", MAKEFILE
-            ), words
+            by_make = rf"\$\((if \$\(|addprefix [\w -]+,\$\(|filter [\w/]+,\$\()?{name}\)"
+            assert re.search(rf'{by_make}|"\$\${name}"', MAKEFILE), words
         else:
             assert name in targets, words
 
