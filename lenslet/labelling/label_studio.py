@@ -67,14 +67,6 @@ class LabelStudio:
         content = {"project": project, "path": path, "use_blob_urls": True, "title": "photos"}
         self._ask("POST", "/api/storages/localfiles", json=content)
 
-    def add_s3_storage(self, project: int, bucket: str, prefix: str, **settings: Any) -> None:
-        """Let the project's tasks show objects of the bucket; Label Studio signs their links."""
-        stores = self._ask("GET", "/api/storages/s3", params={"project": project})
-        if any((each.get("bucket"), each.get("prefix")) == (bucket, prefix) for each in stores):
-            return
-        content = {"project": project, "bucket": bucket, "prefix": prefix, "use_blob_urls": True, **settings}
-        self._ask("POST", "/api/storages/s3", json=content)
-
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         self._ask("POST", f"/api/projects/{project}/import", json=list(tasks))
 
