@@ -9,6 +9,7 @@ from typing import Any
 
 # Between the column `file` and the labels' columns; the same as in `lenslet predict --csv`.
 COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution", "ood_score")
+LABELS_NAMED = 3  # of those that an answer cannot decide between
 # As in lenslet/dataset/csv_file.py: text that a spreadsheet would take for a formula, and numbers, which are none.
 FORMULA = re.compile(r"['=+\-@\t\r]")
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -88,6 +89,15 @@ def either(labels: Sequence[str], last: str = "or") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def some_of(labels: Sequence[str]) -> str:
+    """The first labels in a row, and how many others there are, as "forest, sea, street or 4 others"."""
+    if len(labels) <= LABELS_NAMED:
+        return either(labels)
+    others = len(labels) - LABELS_NAMED
+    named = ", ".join(in_words(label) for label in labels[:LABELS_NAMED])
+    return f"{named} or {others} other{'s' * (others > 1)}"
+
+
 def both(labels: Sequence[str]) -> str:
     return either(labels, "and")
 
@@ -99,15 +109,15 @@ def verdict(answer: Answer) -> str:
             "Probably none of these labels: the photo does not resemble those that the model was trained on."
         )
     if not answer.is_certain:
-        return f"Uncertain: {either(answer.possible)}."
-    return "Certain: no other label is likely enough to count."
+        return f"Not sure: {some_of(answer.possible)}."
+    return "Sure: no other label is likely enough to count."
 
 
 def in_short(answer: Answer) -> str:
     """The verdict in one or two words, for a table."""
     if not answer.is_in_distribution:
         return "none of these?"
-    return "certain" if answer.is_certain else either(answer.possible)
+    return "sure" if answer.is_certain else some_of(answer.possible)
 
 
 def region(grid: Sequence[Sequence[float]]) -> str:

@@ -11,6 +11,9 @@ from lenslet.inference.printable import printable
 ANSWER_COLUMNS = ("label", "probability", "is_certain", "prediction_set", "is_in_distribution", "ood_score")
 
 
+LABELS_NAMED = 3  # of those that an answer cannot decide between
+
+
 def text_table(rows: Sequence[ClassifiedFile]) -> str:
     """Photo, label, probability and, where the model is not certain, the labels of the prediction set."""
     names = [printable(row.path) for row in rows]
@@ -21,13 +24,19 @@ def text_table(rows: Sequence[ClassifiedFile]) -> str:
             lines.append(f"{name:<{width}}  not classified: {printable(row.error)}")
             continue
         label, probability = row.prediction.ranked()[0]
-        possible = " or ".join(map(printable, row.prediction.prediction_set))
-        doubt = "" if row.prediction.is_certain else f"  not sure: {possible}"
+        doubt = "" if row.prediction.is_certain else f"  not sure: {some_of(row.prediction.prediction_set)}"
         if not row.prediction.is_in_distribution:
             doubt += "  probably none of the labels"
         lines.append(f"{name:<{width}}  {printable(label):<16}{probability:>6.1%}{doubt}")
     classified = sum(row.prediction is not None for row in rows)
     return "\n".join([*lines, f"{classified:,} of {len(rows):,} files classified"])
+
+
+def some_of(labels: Sequence[str]) -> str:
+    """The first labels, and how many others there are, as "forest or sea or street or 4 others"."""
+    others = len(labels) - LABELS_NAMED
+    rest = [f"{others} other{'s' * (others > 1)}"] if others > 0 else []
+    return " or ".join([*map(printable, labels[:LABELS_NAMED]), *rest])
 
 
 def predictions_json(rows: Sequence[ClassifiedFile]) -> list[dict[str, Any]]:

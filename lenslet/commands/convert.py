@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.atomic import probe_folder, write_or_keep
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.model_card import CARD_NAME, write_model_card
+    from lenslet.reporting.model_facts import promise
     from lenslet.training.record import check_fingerprint, load_network, read_record
 
     folder = arguments.model
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         artifact, model = make_servable(load_network(folder), dataset, record.name, record.params, params)
         write_or_keep(partial(write_model_folder, artifact, model), folder)
         write_model_card(artifact, folder)
+        print(f"prediction sets: {promise(artifact)}")
         print(f"{folder} holds {artifact.name} {artifact.version}; serve it with")
         print(command_line("lenslet", "serve", "--model", folder))
         validation = artifact.metrics["validation"]

@@ -89,7 +89,7 @@ def finished_artifact(
 ) -> Artifact:
     """The draft with the chosen file, its prediction sets, and its figures on the validation photos."""
     threshold = conformal_threshold(check.probabilities, targets, draft.conformal_alpha)
-    figures = served_metrics(draft.labels, targets, check, threshold)
+    figures = served_metrics(draft.labels, targets, check, threshold, draft.conformal_alpha)
     validation = {"data_fingerprint": fingerprint, **figures, "agreement_with_keras": chosen.agreement}
     return replace(
         draft,

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from lenslet.inference.prediction_sets import set_sizes
+
 
 def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
     """The temperature that minimises the log loss of softmax(logits / temperature): Guo et al. 2017.
@@ -49,12 +51,13 @@ def guaranteed_coverage(alpha: float, photos: float) -> float:
 
 
 def coverage(
-    probabilities: NDArray[np.float32], targets: NDArray[np.int64], threshold: float
+    probabilities: NDArray[np.float32], targets: NDArray[np.int64], threshold: float, alpha: float
 ) -> tuple[float, float]:
-    """Share of prediction sets that contain the true label, and their mean size. The top label is always in the set."""
-    sets = probabilities >= threshold
-    sets[np.arange(len(targets)), probabilities.argmax(axis=1)] = True
-    return float(sets[np.arange(len(targets)), targets].mean()), float(sets.sum(axis=1).mean())
+    """Share of prediction sets (`set_sizes`) that contain the true label, and their mean size."""
+    sizes = set_sizes(probabilities, threshold, alpha)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ranks = (order == targets[:, np.newaxis]).argmax(axis=1)
+    return float((ranks < sizes).mean()), float(sizes.mean())
 
 
 def without_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

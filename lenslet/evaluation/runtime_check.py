@@ -28,10 +28,10 @@ class RuntimeCheck:
 
 
 def served_metrics(
-    labels: Sequence[str], targets: NDArray[np.int64], check: RuntimeCheck, threshold: float
+    labels: Sequence[str], targets: NDArray[np.int64], check: RuntimeCheck, threshold: float, alpha: float
 ) -> dict[str, float]:
     """`metrics.score`, coverage and size of the prediction sets, and the time: the keys of model.json."""
-    covered, set_size = coverage(check.probabilities, targets, threshold)
+    covered, set_size = coverage(check.probabilities, targets, threshold, alpha)
     sets_and_time = {"coverage": covered, "mean_set_size": set_size, "time_ms": check.time_ms}
     return score(labels, targets, check.probabilities) | sets_and_time
 

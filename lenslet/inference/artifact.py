@@ -46,7 +46,7 @@ class Artifact:
     runtime: str  # package and version on which the precision was chosen, as "tflite-runtime 2.14.0"
     temperature: float  # divides the logits, inside the graph already; Guo et al. 2017
     conformal_alpha: float  # prediction sets may miss the true label in this fraction of cases
-    conformal_threshold: float  # labels of at least this probability belong to the prediction set
+    conformal_threshold: float  # labels of at least this probability belong to it, whatever the others have
     ood_threshold: float  # pictures with a higher OOD score are out of distribution
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → metrics and the data fingerprint
     # What drift is measured against, as `lenslet.evaluation.reference` writes it; empty: drift cannot be measured.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lenslet.inference.artifact import TFLITE_NAME, Artifact, read_model_folder
 from lenslet.inference.decode import RESIZE_RULE
 from lenslet.inference.errors import ArtifactError
+from lenslet.inference.prediction_sets import set_sizes
 from lenslet.inference.tflite_file import check_tflite
 
 # Package → module with the same `Interpreter`; the first one installed is used. ai-edge-litert is the successor, for
@@ -29,6 +30,7 @@ class Prediction:
     conformal_threshold: float
     logits: NDArray[np.float32]  # shape (classes,), before any temperature
     ood_threshold: float
+    conformal_alpha: float
 
     def ranked(self) -> list[tuple[str, float]]:
         """(label, probability) pairs, the most probable first."""
@@ -37,17 +39,13 @@ class Prediction:
 
     @property
     def prediction_set(self) -> list[str]:
-        """Conformal prediction set: labels that include the true one with the stated coverage; never empty, ranked.
-
-        Least-ambiguous set-valued classifier (Sadinle, Lei and Wasserman 2019).
-        """
-        ranked = self.ranked()
-        return [label for label, probability in ranked if probability >= self.conformal_threshold] or [
-            ranked[0][0]
-        ]
+        """Labels that include the true one with at least the promised coverage; never empty, ranked: `set_sizes`."""
+        size = set_sizes(self.probabilities, self.conformal_threshold, self.conformal_alpha)
+        return [label for label, _ in self.ranked()[: int(size)]]
 
     @property
     def is_certain(self) -> bool:
+        """Whether one label alone has a probability of at least 1 − alpha, and no other reaches the threshold."""
         return len(self.prediction_set) == 1
 
     @property
@@ -107,6 +105,7 @@ class Classifier:
             conformal_threshold=self.artifact.conformal_threshold,
             logits=outputs["logits"][0],
             ood_threshold=self.artifact.ood_threshold,
+            conformal_alpha=self.artifact.conformal_alpha,
         )
 
     def _run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

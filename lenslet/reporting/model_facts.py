@@ -1,5 +1,7 @@
 """Facts of model.json in words, for the report and the model card."""
 
+import math
+
 from lenslet.evaluation.calibration import guaranteed_coverage
 from lenslet.inference.artifact import Artifact
 
@@ -7,6 +9,17 @@ from lenslet.inference.artifact import Artifact
 def coverage_guarantee(artifact: Artifact) -> float:
     """The share of photos whose prediction set is guaranteed to contain the true label."""
     return guaranteed_coverage(artifact.conformal_alpha, artifact.metrics["validation"]["photos"])
+
+
+def promise(artifact: Artifact) -> str:
+    """What the prediction sets promise, as "they contain the true label of at least 95% of photos", and why no more."""
+    photos, wanted = artifact.metrics["validation"]["photos"], 1 - artifact.conformal_alpha
+    least = coverage_guarantee(artifact)
+    words = f"they contain the true label of at least {least:.0%} of photos"
+    if least >= wanted:
+        return words
+    needed = math.ceil(1 / artifact.conformal_alpha) - 1
+    return f"{words}, the most that {photos:,.0f} validation photos can promise ({wanted:.0%} takes {needed})"
 
 
 def model_facts(artifact: Artifact) -> dict[str, str]:
@@ -18,7 +31,7 @@ def model_facts(artifact: Artifact) -> dict[str, str]:
         "input": f"{artifact.image_size} × {artifact.image_size} pixels RGB, {artifact.resize}",
         "precision": f"{artifact.precision}, chosen on {artifact.runtime}",
         "temperature": f"{artifact.temperature:.3f}",
-        "prediction sets": f"labels with a probability of at least {artifact.conformal_threshold:.3f}; "
-        f"they contain the true label of {coverage_guarantee(artifact):.0%} of photos",
+        "prediction sets": f"labels with a probability of at least {artifact.conformal_threshold:.3f}, and at least so "
+        f"many that they add up to {1 - artifact.conformal_alpha:.0%}; {promise(artifact)}",
         "in distribution": f"photos with an OOD score (energy) of at most {artifact.ood_threshold:.2f}",
     }

@@ -16,7 +16,7 @@ from lenslet.dataset.lint import Finding
 from lenslet.evaluation.metric_table import CLASS_METRICS, METRICS, interval_text
 from lenslet.inference.artifact import Artifact
 from lenslet.reporting.gallery import Exhibit
-from lenslet.reporting.model_facts import coverage_guarantee, model_facts
+from lenslet.reporting.model_facts import model_facts, promise
 from lenslet.reporting.plots import svg
 
 
@@ -176,7 +176,7 @@ def report_page(
         counts=counts.tolist(),
         confusions=confusions(artifact.labels, counts),
         corruptions=corruption_rows(figures),
-        guaranteed=coverage_guarantee(artifact),
+        promise=promise(artifact),
         pictures={name: _data_uri("svg+xml", svg(drawn[name]).encode()) for name in shown},
         plot_alts=PLOT_ALTS,
         background=background,

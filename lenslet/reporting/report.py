@@ -54,7 +54,9 @@ def measured_metrics(evidence: Evidence) -> dict[str, float]:
     """Flat figures by the keys of `metric_table`; dotted keys are of one class, or of one corruption."""
     artifact, targets, check = evidence.artifact, evidence.targets, evidence.check
     before = without_temperature(check.probabilities, artifact.temperature)
-    figures = served_metrics(artifact.labels, targets, check, artifact.conformal_threshold)
+    figures = served_metrics(
+        artifact.labels, targets, check, artifact.conformal_threshold, artifact.conformal_alpha
+    )
     figures |= {
         "min_recall": min_recall(targets, check.probabilities),
         "agreement_with_keras": artifact.metrics["validation"]["agreement_with_keras"],

@@ -44,8 +44,34 @@ def test_too_few_photos_guarantee_less() -> None:
 
 def test_coverage_counts_the_top_label_even_below_the_threshold() -> None:
     probabilities = np.array([[0.5, 0.3, 0.2], [0.6, 0.35, 0.05], [0.34, 0.33, 0.33]], np.float32)
-    # Sets at 0.35: {0}, {0, 1}, and {0} only because it is the top label.
-    assert coverage(probabilities, np.array([0, 1, 2]), 0.35) == (pytest.approx(2 / 3), pytest.approx(4 / 3))
+    # Sets at 0.345: {0}, {0, 1}, and {0} only because it is the top label.
+    assert coverage(probabilities, np.array([0, 1, 2]), 0.345, alpha=0.7) == (
+        pytest.approx(2 / 3),
+        pytest.approx(4 / 3),
+    )
+
+
+def test_sets_hold_the_labels_that_together_reach_the_coverage() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.6, 0.35, 0.05], [0.95, 0.03, 0.02]], np.float32)
+    # At 1 − 0.1: all three, {0, 1}, {0}.
+    assert coverage(probabilities, np.array([2, 2, 0]), 0.97, alpha=0.1) == (pytest.approx(2 / 3), 2.0)
+
+
+@pytest.mark.parametrize("photos", [6, 30, 200])
+def test_few_photos_keep_what_they_promise(photos: int) -> None:
+    """Means over 300 draws of validation photos; each model is overconfident, so that only the threshold helps."""
+    random = np.random.default_rng(11)
+    covered = []
+    for _ in range(300):
+        logits = random.normal(size=(photos + 200, 4))
+        exact = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        targets = (exact.cumsum(axis=1) > random.random((len(exact), 1))).argmax(axis=1)
+        bold = np.exp(3 * logits) / np.exp(3 * logits).sum(axis=1, keepdims=True)
+        threshold = conformal_threshold(bold[:photos], targets[:photos], alpha=0.05)
+        covered.append(coverage(bold[photos:], targets[photos:], threshold, alpha=0.05)[0])
+    promised = {6: 6 / 7, 30: 0.95, 200: 0.95}[photos]
+    assert guaranteed_coverage(0.05, photos) == pytest.approx(promised)
+    assert np.mean(covered) >= promised - 0.01
 
 
 def test_threshold_keeps_its_guarantee_on_new_photos() -> None:
@@ -54,8 +80,11 @@ def test_threshold_keeps_its_guarantee_on_new_photos() -> None:
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     targets = np.array([random.choice(4, p=row) for row in probabilities])
     threshold = conformal_threshold(probabilities[:10_000], targets[:10_000], alpha=0.1)
-    covered, _ = coverage(probabilities[10_000:], targets[10_000:], threshold)
-    assert covered == pytest.approx(0.9, abs=0.012)
+    covered, size = coverage(probabilities[10_000:], targets[10_000:], threshold, alpha=0.1)
+    by_threshold = (probabilities[10_000:] >= threshold)[np.arange(10_000), targets[10_000:]]
+    assert by_threshold.mean() == pytest.approx(0.9, abs=0.012)
+    assert covered > 0.9
+    assert size < 4
 
 
 def test_temperature_is_taken_back() -> None:

@@ -91,7 +91,7 @@ def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
     upload(page, FOREST)
     wait_for_answers(page, 1)
     expect(page.get_by_role("heading", level=3)).to_have_text(re.compile(r"^forest\s*9\d\.\d %$"))
-    expect(page.get_by_text("Certain: no other label is likely enough to count.")).to_be_visible()
+    expect(page.get_by_text("Sure: no other label is likely enough to count.")).to_be_visible()
     expect(page.get_by_text(re.compile(r"Answered in [\d,]+ ms\."))).to_be_visible()
     said = page.locator('[role="graphics-document"]').get_attribute("aria-label") or ""
     assert re.match(r"Probabilities: forest 9\d\.\d %, ", said)
@@ -128,7 +128,7 @@ def test_several_photos_are_sorted_tabled_and_written_as_by_lenslet_predict(
     ]
     assert len(certainties) == 12
     assert certainties == sorted(certainties)  # the least certain one first
-    expect(page.get_by_text("Uncertain: mountain or glacier.")).to_be_visible()  # mountain-04.jpg
+    expect(page.get_by_text("Not sure: mountain or glacier.")).to_be_visible()  # mountain-04.jpg
     expect(page.get_by_text("Probably none of these labels").first).to_be_visible()  # sea-01.jpg
     expect(errors(page)).to_contain_text("notes.jpg")
     expect(errors(page)).to_contain_text("This is not a picture in a supported format")

@@ -112,7 +112,7 @@ def test_one_photo(monkeypatch):
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
         shown = html(page)
         assert "<h3>forest <span>55.0 %</span></h3>" in shown
-        assert "Uncertain: forest or mountain." in shown
+        assert "Not sure: forest or mountain." in shown
         assert "The evidence for forest lies mostly in the lower right part." in shown
         assert " ms.</p>" in shown
         assert 'alt="green.png, which the model takes for forest"' in shown
@@ -127,7 +127,7 @@ def test_one_photo(monkeypatch):
         page.slider(key="opacity").set_value(35)
         assert "--map-opacity: 0.35;" in html(ran(page))
         chosen(page, "Link")
-        assert "Uncertain: forest or mountain." in html(page)
+        assert "Not sure: forest or mountain." in html(page)
     assert len(endpoint.questions) == 1
 
 
@@ -135,10 +135,10 @@ def test_sure_and_none_of_these(monkeypatch):
     certain = prediction(predictions=ranked("sea", 0.9999), is_certain=True, prediction_set=["sea"])
     with answering(certain) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
-        assert "Certain: no other label is likely enough to count." in shown and "over 99.9 %" in shown
+        assert "Sure: no other label is likely enough to count." in shown and "over 99.9 %" in shown
     with answering(prediction(is_in_distribution=False)) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
-        assert "Probably none of these labels" in shown and "Uncertain" not in shown
+        assert "Probably none of these labels" in shown and "Not sure" not in shown
 
 
 def test_model_without_a_map(monkeypatch):
@@ -169,7 +169,7 @@ def test_several_photos_one_of_which_fails(monkeypatch):
             "probability": "50.0 %",
             "verdict": "forest or mountain",
         },
-        {"photo": "certain.png", "label": "sea", "probability": "90.0 %", "verdict": "certain"},
+        {"photo": "certain.png", "label": "sea", "probability": "90.0 %", "verdict": "sure"},
     ]
     assert html(page).index("uncertain.png, which") < html(page).index(
         "certain.png, which", html(page).index("uncertain.png, which") + 9
@@ -627,3 +627,18 @@ def test_examples_fail_where_a_gateway_refuses(tmp_path):
             command = [*RUNNERS[name], write(endpoint.url, False)]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
             assert done.returncode and "Forbidden" in done.stdout + done.stderr, (name, done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["beet_salad", "baklava"], "beet salad or baklava"),
+        (["a", "b", "c"], "a, b or c"),
+        (["a", "b", "c", "d"], "a, b, c or 1 other"),
+        (["a", "b", "c", "d", "e", "f", "g"], "a, b, c or 4 others"),
+    ],
+)
+def test_not_sure_names_at_most_three_labels(labels: list[str], words: str) -> None:
+    answer = answers.read_answer({**PREDICTION, "prediction_set": labels, "is_certain": False})
+    assert answers.verdict(answer) == f"Not sure: {words}."
+    assert answers.in_short(answer) == words

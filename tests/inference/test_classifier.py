@@ -30,6 +30,7 @@ def prediction(
     activation_map: NDArray[np.float32] | None = None,
     logits: tuple[float, ...] = (0, 0, 0),
     ood_threshold: float = 0.0,
+    alpha: float = 0.1,
 ) -> Prediction:
     labels = ("forest", "sea", "street")
     return Prediction(
@@ -39,6 +40,7 @@ def prediction(
         threshold,
         np.array(logits, np.float32),
         ood_threshold,
+        alpha,
     )
 
 
@@ -49,26 +51,57 @@ def test_ranked_by_probability() -> None:
 def test_ties_keep_the_order_of_the_labels() -> None:
     labels = tuple(f"label {index}" for index in range(64))
     probabilities = np.array([0.01, 0.02] * 32, np.float32)
-    answer = Prediction(labels, probabilities, None, 0.5, np.log(probabilities), 0.0)
+    answer = Prediction(labels, probabilities, None, 0.5, np.log(probabilities), 0.0, 0.05)
     assert [label for label, _ in answer.ranked()] == [*labels[1::2], *labels[0::2]]
 
 
 @pytest.mark.parametrize(
-    ("threshold", "labels"),
+    ("threshold", "alpha", "probabilities", "labels"),
     [
-        (0.0, ["street", "forest", "sea"]),
-        (0.125, ["street", "forest", "sea"]),  # the threshold itself belongs to the set
-        (0.126, ["street", "forest"]),
-        (0.25, ["street", "forest"]),
-        (0.5, ["street"]),
-        (0.9, ["street"]),  # never empty
-        (1.0, ["street"]),
+        (0.0, 0.4, [0.25, 0.125, 0.625], ["street", "forest", "sea"]),
+        (
+            0.125,
+            0.4,
+            [0.25, 0.125, 0.625],
+            ["street", "forest", "sea"],
+        ),  # the threshold itself belongs to the set
+        (0.126, 0.4, [0.25, 0.125, 0.625], ["street", "forest"]),
+        (0.25, 0.4, [0.25, 0.125, 0.625], ["street", "forest"]),
+        (0.5, 0.4, [0.25, 0.125, 0.625], ["street"]),
+        (0.9, 0.4, [0.25, 0.125, 0.625], ["street"]),  # never empty; 0.625 is at least 1 − alpha
+        (1.0, 0.1, [0.0, 0.0, 1.0], ["street"]),
+        # No label reaches the threshold: the most probable ones that together reach 1 − alpha.
+        (0.939, 0.05, [0.502, 0.498, 0.0], ["forest", "sea"]),
+        (0.939, 0.05, [0.22, 0.4, 0.38], ["sea", "street", "forest"]),
+        (0.939, 0.05, [0.93, 0.04, 0.03], ["forest", "sea"]),
+        (0.939, 0.05, [0.95, 0.03, 0.02], ["forest"]),
+        # One label reaches it, and is improbable all the same: an accurate model has a low threshold.
+        (0.31, 0.05, [0.32, 0.30, 0.38], ["street", "forest", "sea"]),
+        (0.31, 0.05, [0.60, 0.30, 0.10], ["forest", "sea", "street"]),
+        (0.31, 0.05, [0.70, 0.26, 0.04], ["forest", "sea"]),
+        (0.31, 0.05, [0.97, 0.02, 0.01], ["forest"]),
+        # Labels that reach it belong to the set though fewer reach 1 − alpha.
+        (0.009, 0.05, [0.97, 0.02, 0.01], ["forest", "sea", "street"]),
+        (0.015, 0.05, [0.97, 0.02, 0.01], ["forest", "sea"]),
     ],
 )
-def test_prediction_set(threshold: float, labels: list[str]) -> None:
-    answer = prediction([0.25, 0.125, 0.625], threshold)
+def test_prediction_set(
+    threshold: float, alpha: float, probabilities: list[float], labels: list[str]
+) -> None:
+    answer = prediction(probabilities, threshold, alpha=alpha)
     assert answer.prediction_set == labels
     assert answer.is_certain == (len(labels) == 1)
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.2])
+def test_certain_is_never_below_the_promised_coverage(alpha: float) -> None:
+    random = np.random.default_rng(3)
+    for threshold in (0.0, 0.05, 0.31, 0.6, 0.939, 1.0):
+        for row in random.dirichlet([0.2] * 3, 200):
+            answer = prediction(row.tolist(), threshold, alpha=alpha)
+            total = sum(dict(answer.ranked())[label] for label in answer.prediction_set)
+            assert total >= 1 - alpha - 2e-6
+            assert not answer.is_certain or answer.ranked()[0][1] >= 1 - alpha - 2e-6
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ def test_metrics(found: dict[str, float]) -> None:
     assert found["accuracy"] == 0.75
     assert found["min_recall"] == 0.5
     assert 0 <= found["accuracy_low"] < 0.75 < found["accuracy_high"] <= 1
-    # Sets at 0.4: {no}, {no, yes}, {yes}, {yes}.
-    assert (found["coverage"], found["mean_set_size"]) == (1.0, 1.25)
+    # Sets that hold 0.9: {no}, and three times both.
+    assert (found["coverage"], found["mean_set_size"]) == (1.0, 1.75)
     # Confidence 0.9 right, 0.6 wrong, 0.8 right, 0.7 right.
     assert found["calibration_error"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
     assert found["calibration_error_before"] == pytest.approx(found["calibration_error"])
@@ -220,7 +220,10 @@ def test_numbers_of_the_page_are_those_of_metrics_json(parsed: Page, folder: Pat
     assert "gaussian noise 0.75 0.75 0.75 0.50 0.50 0.25 73%" in " ".join(parsed.text.split())
     assert "Measured on 3 of the 4 photos" in parsed.text
     # Four photos guarantee four of five, not the nine of ten of alpha.
-    assert "guaranteed to contain the true label of 80% of photos" in parsed.text
+    assert (
+        "they contain the true label of at least 80% of photos, the most that 4 validation photos can promise"
+        in parsed.text
+    )
 
 
 def test_page_shows_mistakes_findings_and_facts(parsed: Page) -> None:
@@ -306,7 +309,7 @@ def test_confusions_in_words() -> None:
 
 
 def test_card_states_the_coverage_that_the_photos_guarantee() -> None:
-    assert "they contain the true label of 80% of photos" in facts_markdown(ARTIFACT)
+    assert "the most that 4 validation photos can promise (90% takes 9)" in facts_markdown(ARTIFACT)
 
 
 def test_card_shows_metrics_of_each_split_with_their_intervals() -> None:

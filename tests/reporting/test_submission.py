@@ -31,6 +31,7 @@ def answer(*probabilities: float) -> Prediction:
         activation_map=None,
         conformal_threshold=0.5,
         ood_threshold=0.0,
+        conformal_alpha=0.05,
     )
 
 

@@ -24,6 +24,7 @@ from lenslet.inference.errors import LinkTimeout
 from tests.support.function_log import write_to_stdout
 
 ROOT = Path(__file__).parents[2]
+ALPHA = 0.25  # one label is certain from a probability of 0.75
 EVENTS = ROOT / "tests" / "events"
 
 # Event file → the answer's HTTP status (None for a direct invoke, which has none) and error code.
@@ -123,6 +124,7 @@ def fixed(probabilities, activation_map=None, threshold=0.15, is_in_distribution
         threshold,
         logits,
         -1.0 if is_in_distribution else -1.2,
+        ALPHA,
     )
     return FakeClassifier(lambda pixels: prediction)
 
@@ -243,7 +245,7 @@ def darkness(pixels):
     """A model that finds "dog" in what is dark in the upper left quarter, and nothing else."""
     logits = np.array([0.0, (255 - pixels[:4, :4].astype(float)).mean(), -1.0], np.float32)
     probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-    return Prediction(("cat", "dog", "eel"), probabilities, None, 0.5, logits, 0.0)
+    return Prediction(("cat", "dog", "eel"), probabilities, None, 0.5, logits, 0.0, ALPHA)
 
 
 @pytest.mark.parametrize("is_raw", [False, True])
@@ -644,7 +646,7 @@ def test_metrics_of_a_batch(monkeypatch, output):
 
 def test_label_outside_ascii_is_a_dimension(monkeypatch, output):
     probabilities = np.array([0.9, 0.1], np.float32)
-    prediction = Prediction(("Straße", "Brücke"), probabilities, None, 0.5, np.log(probabilities), 0.0)
+    prediction = Prediction(("Straße", "Brücke"), probabilities, None, 0.5, np.log(probabilities), 0.0, ALPHA)
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: prediction))
     _, answer = ask({"image": PICTURE})
     assert answer["predictions"][0]["label"] == "Straße"
@@ -672,7 +674,7 @@ def test_calls_from_many_threads_do_not_mix(monkeypatch, output):
         time.sleep(0.001)  # lets the other threads in
         share = np.float32(pixels.mean() / 255)
         shares = np.array([share, 1 - share], np.float32)
-        return Prediction(("bright", "dark"), shares, None, 0.9, np.log(shares), 0.0)
+        return Prediction(("bright", "dark"), shares, None, 0.9, np.log(shares), 0.0, ALPHA)
 
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(classify))
     greys = [index % 100 + 128 for index in range(200)]
