@@ -11,7 +11,7 @@ from importlib import import_module
 
 import lenslet
 from lenslet.inference.errors import InputError, LensletError
-from lenslet.inference.printable import printable
+from lenslet.inference.printable import printable, printable_output
 
 # Command → one line about it, in the order of a model's life. Its module is `lenslet.commands.<command>`.
 COMMANDS = {
@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns its exit code."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        code = dispatch(words)
+        with printable_output():
+            code = dispatch(words)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,6 +11,7 @@ validate the other.
 
 import argparse
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,12 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the secon
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
+    from lenslet.inference.atomic import probe_folder
+    from lenslet.inference.folder_lock import folder_lock
     from lenslet.registry.tracking import Tracker
 
-    with Tracker() as tracker:
+    probe_folder(arguments.out, "--out")
+    with folder_lock(arguments.out, "lenslet average"), Tracker() as tracker:
         average(arguments, tracker)
     return 0
 
@@ -48,6 +52,7 @@ def make_parser() -> CommandParser:
 def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     """All steps from two trained networks to one."""
     from lenslet.dataset.reading import read_dataset
+    from lenslet.inference.atomic import write_or_keep
     from lenslet.network.weight_averaging import AveragingRefused, answers_between, average_into
     from lenslet.training.record import KERAS_NAME, check_fingerprint, load_network, read_record, save_network
     from lenslet.training.validation import calibrated_figures
@@ -63,6 +68,8 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     members = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]
     first, second = (load_network(folder) for folder in (arguments.first, arguments.second))
+    if read_record(arguments.second) != record:  # a training that ended meanwhile
+        raise AveragingRefused(f"{arguments.second} changed while it was read: run this again")
 
     tried = [
         calibrated_figures(each.logits, targets) for each in answers_between(first, second, SHARES, pixels)
@@ -78,7 +85,7 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     history = {name: [figures[name] for figures in tried] for name in ("accuracy", "log_loss")}
     steps = {**record.history, "average": {"share": list(SHARES), **history}}
     averaged = replace(record, validation=tried[best], history=steps)
-    save_network(second, averaged, arguments.out)
+    write_or_keep(partial(save_network, second, averaged), arguments.out)
     print(f"{arguments.out / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
     tracker.log_training(averaged, arguments.out)

@@ -21,16 +21,18 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, write_model_folder
     from lenslet.inference.atomic import probe_folder, write_or_keep
+    from lenslet.inference.folder_lock import folder_lock
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.model_card import CARD_NAME, write_model_card
     from lenslet.reporting.model_facts import promise
     from lenslet.training.record import check_fingerprint, load_network, read_record
 
     folder = arguments.model
-    with json_output(arguments.json) as print_json:
-        params = params_of(arguments).convert
+    params = params_of(arguments).convert
+    read_record(folder)  # before a lock is written into what may be no model folder at all
+    probe_folder(folder, "--model")
+    with json_output(arguments.json) as print_json, folder_lock(folder, "lenslet convert"):
         record = read_record(folder)
-        probe_folder(folder, "--model")
         dataset = read_dataset(arguments.data, record.params, arguments.cache)
         check_fingerprint(record, dataset.fingerprint, arguments.data)
         artifact, model = make_servable(load_network(folder), dataset, record.name, record.params, params)

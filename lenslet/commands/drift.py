@@ -22,11 +22,12 @@ def main(argv: list[str] | None = None) -> int:
 
     from lenslet.evaluation.reference import from_json
     from lenslet.inference.artifact import read_artifact
-    from lenslet.inference.atomic import write_text
+    from lenslet.inference.atomic import probe_file, write_text
     from lenslet.monitoring.drift import DriftLimits, measure, report_json, table
     from lenslet.monitoring.page import page
     from lenslet.monitoring.sources import moment, read_window
 
+    probe_file(arguments.page, "--page")
     artifact = read_artifact(arguments.model)
     try:
         reference = from_json(artifact.reference, len(artifact.labels))

@@ -9,6 +9,7 @@ into model.json and MODEL_CARD.md of the model folder.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.evaluation.metric_table import metrics_table
     from lenslet.evaluation.ood import ood_auroc, ood_sets
     from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME
+    from lenslet.inference.atomic import probe_folder, write_or_keep
     from lenslet.inference.classifier import Classifier
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.measurement import collect_background, measure_model
@@ -39,8 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     params = params_of(arguments).evaluate
     classifier = Classifier.load(arguments.model)
     record = read_record(arguments.model)
-    # Before the work, which would be lost if the folder cannot be written.
-    arguments.report.mkdir(parents=True, exist_ok=True)
+    probe_folder(arguments.report, "--report")
+    if arguments.record:
+        probe_folder(arguments.model, "--record in")
     dataset = read_dataset(arguments.data, record.params, arguments.cache, only_test=arguments.all)
     check_labels(dataset, classifier.artifact, arguments.data, arguments.model)
     sets = ood_sets(classifier.artifact.image_size, arguments.ood)
@@ -55,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
         facts = training_facts(record, dataset)
         background = collect_background(classifier, dataset, evidence, facts, arguments.cache)
-        written = write_report(evidence, figures, photos, background, arguments.report)
+        write = partial(write_report, evidence, figures, photos, background)
+        written = write_or_keep(write, arguments.report)
         print(f"written into {arguments.report}: {', '.join(written)}")
         if arguments.record:
             record_figures(classifier.artifact, figures, photos, arguments.model)
@@ -105,11 +109,17 @@ def training_facts(record: "TrainingRecord", dataset: "Dataset") -> dict[str, st
 def record_figures(
     artifact: "Artifact", figures: dict[str, float], photos: dict[str, str], folder: Path
 ) -> None:
-    """Add the test figures to model.json and MODEL_CARD.md of the model folder."""
-    from lenslet.inference.artifact import write_artifact
+    """Add the test figures to model.json and MODEL_CARD.md of the model folder. Raises: ArtifactError."""
+    from lenslet.inference.artifact import read_artifact, write_artifact
+    from lenslet.inference.errors import ArtifactError
+    from lenslet.inference.folder_lock import folder_lock
     from lenslet.reporting.model_card import write_model_card
 
     overall = {key: value for key, value in figures.items() if not key.startswith("robustness.")}
-    recorded = replace(artifact, metrics={**artifact.metrics, "test": {**photos, **overall}})
-    write_model_card(recorded, folder)
-    write_artifact(recorded, folder)
+    with folder_lock(folder, "lenslet evaluate"):
+        current = read_artifact(folder)
+        if current.sha256 != artifact.sha256:
+            raise ArtifactError(f"{folder} holds another model than when the evaluation began: run it again")
+        recorded = replace(current, metrics={**current.metrics, "test": {**photos, **overall}})
+        write_model_card(recorded, folder)
+        write_artifact(recorded, folder)

@@ -17,7 +17,7 @@ from lenslet.inference.errors import ArtifactError, InputError
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.inference.atomic import replacing
+    from lenslet.inference.atomic import probe_file, replacing
     from lenslet.inference.classifier import Classifier
     from lenslet.inference.decode import decode
     from lenslet.reporting.plots import explanation_figure
@@ -25,8 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 
     check_ending(arguments.out)
     classifier = Classifier.load(arguments.model)
-    # Before the work, which would be lost if it cannot be made.
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    probe_file(arguments.out, "--out")
     pixels = decode(arguments.photo.read_bytes(), classifier.artifact.image_size)
     prediction = classifier.classify(pixels)
     network_file = arguments.model / KERAS_NAME

@@ -99,9 +99,11 @@ def push_photos(arguments: argparse.Namespace) -> int:
 
 
 def pull(arguments: argparse.Namespace) -> int:
+    from lenslet.inference.atomic import probe_file
     from lenslet.labelling.annotations import merge_into, read_tasks
     from lenslet.labelling.label_studio import LabelStudio, LabelStudioError
 
+    probe_file(arguments.out, "--out")
     studio = LabelStudio.from_environment()
     found = studio.project(arguments.project)
     if not found:

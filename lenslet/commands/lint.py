@@ -27,8 +27,10 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.dataset.lint import KINDS, lint, report_findings
     from lenslet.dataset.photos import SPLITS
     from lenslet.dataset.reading import read_dataset
+    from lenslet.inference.atomic import probe_file
     from lenslet.reporting.contact_sheet import write_contact_sheet
 
+    probe_file(arguments.lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json:
         params = params_of(arguments).train
         dataset = read_dataset(arguments.folder, params, arguments.cache)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from lenslet.inference.printable import printable
+
 
 @contextmanager
 def json_output(is_wanted: bool) -> Iterator[Callable[[Any], None]]:
@@ -20,10 +22,20 @@ def json_output(is_wanted: bool) -> Iterator[Callable[[Any], None]]:
     stdout = sys.stdout
 
     def print_json(answer: Any) -> None:
-        print(json.dumps(answer, indent=2, ensure_ascii=False, default=_plain), file=stdout, flush=True)
+        print(json_text(answer), file=stdout, flush=True)
 
     with redirect_stdout(sys.stderr):
         yield print_json
+
+
+def json_text(answer: Any) -> str:
+    """JSON in which letters of all languages can be read, and whatever steers a terminal is escaped."""
+    text = json.dumps(answer, indent=2, ensure_ascii=False, default=_plain)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        each if each == "\n" or printable(each) == each else json.dumps(each)[1:-1] for each in text
+    )
 
 
 def command_line(*words: object) -> str:

@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.batch.files import find_files
     from lenslet.batch.local import classify_files
     from lenslet.batch.tables import predictions_json, text_table, write_csv
+    from lenslet.inference.atomic import probe_file, write_or_keep
     from lenslet.inference.classifier import Classifier
     from lenslet.reporting.submission import check_ids, check_positive, make_submission, write_submission
 
@@ -32,20 +33,24 @@ def main(argv: list[str] | None = None) -> int:
     paths = find_files(arguments.photos)
     if arguments.submission:
         check_ids(paths, arguments.keep_extension)
-    for place in filter(None, (arguments.csv, arguments.submission)):
-        check_writable(place)
+    for option, place in {"--csv": arguments.csv, "--submission": arguments.submission}.items():
+        if place:
+            probe_file(place, option)
 
     with json_output(arguments.json) as print_json:
         rows = classify_files(classifier, paths)
         print(text_table(rows))
         print_json(predictions_json(rows))
         if arguments.csv:
-            write_csv(rows, labels, arguments.csv)
+            write_or_keep(
+                lambda folder: write_csv(rows, labels, folder / arguments.csv.name), arguments.csv.parent
+            )
             print(f"written: {arguments.csv}")
         if arguments.submission:
             answers = [(row.path, row.prediction) for row in rows]
             made = make_submission(answers, labels, arguments.positive, arguments.keep_extension)
-            write_submission(made, arguments.submission)
+            place = arguments.submission
+            write_or_keep(lambda folder: write_submission(made, folder / place.name), place.parent)
             print(f"written: {arguments.submission}: {'; '.join(made.remarks)}")
     return 0 if any(row.prediction for row in rows) else 1
 
@@ -61,10 +66,3 @@ def make_parser() -> CommandParser:
     add("--keep-extension", action="store_true", help="ids as photo.jpg instead of photo")
     add_options(parser, "--json")
     return parser
-
-
-def check_writable(path: Path) -> None:
-    """Before the work, which would be lost if the file cannot be written. Raises: OSError."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a file to write")
-    path.parent.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.registry.tracking import Tracker
     from lenslet.training.run import claimed
 
-    with claimed(arguments.out, arguments.runs), Tracker() as tracker:
+    with claimed(arguments.out, arguments.runs, arguments.lint_csv), Tracker() as tracker:
         train(chosen_params(arguments), arguments, tracker)
     return 0
 

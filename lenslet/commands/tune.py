@@ -34,11 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
 
     from lenslet.dataset.reading import read_dataset
+    from lenslet.inference.atomic import probe_file, probe_folder
     from lenslet.registry.tracking import Tracker
     from lenslet.registry.versions import pinned, weights_at_hand
     from lenslet.training.photo_lint import check_photos
     from lenslet.tuning.space import with_weights
 
+    for option in ("--report", "--runs"):
+        probe_folder(getattr(arguments, option[2:]), option)
+    probe_file(arguments.lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json, Tracker() as tracker:
         params = params_of(arguments)
         train = with_weights(params.train, pinned(arguments.weights or params.train.backbone.weights))

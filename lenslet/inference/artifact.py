@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from lenslet.inference.format_2 import upgraded_from_format_2
 FORMAT_VERSION = 3
 JSON_NAME = "model.json"
 TFLITE_NAME = "model.tflite"
+
+PREVIOUS_NAME = ".model.previous.tflite"  # there while the files of a folder are replaced
 
 RETRIES, RETRY_PAUSE_S = 5, 0.1  # of a reader that meets the files of two models
 
@@ -86,12 +89,12 @@ def read_artifact(folder: Path) -> Artifact:
     return Artifact(**{**content, "labels": tuple(content["labels"])})
 
 
-def read_model(folder: Path, artifact: Artifact) -> bytes:
+def read_model(folder: Path, artifact: Artifact, name: str = TFLITE_NAME) -> bytes:
     """The bytes of `folder/model.tflite`, checked against the checksum in `artifact`.
 
     Raises: ArtifactError if the file is missing or its checksum differs.
     """
-    path = folder / TFLITE_NAME
+    path = folder / name
     try:
         model = path.read_bytes()
     except OSError as error:
@@ -108,7 +111,8 @@ def read_model(folder: Path, artifact: Artifact) -> bytes:
 def read_model_folder(folder: Path) -> tuple[Artifact, bytes]:
     """`model.json` and the bytes of `model.tflite`, of the same model. Raises: ArtifactError.
 
-    A writer renames one file right after the other; who reads between the two reads again.
+    A writer renames one file right after the other; who reads between the two reads again. If the writer was killed
+    there, the former model is whole still: `model.json` and PREVIOUS_NAME.
     """
     for _ in range(RETRIES):
         artifact = read_artifact(folder)
@@ -117,18 +121,25 @@ def read_model_folder(folder: Path) -> tuple[Artifact, bytes]:
         except ChecksumDiffers:
             time.sleep(RETRY_PAUSE_S)
     artifact = read_artifact(folder)
+    with suppress(ArtifactError):
+        return artifact, read_model(folder, artifact, PREVIOUS_NAME)
     return artifact, read_model(folder, artifact)
 
 
 def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
     """Replace the served model: both files are written whole before either takes its name.
 
-    A full disk, or a kill while they are written, leaves the old model as it was.
+    A full disk, or a kill at any moment, leaves the old model or the new one.
     """
     # `model.json`, by which a folder counts as complete, takes its name last.
     with replacing(folder / JSON_NAME) as json_path, replacing(folder / TFLITE_NAME) as model_path:
         model_path.write_bytes(model)
         json_path.write_text(_json_of(artifact), encoding="utf-8")
+        with suppress(ArtifactError):
+            _, former = read_model_folder(folder)
+            with replacing(folder / PREVIOUS_NAME) as previous:
+                previous.write_bytes(former)
+    (folder / PREVIOUS_NAME).unlink(missing_ok=True)
 
 
 def write_artifact(artifact: Artifact, folder: Path) -> None:

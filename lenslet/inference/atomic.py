@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from lenslet.inference.errors import InputError
+
+Result = TypeVar("Result")
 
 # Of `_new_file`; with a process id instead of random digits until version 0.1.0.
 LEFTOVER = re.compile(r"\..*\.(?:[0-9a-f]{16}|\d+)\.partial(?:\..*)?")
@@ -96,20 +99,46 @@ def probe_folder(folder: Path, option: str) -> None:
         ) from error
 
 
-def write_or_keep(write: Callable[[Path], None], folder: Path) -> None:
-    """`write(folder)`; if it cannot be written any more, into a new temporary folder, which the error names.
+def probe_file(path: Path, option: str) -> None:
+    """The same for a file. What is there and is no file is written into: /dev/stdout, a pipe. Raises: InputError."""
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder: give the name of a file")
+    if path.is_file() or not path.exists():
+        probe_folder(path.resolve().parent, f"{option} {path.name} in")
+
+
+def write_or_keep(write: Callable[[Path], Result], folder: Path) -> Result:
+    """`write(folder)`; if it cannot be written any more, into a new folder elsewhere, which the error names.
 
     Raises: InputError.
     """
     try:
-        write(folder)
+        return write(folder)
     except OSError as error:
-        kept = Path(tempfile.mkdtemp(prefix="lenslet-"))
-        with suppress(OSError):
-            write(kept)
-            raise InputError(
-                f"{folder} could not be written ({error.strerror or error}): what belongs there is in {kept}; "
-                "make room and copy it"
-            ) from error
-        shutil.rmtree(kept, ignore_errors=True)
-        raise
+        reason = error.strerror or error
+        for place in _other_places():
+            with suppress(OSError):
+                kept = Path(tempfile.mkdtemp(prefix="lenslet-", dir=place))
+                if _is_written(write, kept):
+                    raise InputError(
+                        f"{folder} could not be written ({reason}): what belongs there is in {kept}; "
+                        "make room and copy it"
+                    ) from error
+        raise InputError(
+            f"{folder} could not be written ({reason}), nor could any of {', '.join(map(str, _other_places()))}: "
+            "make room, and run this again"
+        ) from error
+
+
+def _other_places() -> list[Path]:
+    """Folders that may lie on other disks, the most usual first."""
+    return list(dict.fromkeys((Path(tempfile.gettempdir()), Path.cwd(), Path.home())))
+
+
+def _is_written(write: Callable[[Path], object], folder: Path) -> bool:
+    try:
+        write(folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True

@@ -1,10 +1,12 @@
 """A lock on a folder that one command writes: a second command says who holds it, instead of mixing its files in."""
 
 import os
+import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from lenslet.inference.errors import InputError
 
@@ -13,41 +15,70 @@ try:
 except ImportError:  # Windows: there is no lock, and the folders' owner has to take care
     fcntl = None  # type: ignore[assignment]
 
+# In the folder and not beside it: containers may share the one, and have each its own of the other.
+LOCK_NAME = ".lenslet.lock"
+MAX_HOLDER_BYTES = 300
+
 
 @contextmanager
 def folder_lock(folder: Path, holder: str) -> Iterator[None]:
-    """Hold the lock of `folder` (which need not exist) for the block; it ends with the process, however that ends.
+    """Hold the lock of `folder` for the block; it ends with the process, however that ends.
 
-    `holder`: the command, for the sentence that another one prints. Raises: InputError if another process holds it.
+    A folder that does not exist is made; it is removed if nothing was written into it. `holder`: the command, for the
+    sentence that another one prints. Raises: InputError if another process holds the lock; OSError.
     """
-    path = folder.resolve()
-    lock = _acquire(path.with_name(f".{path.name}.lock"), folder, holder)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.resolve() / LOCK_NAME
+    descriptor = _acquire(path, folder, holder)
     try:
         yield
     finally:
-        if lock:
-            Path(lock.name).unlink(missing_ok=True)  # while it is held: nobody else's is deleted
-            lock.close()
+        if descriptor is not None:
+            with suppress(OSError):  # another user's: it stays, and locks nothing
+                path.unlink(missing_ok=True)  # while it is held: nobody else's is deleted
+            os.close(descriptor)
+        if is_new:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
 
 
-def _acquire(path: Path, folder: Path, holder: str) -> IO[str] | None:
+def description_of(holder: str) -> str:
+    """A process, as another one is told of it."""
+    return f"{holder} (process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _acquire(path: Path, folder: Path, holder: str) -> int | None:
+    """The descriptor that holds the lock; None where there are no locks."""
     if not fcntl:
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        lock = path.open("a+", encoding="utf-8")
+        descriptor = _opened(path)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            other = lock.read(200).strip() or "another process"
-            lock.close()
+            other = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode(errors="replace").strip()
+            os.close(descriptor)
             raise InputError(
-                f"{folder} is being written by {other}: wait for it, or give another folder"
+                f"{folder} is being written by {other or 'another process'}: wait for it, or give another folder"
             ) from None
-        if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-            lock.truncate(0)
-            lock.write(f"{holder} (process {os.getpid()})\n")
-            lock.flush()
-            return lock
-        lock.close()  # its holder ended, and deleted it, meanwhile
+        except OSError as error:  # some network file systems
+            os.close(descriptor)
+            print(
+                f"note: {folder} cannot be locked ({error.strerror}): let nothing else write into it",
+                file=sys.stderr,
+            )
+            return None
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            with suppress(OSError):  # another user's, or a full disk: it holds without the name
+                os.truncate(descriptor, 0)
+                os.pwrite(descriptor, description_of(holder).encode(), 0)
+            return descriptor
+        os.close(descriptor)  # its holder ended, and deleted it, meanwhile
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:  # left by a killed process of another user: locked without being written
+        return os.open(path, os.O_RDONLY)

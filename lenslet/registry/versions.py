@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lenslet.inference.artifact import Artifact, read_artifact, read_model, sha256_of
-from lenslet.inference.atomic import replacing
+from lenslet.inference.atomic import probe_folder, replacing
 from lenslet.inference.errors import ArtifactError
+from lenslet.inference.folder_lock import LOCK_NAME, folder_lock
 from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
 from lenslet.registry.tracking import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
@@ -102,8 +103,14 @@ def fetch_version(
     """
     if folder.exists() and not _is_model_folder(folder):
         raise RegistryError(f"{folder} holds other files than a model: give another folder")
+    probe_folder(folder, "--out")
     version = find_version(registry, reference)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder, "lenslet register fetch"):
+        _replace_folder(registry, version, folder, report)
+    return version
+
+
+def _replace_folder(registry: Registry, version: ModelVersion, folder: Path, report: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial.", dir=folder.parent) as name:
         new = Path(name) / "new"
         _download(registry, version, FILES, new)
@@ -119,7 +126,6 @@ def fetch_version(
         if report:
             with replacing(report / REPORT_NAME) as temporary:
                 shutil.copyfile(Path(name) / "report" / REPORT_NAME, temporary)
-    return version
 
 
 @contextmanager
@@ -198,7 +204,7 @@ def _with_alias(registry: Registry, alias: str, version: ModelVersion) -> ModelV
 
 
 def _is_model_folder(folder: Path) -> bool:
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {*FILES, NOTE_NAME}
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {*FILES, NOTE_NAME, LOCK_NAME}
 
 
 def _download(registry: Registry, version: ModelVersion, names: Sequence[str], folder: Path) -> None:

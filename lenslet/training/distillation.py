@@ -14,7 +14,7 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from lenslet.config import DistillParams, TrainParams
-from lenslet.dataset.array_file import new_array
+from lenslet.dataset.array_file import ArrayFile, cached_array
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.calibration import fit_temperature
@@ -105,12 +105,12 @@ def _cached_logits(
         [sha256_of((folder / KERAS_NAME).read_bytes()), *(dataset.hashes[each] for each in members)]
     )
     path = cache / f"logits-{sha256_of(recipe.encode())[:16]}.npy"
-    if not path.exists():
-        judged = logits_of(network)
-        with new_array(path, (len(members), len(dataset.labels)), np.float32) as logits:
-            for start in tqdm(range(0, len(members), BATCH_SIZE), "soft labels", leave=False, disable=None):
-                pixels = dataset.pixels[dataset.rows[members[start : start + BATCH_SIZE]]]
-                both = [judged.predict_on_batch(each) for each in (pixels, pixels[:, :, ::-1])]
-                logits[start : start + len(pixels)] = (both[0] + both[1]) / 2
-    cached: NDArray[np.float32] = np.load(path)
-    return cached
+    judged = logits_of(network)
+
+    def fill(logits: ArrayFile) -> None:
+        for start in tqdm(range(0, len(members), BATCH_SIZE), "soft labels", leave=False, disable=None):
+            pixels = dataset.pixels[dataset.rows[members[start : start + BATCH_SIZE]]]
+            both = [judged.predict_on_batch(each) for each in (pixels, pixels[:, :, ::-1])]
+            logits[start : start + len(pixels)] = (both[0] + both[1]) / 2
+
+    return cached_array(path, (len(members), len(dataset.labels)), np.float32, fill)[:]

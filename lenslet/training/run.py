@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenslet.inference.atomic import probe_folder, replacing, write_text
+from lenslet.inference.atomic import probe_file, probe_folder, replacing, write_text
 from lenslet.inference.errors import InputError
 from lenslet.inference.folder_lock import folder_lock
 from lenslet.training.record import KERAS_NAME, RECORD_NAME, flat
@@ -66,13 +66,14 @@ class Checkpoint:
 
 
 @contextmanager
-def claimed(out: Path, runs: Path) -> Iterator[None]:
-    """Make sure that both folders can be written, and that no other training writes into `out` meanwhile.
+def claimed(out: Path, runs: Path, lint_csv: Path) -> Iterator[None]:
+    """Make sure that all three can be written, and that no other training writes into `out` meanwhile.
 
     Raises: InputError.
     """
     probe_folder(out, "--out")
     probe_folder(runs, "--runs")
+    probe_file(lint_csv, "--lint-csv")
     with folder_lock(out, "lenslet train"):
         yield
 

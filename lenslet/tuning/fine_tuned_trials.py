@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset, photos_per_split
+from lenslet.inference.folder_lock import folder_lock
 from lenslet.network.devices import Acceleration, acceleration_here
 from lenslet.training.fine_tuning import train_network
 from lenslet.training.record import record_of, save_network
@@ -54,7 +55,8 @@ def fine_tune_best(
     for trial in trials:
         kept = fine_tuning_of(study, trial, params, runs)
         if not kept.figures:
-            figures = fine_tune_trial(trial, features, dataset, params, weights, kept.run, accelerated)
+            with folder_lock(kept.run, "lenslet tune"):
+                figures = fine_tune_trial(trial, features, dataset, params, weights, kept.run, accelerated)
             kept = replace(kept, figures=figures)
             keep_fine_tuning(study, trial, params, kept)
         yield trial, kept

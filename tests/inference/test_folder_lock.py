@@ -1,13 +1,16 @@
 """Two commands that would write into the same folder."""
 
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from lenslet.inference.errors import InputError
-from lenslet.inference.folder_lock import folder_lock
+from lenslet.inference.folder_lock import LOCK_NAME, folder_lock
 from tests.support.endpoint import ROOT
 
 HOLD = """
@@ -27,15 +30,47 @@ def test_second_command_names_the_first(tmp_path):
     )
     try:
         assert other.stdout.readline() == "held\n"
-        sentence = rf"out is being written by lenslet train \(process {other.pid}\): wait for it"
+        host = re.escape(socket.gethostname())
+        sentence = (
+            rf"out is being written by lenslet train \(process {other.pid} on {host} since 20.* UTC\): wait"
+        )
         with pytest.raises(InputError, match=sentence), folder_lock(folder, "lenslet train"):
             pass
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()
     with folder_lock(folder, "lenslet train"):  # what a killed process held is free
-        assert not folder.exists()
-    assert list(tmp_path.iterdir()) == []
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_new_folder_goes_where_nothing_was_written(tmp_path):
+    with folder_lock(tmp_path / "a" / "out", "lenslet train"):
+        assert (tmp_path / "a" / "out").is_dir()
+    assert not (tmp_path / "a" / "out").exists()
+
+
+def test_lock_lies_in_the_folder_that_containers_share(tmp_path):
+    """Beside it, each container would have its own."""
+    with folder_lock(tmp_path, "lenslet train"):
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK_NAME]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs another user")
+def test_lock_left_by_another_user_does_not_block(tmp_path):
+    tmp_path.chmod(0o777)
+    for parent in list(tmp_path.parents)[:-2]:
+        parent.chmod(0o755)
+    (tmp_path / LOCK_NAME).write_text("lenslet train (process 1 on elsewhere)")
+    (tmp_path / LOCK_NAME).chmod(0o644)
+    code = (
+        "import os, sys; from pathlib import Path; from lenslet.inference.folder_lock import folder_lock\n"
+        "os.setuid(65534)\nwith folder_lock(Path(sys.argv[1]), 'x'): print('held')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "held\n", done.stderr
 
 
 def test_folders_have_locks_of_their_own(tmp_path):

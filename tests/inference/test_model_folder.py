@@ -31,6 +31,23 @@ write_model_folder(replace(artifact, sha256=sha256_of(model)), model, folder)
 """
 
 
+KILLED = """
+import os, sys
+from dataclasses import replace
+from pathlib import Path
+from lenslet.inference.artifact import read_artifact, sha256_of, write_model_folder
+folder, allowed, rename = Path(sys.argv[1]), int(sys.argv[2]), Path.replace
+def rename_or_die(path, target):
+    global allowed
+    allowed -= 1
+    return rename(path, target) if allowed >= 0 else os._exit(9)
+Path.replace = rename_or_die
+artifact = read_artifact(folder)
+model = sys.argv[3].encode() * 100_000
+write_model_folder(replace(artifact, sha256=sha256_of(model)), model, folder)
+"""
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name in ("model.json", "model.tflite"):
@@ -47,6 +64,19 @@ def test_full_disk_leaves_the_old_model(folder, limit):
     assert "File too large" in done.stderr
     assert read_model_folder(folder) == before
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.tflite"]
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_killed_writers_leave_a_whole_model(folder, renamed):
+    """Also the second time, when the folder holds what the first one left."""
+    before = read_model_folder(folder)
+    for letter in "xy":
+        done = subprocess.run([sys.executable, "-c", KILLED, folder, str(renamed), letter], cwd=ROOT)
+        assert done.returncode == 9
+        assert read_model_folder(folder) == before
+    subprocess.run([sys.executable, "-c", KILLED, folder, "3", "z"], cwd=ROOT, check=True)
+    assert read_model_folder(folder)[1] == b"z" * 100_000
+    assert not (folder / ".model.previous.tflite").exists()
 
 
 def test_readers_find_one_model_while_it_is_replaced(folder):

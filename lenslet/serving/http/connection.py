@@ -1,4 +1,4 @@
-"""Timeouts for headers and for clients that do not read, and a cap on idle connections, which uvicorn lacks."""
+"""Timeouts for headers and for clients that do not read, and caps on connections, which uvicorn lacks."""
 
 import asyncio
 from typing import ClassVar
@@ -8,37 +8,46 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 # As for a body. The rest of a body that was answered before it had arrived must come within it, too.
 HEADER_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 30.0  # for a client to read what is ready for it: about 64 KB, beside what the system keeps
-USUAL_MAX_IDLE = 256
+UNLIMITED = 1 << 16
 
 
-def max_idle() -> int:
-    """Half of the open files that the system allows leaves room for requests, their links and the model."""
+def max_connections() -> int:
+    """Half of the open files that the system allows: the rest is for links, the model, and what is being closed."""
     try:
         from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
     except ImportError:  # Windows
-        return USUAL_MAX_IDLE
+        return UNLIMITED
     limit, _ = getrlimit(RLIMIT_NOFILE)
-    return USUAL_MAX_IDLE if limit == RLIM_INFINITY else min(USUAL_MAX_IDLE, limit // 2)
+    return UNLIMITED if limit == RLIM_INFINITY else limit // 2
 
 
-MAX_IDLE = max_idle()  # connections of each process on which a request's headers are awaited
+# Of each process: all; those on which a request's headers are awaited; those whose client does not read its answer.
+MAX_CONNECTIONS = max_connections()
+MAX_IDLE = min(256, MAX_CONNECTIONS // 2)
+MAX_UNREAD = min(64, MAX_CONNECTIONS // 4)
 
 
 class HttpConnection(H11Protocol):
-    """uvicorn's connection, closed when the headers of a request take too long to arrive.
+    """uvicorn's connection, closed when headers take too long to arrive, or an answer too long to be read.
 
-    When too many are idle, the one that has been for the longest time is closed: a client with a request sends it at
-    once, so clients that only hold connections open never keep it out.
+    When too many are idle or unread, the one that has been for the longest time is closed: a client with a request
+    sends it at once, so clients that only hold connections open never keep it out.
     """
 
-    idle: ClassVar[dict["HttpConnection", None]] = {}  # in the order in which they became idle
+    # In the order in which they became so.
+    all_open: ClassVar[dict["HttpConnection", None]] = {}
+    idle: ClassVar[dict["HttpConnection", None]] = {}
+    unread: ClassVar[dict["HttpConnection", None]] = {}
     _timeout: asyncio.TimerHandle
     _unread: asyncio.TimerHandle | None = None  # while the client does not read
     _half_closed = False  # the client has sent all it wants to send, and waits for the answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.all_open[self] = None
         self._await_headers()
+        if len(self.all_open) > MAX_CONNECTIONS:  # none but requests in progress: then it is this one
+            next(iter(self.unread or self.idle))._abort()
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -47,11 +56,13 @@ class HttpConnection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(READ_TIMEOUT_S, self.transport.abort)
+        self._unread = self.loop.call_later(READ_TIMEOUT_S, self._abort)
+        self.unread[self] = None
+        if len(self.unread) > MAX_UNREAD:
+            next(iter(self.unread))._abort()
 
     def resume_writing(self) -> None:
-        if self._unread:
-            self._unread.cancel()
+        self._stop_waiting_for_reader()
         super().resume_writing()
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -67,9 +78,9 @@ class HttpConnection(H11Protocol):
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.all_open.pop(self, None)
         self._stop_waiting()
-        if self._unread:
-            self._unread.cancel()
+        self._stop_waiting_for_reader()
         super().connection_lost(exc)
 
     def _await_headers(self) -> None:
@@ -82,6 +93,13 @@ class HttpConnection(H11Protocol):
         self._timeout.cancel()
         self.idle.pop(self, None)
 
+    def _stop_waiting_for_reader(self) -> None:
+        if self._unread:
+            self._unread.cancel()
+        self.unread.pop(self, None)
+
     def _abort(self) -> None:
+        self.all_open.pop(self, None)  # before the loop has closed it: it is not to be chosen again
         self._stop_waiting()
+        self._stop_waiting_for_reader()
         self.transport.abort()

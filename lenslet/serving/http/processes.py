@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import cycle
+from itertools import cycle, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -25,7 +25,9 @@ CAN_PASS_CONNECTIONS = hasattr(socket, "send_fds")
 
 
 STOP_TIMEOUT_S = 30.0  # twice what requests in progress get
-FULL_PAUSE_S = 0.005  # until the next attempt, when all processes are busy with earlier connections
+# Connections on their way to a process that has not taken them yet: what is lost if it hangs.
+MAX_PENDING = 4
+FULL_PAUSE_S = 0.1  # until the next attempt, when no process has taken those on their way
 
 
 class CannotStart(InputError):
@@ -39,13 +41,18 @@ class PassedConnections(socket.socket):
         """Nothing: the parent process listens."""
 
     def accept(self) -> tuple[socket.socket, Any]:
-        mark, descriptors, _, _ = socket.recv_fds(self, 1, 1)
+        try:
+            mark, descriptors, _, _ = socket.recv_fds(self, 1, 1)
+        except ConnectionResetError:  # closed by the parent process, which had not read all marks
+            mark, descriptors = b"", []
         if not mark:  # the parent process stops, or was killed
             asyncio.get_running_loop().remove_reader(self)
             signal.raise_signal(signal.SIGTERM)
             raise BlockingIOError
         if not descriptors:  # this process has too many open
             raise ConnectionAbortedError
+        with suppress(OSError):  # the parent process is gone
+            self.send(mark)
         return socket.socket(fileno=descriptors[0]), None
 
 
@@ -99,8 +106,6 @@ def _start(target: Target) -> tuple[Any, socket.socket, Connection]:
     report, reporter = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_run, args=(target, theirs, reporter))
     process.start()
-    # A process that hangs keeps what is on its way to it: a handful of connections, the least that the system allows.
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     ours.setblocking(False)
     theirs.close()
     reporter.close()
@@ -126,23 +131,29 @@ def _expect_ready(report: Connection) -> None:
 
 def _pass_connections(listener: socket.socket, channels: list[socket.socket], ends: list[Any]) -> set[Any]:
     """Pass connections until some of `ends` are readable, and return these."""
-    turns = cycle(channels)
+    turns, pending = cycle(channels), dict.fromkeys(channels, 0)
     listener.setblocking(False)
     while not (ended := {*wait([listener, *ends])} - {listener}):
         try:
             connection, _ = listener.accept()
             with connection:
-                while not _hand_over(connection, turns, len(channels)) and not wait(ends, FULL_PAUSE_S):
-                    pass
+                while not _hand_over(connection, turns, pending):
+                    if {*wait([*ends, *channels], FULL_PAUSE_S)} & {*ends}:
+                        break
         except OSError:  # the client is gone, a process is dying, or too many descriptors are open
             time.sleep(0.01)
     return ended
 
 
-def _hand_over(connection: socket.socket, turns: Iterator[socket.socket], count: int) -> bool:
-    """Pass a connection to the next process that takes it; False if none does. Raises: OSError."""
-    for _ in range(count):
+def _hand_over(
+    connection: socket.socket, turns: Iterator[socket.socket], pending: dict[socket.socket, int]
+) -> bool:
+    """Pass a connection to the next process that has taken its earlier ones; False if none has. Raises: OSError."""
+    for channel in islice(turns, len(pending)):
         with suppress(BlockingIOError):
-            socket.send_fds(next(turns), [b"."], [connection.fileno()])
+            pending[channel] -= len(channel.recv(MAX_PENDING))  # a byte for each that was taken
+        if pending[channel] < MAX_PENDING:
+            socket.send_fds(channel, [b"."], [connection.fileno()])
+            pending[channel] += 1
             return True
     return False

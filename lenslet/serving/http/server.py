@@ -6,18 +6,19 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import TextIOWrapper
 
 import uvicorn
 
 from lenslet.inference.errors import ArtifactError
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.bridge import Application, Function, bridge
-from lenslet.serving.http.connection import HttpConnection
+from lenslet.serving.http.connection import MAX_CONNECTIONS, HttpConnection
 from lenslet.serving.http.processes import CAN_PASS_CONNECTIONS, CannotStart, serve_round_robin
 
 GRACE_S = 15.0  # after a signal; a link may take ten seconds, and decoding its photo some more
-BACKLOG = 128
+# Connections that the system keeps until they are accepted, all of which are at once, before one can be closed.
+BACKLOG = min(128, MAX_CONNECTIONS // 4)
+SEND_BUFFER_BYTES = 128 << 10  # the largest usual answer; Linux doubles it
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Worker:
         """Serve until SIGTERM. Raises CannotStart."""
         if self.prepare:
             self.prepare()
-        if isinstance(sys.stdout, TextIOWrapper):  # whole lines, because other processes write there too
+        if hasattr(sys.stdout, "reconfigure"):  # whole lines, because other processes write there too
             sys.stdout.reconfigure(line_buffering=True)
         function = load_function()
         ready()
@@ -53,10 +54,13 @@ def serve(
     """
     # More processes than processors would gain nothing: threads beyond that wait for links.
     count = min(threads, os.cpu_count() or 1) if CAN_PASS_CONNECTIONS else 1
-    workers = [
-        Worker(*share, prepare)
-        for share in zip(split_evenly(threads, count), split_evenly(waiting, count), strict=True)
-    ]
+    shares = list(zip(split_evenly(threads, count), split_evenly(waiting, count), strict=True))
+    if (most := max(map(sum, shares))) > MAX_CONNECTIONS // 2:
+        raise CannotStart(
+            f"{most:,} requests at a time in one process need {4 * most:,} open files: "
+            "raise their limit (ulimit -n), or lower --workers and --waiting"
+        )
+    workers = [Worker(*share, prepare) for share in shares]
     if count > 1:
         return serve_round_robin(listener, workers, ready)
     workers[0](listener, ready)
@@ -74,6 +78,8 @@ def open_port(host: str, port: int) -> socket.socket:
     listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     # Each connection inherits it. Without it the body of an answer waits 40 ms for the headers to be confirmed.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Else the system keeps up to 4 MB of answers for each client that does not read.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listener
 
 
@@ -98,6 +104,7 @@ def run(application: Application, listener: socket.socket) -> None:
         application,
         loop="asyncio",  # another one does not take `processes.PassedConnections` for a socket
         lifespan="off",
+        backlog=BACKLOG,
         http=HttpConnection,
         ws="none",
         log_level="warning",
