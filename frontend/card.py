@@ -12,6 +12,7 @@ from metrics import CLASS_METRICS, METRICS, Metric
 Figures = Mapping[str, Any]
 
 
+MIN_PHOTOS = 30  # with fewer, figures say more about the photos than about the model
 SPLITS = ("test", "validation")  # the less biased one first
 
 
@@ -26,14 +27,14 @@ def show(description: Mapping[str, Any]) -> None:
     splits = order_of(metrics) if isinstance(metrics, Mapping) else {}
     st.subheader("Metrics", anchor=False)
     if splits:
-        show_headline(next(iter(splits.values())))
+        show_headline(splits)
         st.markdown("In brackets, 95 % confidence intervals.")
         st.table(figures_table(splits), border="horizontal", hide_index=True)
         show_labels(labels, next(iter(splits.values())))
         with st.expander("Meaning of the metrics"):
             st.markdown(meanings(splits))
     else:
-        st.markdown("The endpoint reports no metrics: `lenslet evaluate --record` adds them to the model.")
+        st.markdown("The endpoint reports no metrics: `lenslet evaluate` adds them to the model.")
     st.subheader("Data", anchor=False)
     st.markdown(data_words(splits))
     st.subheader("Limits", anchor=False)
@@ -46,7 +47,19 @@ def order_of(metrics: Mapping[str, Any]) -> dict[str, Figures]:
     return {name: metrics[name] for name in names if isinstance(metrics[name], Mapping)}
 
 
-def show_headline(figures: Figures) -> None:
+def show_headline(splits: Mapping[str, Figures]) -> None:
+    """The main figures of the first split with enough photos to carry them; a sentence where that is not the first."""
+    enough = {name: figures for name, figures in splits.items() if not has_few(figures)}
+    first = next(iter(splits))
+    name = next(iter(enough), first)
+    figures = splits[name]
+    if name != first or not enough:
+        count = spaced(METRICS["photos"].text(splits[first].get("photos", 0)))
+        st.markdown(f"{count} photos ({markup.plain(first)}) are too few to measure an accuracy.")
+    if not enough:
+        return
+    if name != first:
+        st.markdown(f"These figures are from: {markup.plain(name.replace('_', ' '))}.")
     with st.container(horizontal=True):
         for name in ("accuracy", "min_recall", "calibration_error", "photos"):
             metric = METRICS[name]
@@ -64,14 +77,26 @@ def show_headline(figures: Figures) -> None:
                 )
 
 
+def has_few(figures: Figures) -> bool:
+    """As `lenslet.evaluation.few_photos`: figures that do not say their number are taken as enough."""
+    return is_number(figures.get("photos")) and figures["photos"] < MIN_PHOTOS
+
+
 def figures_table(splits: Mapping[str, Figures]) -> list[dict[str, str]]:
     """A row for each known metric that any split has, a column for each split; 95 % intervals in brackets."""
     return [
         {"metric": metric.title}
-        | {markup.plain(name): written(each, key, metric) for name, each in splits.items()}
+        | {heading(name, each): written(each, key, metric) for name, each in splits.items()}
         for key, metric in METRICS.items()
         if any(is_number(each.get(key)) for each in splits.values())
     ]
+
+
+def heading(name: str, figures: Figures) -> str:
+    """A split with its number of photos, without which no figure says anything."""
+    photos = figures.get("photos")
+    count = f" ({METRICS['photos'].text(photos)} photos)" if is_number(photos) else ""
+    return markup.plain(name.replace("_", " ")) + count
 
 
 def meanings(splits: Mapping[str, Figures]) -> str:
@@ -87,6 +112,8 @@ def written(figures: Figures, name: str, metric: Metric) -> str:
     value, low, high = (figures.get(f"{name}{end}") for end in ("", "_low", "_high"))
     if not is_number(value):
         return "–"
+    if name == "accuracy" and has_few(figures):
+        return f"{figures['photos'] * value:.0f} of {figures['photos']:.0f}"
     text = metric.text(value)
     if is_number(low) and is_number(high) and low != high:
         text += f" ({metric.text(low)} to {metric.text(high)})"

@@ -24,6 +24,9 @@ PERCENT, SHARE = "{:.1%}", "{:.4f}"
 METRICS = {
     "photos": Metric("photos", "accuracy", "{:,.0f}", "", "number of photos that the figures were measured on"),
     "accuracy": Metric("accuracy", "accuracy", PERCENT, "higher", "share of photos whose top label is right"),
+    "accuracy_gain": Metric(
+        "above the commonest class", "accuracy", PERCENT, "higher", "accuracy less that of always naming that class"
+    ),
     "min_recall": Metric(
         "lowest class recall", "accuracy", PERCENT, "higher", "recall of the class that is found least often"
     ),

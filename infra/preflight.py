@@ -110,7 +110,7 @@ def check_model() -> Artifact:
     except (ArtifactError, ParamsError) as error:
         raise ReleaseError(str(error)) from error
     figures = artifact.metrics.get("test", {})
-    verdicts = check_limits(figures, limits)
+    verdicts = check_limits(figures, limits.of(artifact.name))
     print(limits_table(verdicts, "not to be released"), flush=True)
     if not are_all_kept(verdicts):
         raise ReleaseError(

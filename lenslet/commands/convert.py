@@ -7,6 +7,7 @@ time on the validation photos, and keeps the smallest among the fastest that ans
 Writes model.tflite, model.json and MODEL_CARD.md into the model folder; a failure leaves what it served before.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from lenslet.commands.options import add_options
@@ -36,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
         dataset = read_dataset(arguments.data, record.params, arguments.cache)
         check_fingerprint(record, dataset.fingerprint, arguments.data)
         artifact, model = make_servable(load_network(folder), dataset, record.name, record.params, params)
+        if record.cross_validation:
+            figures = {**artifact.metrics, "cross_validation": record.cross_validation}
+            artifact = replace(artifact, metrics=figures)
         write_or_keep(partial(write_model_folder, artifact, model), folder)
         write_model_card(artifact, folder)
         print(f"prediction sets: {promise(artifact)}")

@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
     from lenslet.dataset.reading import read_dataset
-    from lenslet.evaluation.metric_table import metrics_table
+    from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS
+    from lenslet.evaluation.metric_table import headline_table
     from lenslet.evaluation.ood import ood_auroc, ood_sets
     from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME
     from lenslet.inference.atomic import probe_folder, write_or_keep
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.measurement import collect_background, measure_model
     from lenslet.reporting.model_card import CARD_NAME
+    from lenslet.reporting.page import summary_sentences
     from lenslet.reporting.report import measured_metrics, write_report
     from lenslet.training.record import read_record
 
@@ -51,10 +53,14 @@ def main(argv: list[str] | None = None) -> int:
         if dataset.fingerprint != record.data_fingerprint:
             print("note: the model was trained on other photos; make sure that these are not among them")
         megabytes = (arguments.model / TFLITE_NAME).stat().st_size / 1e6
-        evidence = measure_model(classifier, dataset, params.corruption_photos, megabytes)
+        few = len(dataset.members("test")) < MIN_TEST_PHOTOS
+        corrupted = 0 if few else params.corruption_photos
+        evidence = measure_model(classifier, dataset, corrupted, megabytes)
         evidence = replace(evidence, ood_auroc=ood_auroc(classifier, evidence.check.ood_score, sets))
         figures = measured_metrics(evidence)
-        print(metrics_table(figures, dataset.labels))
+        cross_validated = classifier.artifact.metrics.get("cross_validation")
+        print("\n".join(summary_sentences(figures, dataset.labels, cross_validated)))
+        print(headline_table(figures))
         photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
         facts = training_facts(record, dataset)
         background = collect_background(classifier, dataset, evidence, facts, arguments.cache)

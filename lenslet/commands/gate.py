@@ -25,8 +25,9 @@ def main(argv: list[str] | None = None) -> int:
 
     from lenslet.evaluation.gate import decide
 
-    limits = params_of(arguments).gate
+    params = params_of(arguments).gate
     figures = figures_at(arguments.metrics)
+    limits = params.of(str(figures.get("model", "")))
     champion = figures_at(arguments.champion) if arguments.champion else None
     with json_output(arguments.json) as print_json:
         decision = decide(figures, limits, champion, (arguments.metrics, arguments.champion or ""))

@@ -73,9 +73,9 @@ def run_register(arguments: argparse.Namespace) -> int:
     if matching_versions(registry, production):
         with fetched(production, JSON_NAME) as folder:
             champion = read_figures(folder)
-    limits = params_of(arguments).gate
-    names = (str(arguments.model), production)
-    decision = decide(read_figures(arguments.model), limits, champion, names)
+    figures = read_figures(arguments.model)
+    limits = params_of(arguments).gate.of(str(figures["model"]))
+    decision = decide(figures, limits, champion, (str(arguments.model), production))
     print(decision.table)
     if not decision.is_passed:
         return 1

@@ -103,7 +103,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     with weights_at_hand(params.backbone.weights) as weights:
         backbone, network = initial_network(params, len(dataset.labels), accelerated, weights)
     pretrained = backbone if params.backbone.weights != "none" else None
-    check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
+    checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
 
     history = dict(run.history)
     if pretrained and not interrupted:
@@ -126,7 +126,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     validation = validate(network, dataset, params)
     print(f"network: {in_words(validation)}")
     minutes = (time.monotonic() - started) / 60
-    record = record_of(name, params, dataset.fingerprint, photos, validation, history, minutes)
+    record = record_of(name, params, dataset.fingerprint, photos, validation, history, minutes, checked)
     write_or_keep(partial(save_network, network, record), arguments.out)
     if params.fine_tune.epochs:
         finish_run(folder, arguments.out)

@@ -1,26 +1,58 @@
 """Section `gate`: the limits on test figures that a model must keep to be released."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
+
+Limits = TypeVar("Limits", "MinLimits", "MaxLimits")
 
 
 @dataclass(frozen=True)
 class MinLimits:
-    accuracy: float
-    roc_auc: float
-    min_recall: float
-    robustness_mean: float
-    robustness_worst: float
-    agreement_with_keras: float
+    """Each key may be left out: no limit."""
+
+    accuracy: float | None = None
+    accuracy_gain: float | None = None
+    roc_auc: float | None = None
+    min_recall: float | None = None
+    robustness_mean: float | None = None
+    robustness_worst: float | None = None
+    agreement_with_keras: float | None = None
 
 
 @dataclass(frozen=True)
 class MaxLimits:
-    calibration_error: float
-    megabytes: float
-    time_ms: float
+    """Each key may be left out: no limit."""
+
+    calibration_error: float | None = None
+    megabytes: float | None = None
+    time_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelLimits:
+    min: MinLimits = MinLimits()
+    max: MaxLimits = MaxLimits()
 
 
 @dataclass(frozen=True)
 class GateParams:
     min: MinLimits
     max: MaxLimits
+    models: Mapping[str, ModelLimits] = field(
+        default_factory=dict
+    )  # name of a model → its own limits, besides
+
+    def of(self, model: str) -> ModelLimits:
+        """The limits of a model by its name: those of all models and its own, the stricter of two."""
+        own = self.models.get(model, ModelLimits())
+        return ModelLimits(_stricter(self.min, own.min, max), _stricter(self.max, own.max, min))
+
+
+def _stricter(general: Limits, own: Limits, choose: Callable[[float, float], float]) -> Limits:
+    both = {each.name: (getattr(general, each.name), getattr(own, each.name)) for each in fields(general)}
+    chosen = {
+        key: choose(*values) if None not in values else values[values[0] is None]
+        for key, values in both.items()
+    }
+    return replace(general, **chosen)

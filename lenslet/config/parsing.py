@@ -2,7 +2,7 @@
 
 import math
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -58,19 +58,27 @@ def parse_params(content: Any, kind: Any, key: str = "") -> Any:
         return number
     if is_dataclass(kind):
         return _parse_dataclass(content, kind, key)
+    if get_origin(kind) is Mapping:
+        return _parse_mapping(content, get_args(kind)[1], key)
     if get_origin(kind) is tuple:
         if not isinstance(content, list) or not content:
             raise ParamsError(f"{key} must be a list, not {content!r}")
         return tuple(parse_params(each, get_args(kind)[0], key) for each in content)
     if type(content) is int and abs(content) >= 2**63:  # Python prints no number of thousands of digits
         raise ParamsError(f"{key} must be a number of at most 18 digits")
-    if kind is float and type(content) is int:
+    if (kind is float or float in get_args(kind)) and type(content) is int:
         content = float(content)
     if not _fits(content, kind):
         raise ParamsError(f"{key} must be {_allowed(kind)}, not {content!r}")
     if isinstance(content, int | float) and not 0 <= content < math.inf:
         raise ParamsError(f"{key} must be a number from 0 on, not {content}")
     return content
+
+
+def _parse_mapping(content: Any, kind: Any, key: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ParamsError(f"{key} must hold names and values, not {content!r}")
+    return {str(name): parse_params(each, kind, f"{key}.{name}") for name, each in content.items()}
 
 
 def _parse_dataclass(content: Any, kind: Any, key: str) -> Any:

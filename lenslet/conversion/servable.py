@@ -20,6 +20,7 @@ from lenslet.conversion.candidates import (
 )
 from lenslet.dataset.dataset import Dataset
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
+from lenslet.evaluation.few_photos import carried
 from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.ood import ood_threshold
 from lenslet.evaluation.reference import reference_of, to_json
@@ -90,7 +91,11 @@ def finished_artifact(
     """The draft with the chosen file, its prediction sets, and its figures on the validation photos."""
     threshold = conformal_threshold(check.probabilities, targets, draft.conformal_alpha)
     figures = served_metrics(draft.labels, targets, check, threshold, draft.conformal_alpha)
-    validation = {"data_fingerprint": fingerprint, **figures, "agreement_with_keras": chosen.agreement}
+    validation = {
+        "data_fingerprint": fingerprint,
+        **carried(figures),
+        "agreement_with_keras": chosen.agreement,
+    }
     return replace(
         draft,
         sha256=sha256_of(chosen.model),

@@ -194,11 +194,19 @@ def _rare_classes(dataset: Dataset) -> list[Finding]:
     ]
 
 
+def out_of_fold_of(
+    dataset: Dataset, features: Mapping[str, NDArray[np.float32]], cache: Path
+) -> NDArray[np.float64]:
+    """Out-of-fold class probabilities of the photos of the splits in `features`, in their order. Raises: CacheFull."""
+    members = np.concatenate([dataset.members(split) for split in features])
+    return cached_out_of_fold(np.concatenate(list(features.values())), dataset.targets[members], cache)
+
+
 def mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], cache: Path) -> list[Finding]:
     """Photos of the splits in `features` whose label is likely wrong, the most likely first. Raises: CacheFull."""
     members = np.concatenate([dataset.members(split) for split in features])
     targets = dataset.targets[members]
-    probabilities = cached_out_of_fold(np.concatenate(list(features.values())), targets, cache)
+    probabilities = out_of_fold_of(dataset, features, cache)
     accuracy = float((probabilities.argmax(axis=1) == targets).mean())
     if accuracy < MIN_ACCURACY:
         print(

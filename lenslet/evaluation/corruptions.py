@@ -63,13 +63,16 @@ def accuracy_by_corruption(
 def robustness(accuracies: Mapping[str, Sequence[float]], clean: float) -> dict[str, float]:
     """Accuracies under corruption, divided by the accuracy without: mean, worst cell, and mean of each corruption.
 
+    None is above 1: that a corruption helped a few photos is chance.
+
     Args: corruption → accuracy at each severity; accuracy on the same photos, uncorrupted. Empty if `clean` is 0.
     """
     cells = [value for values in accuracies.values() for value in values]
     if not cells or not clean:
         return {}
-    found = {"robustness_mean": float(np.mean(cells)) / clean, "robustness_worst": min(cells) / clean}
-    means = {kind: float(np.mean(values)) / clean for kind, values in accuracies.items() if values}
+    found = {"robustness_mean": min(1.0, float(np.mean(cells)) / clean)}
+    found["robustness_worst"] = min(1.0, min(cells) / clean)
+    means = {kind: min(1.0, float(np.mean(values)) / clean) for kind, values in accuracies.items() if values}
     return found | {f"robustness.{kind}.mean": mean for kind, mean in means.items()}
 
 

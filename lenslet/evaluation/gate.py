@@ -88,7 +88,7 @@ def read_figures(path: Path) -> dict[str, Any]:
             raise GateError(f"{path} cannot be read: {error}") from error
     if not isinstance(figures, dict) or not isinstance(figures.get("accuracy_low"), float):
         raise GateError(
-            f"{path} does not hold the figures of lenslet evaluate, which --record puts into a model folder"
+            f"{path} does not hold the figures of lenslet evaluate, which that writes into the model folder"
         )
     return figures
 
@@ -109,11 +109,11 @@ def _check_same_photos(figures: Figures, champion: Figures, name: str, champion_
     if expected and not found:
         raise GateError(
             f"{name} does not say on which photos it was measured: give --metrics the model folder, "
-            "after `lenslet evaluate --record`"
+            "after `lenslet evaluate`"
         )
     if expected != found and expected:
         raise GateError(
             f"{champion_name} was measured on other photos than {name}: evaluate both on the same; a registered "
-            "one with `lenslet evaluate --record` after `lenslet register fetch`, and register it again: it keeps "
+            "one with `lenslet evaluate` after `lenslet register fetch`, and register it again: it keeps "
             "its number"
         )

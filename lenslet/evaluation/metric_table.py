@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lenslet.evaluation.few_photos import are_few
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -26,6 +28,9 @@ PERCENT, SHARE = "{:.1%}", "{:.4f}"
 METRICS = {
     "photos": Metric("photos", "accuracy", "{:,.0f}", "", "number of photos that the figures were measured on"),
     "accuracy": Metric("accuracy", "accuracy", PERCENT, "higher", "share of photos whose top label is right"),
+    "accuracy_gain": Metric(
+        "above the commonest class", "accuracy", PERCENT, "higher", "accuracy less that of always naming that class"
+    ),
     "min_recall": Metric(
         "lowest class recall", "accuracy", PERCENT, "higher", "recall of the class that is found least often"
     ),
@@ -97,6 +102,13 @@ CLASS_METRICS = {
 }  # fmt: skip
 
 
+# Ten of them, for the terminal.
+FIRST_TEN = (
+    "photos", "accuracy", "min_recall", "macro_f1", "roc_auc", "calibration_error", "coverage", "robustness_mean",
+    "time_ms", "megabytes",
+)  # fmt: skip
+
+
 def value_text(key: str, value: float) -> str:
     """The value in the metric's format; four decimals for a key without a row."""
     return METRICS[key].text(value) if key in METRICS else f"{value:.4f}"
@@ -111,6 +123,17 @@ def interval_text(figures: Mapping[str, Any], key: str) -> str:
     if low is None or high is None or low == high:
         return ""
     return f"{value_text(key, low)} to {value_text(key, high)}"
+
+
+def headline_table(figures: Mapping[str, float]) -> str:
+    """For the terminal: at most ten figures by the names that people know, the others being in the report."""
+    lines = []
+    for key in FIRST_TEN:
+        if key in figures and not (key == "accuracy" and are_few(figures)):
+            interval = interval_text(figures, key)
+            value = METRICS[key].text(figures[key]) + (f" ({interval})" if interval else "")
+            lines.append(f"{METRICS[key].title:<26}{value:<27}{METRICS[key].meaning}")
+    return "\n".join(lines)
 
 
 def metrics_table(figures: Mapping[str, float], labels: tuple[str, ...]) -> str:

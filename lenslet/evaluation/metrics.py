@@ -1,5 +1,6 @@
 """Classification metrics from targets and probabilities, as flat figures with stable keys (`metric_table`)."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,6 +69,19 @@ def bootstrap_interval(
 def accuracy(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
     """Share of photos whose most probable class is the true one."""
     return float(np.mean(probabilities.argmax(axis=1) == targets))
+
+
+def share_interval(share: float, photos: float) -> tuple[float, float]:
+    """95 % interval of a share of so many photos (Wilson 1927), which has a width even if all or none are right."""
+    z = 1.96
+    centre = (share + z**2 / (2 * photos)) / (1 + z**2 / photos)
+    half = z / (1 + z**2 / photos) * math.sqrt(share * (1 - share) / photos + z**2 / (4 * photos**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def accuracy_gain(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:
+    """Accuracy less that of a model that always names the commonest class of these photos: 0 is worth nothing."""
+    return accuracy(targets, probabilities) - float(np.bincount(targets).max() / len(targets))
 
 
 def log_loss(targets: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> float:

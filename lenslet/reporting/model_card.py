@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lenslet.evaluation.few_photos import are_few
 from lenslet.evaluation.metric_table import METRICS, interval_text
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.atomic import write_text
@@ -52,7 +53,10 @@ def facts_markdown(artifact: Artifact) -> str:
     """Markdown tables of the model's facts and of its metrics, a column for each split."""
     facts = [f"| {name} | {value} |" for name, value in model_facts(artifact).items()]
     splits = artifact.metrics
-    measured = [f"| metric | {' | '.join(splits)} |", "| --- |" + " ---: |" * len(splits)]
+    measured = [
+        f"| metric | {' | '.join(name.replace('_', ' ') for name in splits)} |",
+        "| --- |" + " ---: |" * len(splits),
+    ]
     for key, metric in METRICS.items():
         if any(key in figures for figures in splits.values()):
             cells = (_cell(figures, key) for figures in splits.values())
@@ -64,5 +68,7 @@ def _cell(figures: Mapping[str, Any], key: str) -> str:
     """A metric of one split with its 95 % interval; empty if it was not measured."""
     if key not in figures:
         return ""
+    if key == "accuracy" and are_few(figures):
+        return f"{figures['photos'] * figures[key]:.0f} of {figures['photos']:.0f}"
     interval = interval_text(figures, key)
     return METRICS[key].text(figures[key]) + (f" ({interval})" if interval else "")

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenslet.dataset.lint import Finding
+from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS, are_few
 from lenslet.evaluation.metric_table import CLASS_METRICS, METRICS, interval_text
+from lenslet.evaluation.metrics import share_interval
 from lenslet.inference.artifact import Artifact
 from lenslet.reporting.gallery import Exhibit
 from lenslet.reporting.model_facts import model_facts, promise
@@ -89,8 +91,34 @@ PLOT_ALTS = {
 }
 
 
-def summary_sentences(figures: Mapping[str, float], labels: Sequence[str]) -> list[str]:
-    """The main figures in sentences that need no explanation."""
+def few_sentences(figures: Mapping[str, float], cross_validated: Mapping[str, float]) -> list[str]:
+    """What can be said with too few test photos for an accuracy."""
+    photos = round(figures["photos"])
+    right = round(figures["accuracy"] * photos)
+    low, high = share_interval(figures["accuracy"], photos)
+    sentences = [
+        f"{photos} test photos are too few for an accuracy: {right} of them got the right label, so it may be anything "
+        f"from {100 * low:.0f} to {100 * high:.0f} %."
+    ]
+    if cross_validated:
+        low, high = cross_validated["accuracy_low"], cross_validated["accuracy_high"]
+        sentences.append(
+            f"Cross-validated on the {cross_validated['photos']:,.0f} photos of training and validation, a simpler "
+            f"model of the same kind is right for about {100 * cross_validated['accuracy']:.0f} of 100 "
+            f"(95 % interval: {100 * low:.0f} to {100 * high:.0f})."
+        )
+    return [*sentences, f"With {MIN_TEST_PHOTOS} test photos or more, this page shows all figures."]
+
+
+def summary_sentences(
+    figures: Mapping[str, float], labels: Sequence[str], cross_validated: Mapping[str, float] | None = None
+) -> list[str]:
+    """The main figures in sentences that need no explanation.
+
+    `cross_validated`: figures of `lenslet.training.cross_validation`, for models with few test photos.
+    """
+    if are_few(figures):
+        return few_sentences(figures, cross_validated or {})
     weakest = min(labels, key=lambda label: figures[f"recall.{label}"])
     sentences = [
         f"Of 100 new photos, {_of_hundred(figures['accuracy'])} get the right label ({_interval_words(figures)})."
@@ -162,15 +190,18 @@ def report_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = {name for section in SECTIONS for name in section.plots}
+    shown = {name for section in SECTIONS for name in section.plots if name in drawn}
+    few = are_few(figures)
     return environment.get_template("report.html").render(
         artifact=artifact,
         figures=figures,
         metrics=METRICS,
         class_metrics=CLASS_METRICS,
         interval=lambda key: interval_text(figures, key),
-        summary=summary_sentences(figures, artifact.labels),
-        headlines=[key for key in HEADLINES if key in figures],
+        summary=summary_sentences(figures, artifact.labels, artifact.metrics.get("cross_validation")),
+        headlines=[key for key in HEADLINES if key in figures and not (few and key == "accuracy")],
+        few=few,
+        least=MIN_TEST_PHOTOS,
         sections=SECTIONS,
         rows={section.topic: _metrics_of(section.topic, figures) for section in SECTIONS},
         counts=counts.tolist(),
@@ -190,8 +221,11 @@ def report_page(
 
 def _metrics_of(topic: str, figures: Mapping[str, float]) -> list[str]:
     """Keys of the measured metrics that a section shows; the photos are counted at the top of the page."""
+    hidden = ("photos", "accuracy") if are_few(figures) else ("photos",)
     return [
-        key for key, metric in METRICS.items() if metric.topic == topic and key in figures and key != "photos"
+        key
+        for key, metric in METRICS.items()
+        if metric.topic == topic and key in figures and key not in hidden
     ]
 
 

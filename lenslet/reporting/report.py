@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from lenslet.evaluation.calibration import error_by_chance, reliability, without_temperature
 from lenslet.evaluation.corruptions import robustness
-from lenslet.evaluation.metrics import accuracy, bootstrap_interval, confusion, min_recall, roc_auc
+from lenslet.evaluation.few_photos import are_few, carried
+from lenslet.evaluation.metrics import (
+    accuracy,
+    accuracy_gain,
+    bootstrap_interval,
+    confusion,
+    min_recall,
+    roc_auc,
+    share_interval,
+)
 from lenslet.evaluation.runtime_check import RuntimeCheck, served_metrics
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.atomic import replacing, write_text
@@ -26,7 +35,12 @@ from lenslet.reporting.plots import (
 )
 
 # Key → metric. Each has a 95 % interval: `accuracy_low` and `accuracy_high`.
-WITH_INTERVAL = {"accuracy": accuracy, "roc_auc": roc_auc, "min_recall": min_recall}
+WITH_INTERVAL = {
+    "accuracy": accuracy,
+    "accuracy_gain": accuracy_gain,
+    "roc_auc": roc_auc,
+    "min_recall": min_recall,
+}
 
 
 @dataclass(frozen=True)
@@ -51,13 +65,17 @@ class Evidence:
 
 
 def measured_metrics(evidence: Evidence) -> dict[str, float]:
-    """Flat figures by the keys of `metric_table`; dotted keys are of one class, or of one corruption."""
+    """Flat figures by the keys of `metric_table`; dotted keys are of one class, or of one corruption.
+
+    Without those that so few photos cannot carry.
+    """
     artifact, targets, check = evidence.artifact, evidence.targets, evidence.check
     before = without_temperature(check.probabilities, artifact.temperature)
     figures = served_metrics(
         artifact.labels, targets, check, artifact.conformal_threshold, artifact.conformal_alpha
     )
     figures |= {
+        "accuracy_gain": accuracy_gain(targets, check.probabilities),
         "min_recall": min_recall(targets, check.probabilities),
         "agreement_with_keras": artifact.metrics["validation"]["agreement_with_keras"],
         "megabytes": evidence.megabytes,
@@ -69,8 +87,12 @@ def measured_metrics(evidence: Evidence) -> dict[str, float]:
     for name, metric in WITH_INTERVAL.items():
         low, high = bootstrap_interval(metric, targets, check.probabilities)
         figures |= {f"{name}_low": low, f"{name}_high": high}
+    if figures["accuracy"] in (0, 1):  # a bootstrap of photos that are all right has no width
+        low, high = share_interval(figures["accuracy"], len(targets))
+        figures |= {"accuracy_low": low, "accuracy_high": high}
     figures |= {f"ood_auroc_{name}": area for name, area in evidence.ood_auroc.items()}
-    return figures | (_robustness_metrics(evidence.corruption) if evidence.corruption else {})
+    figures |= _robustness_metrics(evidence.corruption) if evidence.corruption else {}
+    return carried(figures)
 
 
 def _robustness_metrics(results: CorruptionResults) -> dict[str, float]:
@@ -89,8 +111,10 @@ def plots(evidence: Evidence) -> dict[str, Figure]:
     before = without_temperature(probabilities, evidence.artifact.temperature)
     bins = reliability(probabilities, targets), reliability(before, targets)
     with matplotlib.rc_context({"text.parse_math": False}):  # a class may be called $5 or 10$
-        drawn = {
-            "confusion_matrix": confusion_figure(labels, confusion(len(labels), targets, probabilities)),
+        drawn = {"confusion_matrix": confusion_figure(labels, confusion(len(labels), targets, probabilities))}
+        if are_few({"photos": len(targets)}):
+            return drawn
+        drawn |= {
             "roc": roc_figure(labels, targets, probabilities),
             "precision_recall": precision_recall_figure(labels, targets, probabilities),
             "reliability": reliability_figure(*bins),

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class TrainingRecord:
     history: Mapping[str, History]  # step → metric → value after each epoch
     minutes: float
     versions: Mapping[str, str]
+    # Of a linear model on the backbone's features (`cross_validated`); empty: not measured.
+    cross_validation: Mapping[str, float] = field(default_factory=dict)
 
 
 def installed_versions() -> dict[str, str]:
@@ -51,6 +53,7 @@ def record_of(
     validation: Mapping[str, float],
     history: Mapping[str, History],
     minutes: float,
+    cross_validation: Mapping[str, float],
 ) -> TrainingRecord:
     """The record of a network that was trained just now."""
     return TrainingRecord(
@@ -62,6 +65,7 @@ def record_of(
         history,
         minutes=round(minutes, 1),
         versions=installed_versions(),
+        cross_validation=cross_validation,
     )
 
 

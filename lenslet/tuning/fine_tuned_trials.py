@@ -110,7 +110,7 @@ def fine_tune_trial(
     minutes = (time.monotonic() - started) / 60
     photos = photos_per_split(dataset)
     name = f"trial-{trial.number}"
-    record = record_of(name, found, dataset.fingerprint, photos, validation, history, minutes)
+    record = record_of(name, found, dataset.fingerprint, photos, validation, history, minutes, {})
     save_network(network, record, run)
     (run / CHECKPOINT_NAME).unlink(missing_ok=True)
     return figures

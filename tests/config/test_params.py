@@ -54,7 +54,11 @@ def test_shipped_file_is_read() -> None:
             "ladder_photos: 300",
             r"evaluate\.ladder_photos is called corruption_photos since",
         ),
-        ("min_recall:", "worst_recall:", r"gate\.min\.worst_recall is called min_recall since"),
+        (
+            "min_recall:",
+            "worst_recall:",
+            r"gate\.models\.intel-scenes\.min\.worst_recall is called min_recall since",
+        ),
         ("  min:", "  at_least:", r"gate\.at_least is called min since version 0\.2\.0"),
         ("  seed: 20", "", r"train\.seed is missing"),
         ("image_size: 160", "image_size: big", r"train\.image_size must be a whole number, not 'big'"),

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from lenslet.cli import main
-from lenslet.config import read_params
+from lenslet.config import GateParams, read_params
+from lenslet.config.gate import MaxLimits, MinLimits, ModelLimits
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.photos import Photo
 from lenslet.evaluation.limits import Verdict, check_limits, limits_table
@@ -22,6 +23,7 @@ from lenslet.inference.artifact import read_artifact, write_artifact
 FIGURES = {
     "accuracy": 0.94,
     "accuracy_low": 0.93,
+    "accuracy_gain": 0.7,
     "roc_auc": 0.99,
     "min_recall": 0.88,
     "robustness_mean": 0.82,
@@ -79,10 +81,56 @@ def test_accuracy_must_reach_the_champions_interval() -> None:
 
 def test_limits_bound_metrics_from_their_bad_side() -> None:
     params = read_params(Path("params.yaml"))
-    for section in (params.gate, params.endpoint):
+    for section in (params.gate.of("intel-scenes"), params.endpoint):
         for verdict in check_limits({}, section):
             better = {"at least": "higher", "at most": "lower"}[verdict.bound]
             assert METRICS[verdict.metric].better == better, verdict.metric
+
+
+@pytest.mark.parametrize(
+    ("error", "chance", "photos", "verdict", "words"),
+    [
+        (0.107, 0.156, 40, "undecided", "no limit failed; the photos cannot decide 1 of 1"),
+        (0.157, 0.156, 40, "FAILED", "1 of 1 limits failed: not to be released"),
+        (0.049, 0.156, 40, "kept", "all limits are kept"),
+        (0.06, 0.055, 4000, "FAILED", "1 of 1 limits failed: not to be released"),
+        (None, None, 12, "undecided", "the photos cannot decide 1 of 1: not to be released"),
+    ],
+)
+def test_calibration_is_not_held_against_what_perfect_probabilities_show(
+    error: float | None, chance: float | None, photos: int, verdict: str, words: str
+) -> None:
+    figures: dict[str, float] = {"photos": photos}
+    if error is not None and chance is not None:
+        figures |= {"calibration_error": error, "calibration_error_chance": chance}
+    printed = limits_table(
+        check_limits(figures, limits({}, {"calibration_error": 0.05})), "not to be released"
+    )
+    assert printed.splitlines()[1].endswith(verdict)
+    assert printed.splitlines()[-1] == words
+
+
+def test_undecided_limit_says_what_would_help() -> None:
+    figures = {"photos": 40, "calibration_error": 0.107, "calibration_error_chance": 0.156}
+    [verdict] = check_limits(figures, limits({}, {"calibration_error": 0.05}))
+    # 40 × (0.156 / 0.05)² = 389
+    assert (
+        verdict.undecided
+        == "perfect probabilities show up to 0.1560 on 40 photos; about 390 test photos decide it"
+    )
+    [verdict] = check_limits({"photos": 12, "accuracy": 1.0}, limits({"accuracy": 0.9}, {}))
+    assert verdict.undecided == "12 test photos are too few; 30 and more decide it"
+
+
+def test_own_limits_of_a_model_come_besides_and_the_stricter_counts() -> None:
+    own = ModelLimits(
+        MinLimits(accuracy=0.9, accuracy_gain=0.01), MaxLimits(megabytes=5, calibration_error=0.01)
+    )
+    gate = GateParams(MinLimits(accuracy_gain=0.05), MaxLimits(calibration_error=0.05), {"mine": own})
+    assert gate.of("mine") == ModelLimits(
+        MinLimits(accuracy=0.9, accuracy_gain=0.05), MaxLimits(megabytes=5, calibration_error=0.01)
+    )
+    assert gate.of("other") == ModelLimits(MinLimits(accuracy_gain=0.05), MaxLimits(calibration_error=0.05))
 
 
 def test_table_hides_no_difference() -> None:
@@ -104,8 +152,14 @@ def test_table_hides_no_difference() -> None:
     ("change", "code", "words"),
     [
         ({}, 0, "all limits are kept"),
-        ({"accuracy": 0.5}, 1, "1 of 9 limits failed: not to be released"),
-        ({"time_ms": 9.0, "megabytes": 9.0}, 1, "2 of 9 limits failed"),
+        ({"accuracy_gain": 0.04}, 1, "1 of 3 limits failed: not to be released"),
+        (
+            {"accuracy": 0.5, "time_ms": 90, "megabytes": 90},
+            0,
+            "all limits are kept",
+        ),  # which are another model's
+        ({"model": "intel-scenes", "accuracy": 0.5}, 1, "1 of 10 limits failed: not to be released"),
+        ({"model": "intel-scenes", "time_ms": 9.0, "megabytes": 9.0}, 1, "2 of 10 limits failed"),
     ],
 )
 def test_command_decides_by_exit_code(
@@ -127,7 +181,7 @@ def test_command_decides_by_exit_code(
         ("[" * 100_000, "cannot be read: "),
         ("[]", "does not hold the figures of lenslet evaluate"),
         ('{"accuracy": 1}', "does not hold the figures of lenslet evaluate"),
-        (json.dumps(FIGURES | {"accuracy": "0.94"}), ": accuracy must be a number, not '0.94'"),
+        (json.dumps(FIGURES | {"accuracy_gain": "0.94"}), ": accuracy_gain must be a number, not '0.94'"),
     ],
 )
 def test_figures_that_cannot_be_read_are_one_sentence(

@@ -432,6 +432,22 @@ def test_what_others_wrote_does_nothing(monkeypatch):
         assert not re.search(r"(?<!\\)[<\[]|(?<!\\)\*\*bold", text)
 
 
+def test_model_card_of_few_test_photos_has_the_cross_validated_accuracy_as_headline(monkeypatch):
+    metrics = {
+        "validation": {"photos": 6.0, "accuracy": 1.0},
+        "cross_validation": {"photos": 108.0, "accuracy": 0.7, "accuracy_low": 0.6, "accuracy_high": 0.78},
+        "test": {"photos": 12.0, "accuracy": 0.75, "accuracy_low": 0.5, "accuracy_high": 0.9},
+    }
+    with answering(description=Answer(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
+        page = opened(endpoint, monkeypatch)
+    assert [(each.label, each.value) for each in page.metric] == [("accuracy", "70.0 %"), ("photos", "108")]
+    text = "\n".join(each.value for each in page.markdown)
+    assert "12 photos (test) are too few to measure an accuracy." in text
+    assert "These figures are from: cross validation." in text
+    accuracies = page.table[0].value.to_dict("records")[1]
+    assert accuracies["test (12 photos)"] == "9 of 12" and accuracies["validation (6 photos)"] == "6 of 6"
+
+
 def test_model_card(monkeypatch):
     with answering() as endpoint:
         page = opened(endpoint, monkeypatch)
@@ -442,8 +458,12 @@ def test_model_card(monkeypatch):
     ]
     figures, by_label = (table.value.to_dict("records") for table in page.table)
     assert figures == [
-        {"metric": "photos", "test": "100", "validation": "50"},
-        {"metric": "accuracy", "test": "90.0 % (83.0 % to 95.0 %)", "validation": "92.0 %"},
+        {"metric": "photos", "test (100 photos)": "100", "validation (50 photos)": "50"},
+        {
+            "metric": "accuracy",
+            "test (100 photos)": "90.0 % (83.0 % to 95.0 %)",
+            "validation (50 photos)": "92.0 %",
+        },
     ]
     assert by_label == [{"label": "sea", "precision": "–", "recall": "75.0 %", "F1": "–"}]
     text = "\n".join(each.value for each in page.markdown)

@@ -19,7 +19,7 @@ from PIL import Image
 from lenslet.cli import main
 from lenslet.dataset import reading
 from lenslet.dataset.lint import Finding
-from lenslet.evaluation.metric_table import METRICS, metrics_table
+from lenslet.evaluation.metric_table import METRICS, headline_table, metrics_table
 from lenslet.evaluation.runtime_check import RuntimeCheck
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.decode import decode
@@ -42,11 +42,12 @@ ARTIFACT = Artifact(
     ood_threshold=0.0,
     metrics={"validation": {"photos": 4.0, "agreement_with_keras": 0.999}},
 )
-PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
+TIMES = 10  # forty photos, each four times over, which are enough for all figures
+PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]] * TIMES, np.float32)
 EVIDENCE = Evidence(
     artifact=ARTIFACT,
-    targets=np.array([0, 0, 1, 1]),
-    check=RuntimeCheck(PROBABILITIES, ood_score=np.array([-5.0, -2.0, -4.0, -3.0]), time_ms=3.5),
+    targets=np.array([0, 0, 1, 1] * TIMES),
+    check=RuntimeCheck(PROBABILITIES, ood_score=np.array([-5.0, -2.0, -4.0, -3.0] * TIMES), time_ms=3.5),
     megabytes=4.5,
     corruption=CorruptionResults(
         {"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5}, photos=3, clean=0.75
@@ -218,7 +219,7 @@ def test_numbers_of_the_page_are_those_of_metrics_json(parsed: Page, folder: Pat
     assert f"{found['accuracy_low']:.1%} to {found['accuracy_high']:.1%}" in parsed.text
     assert "99.9%" in parsed.text
     assert "gaussian noise 0.75 0.75 0.75 0.50 0.50 0.25 73%" in " ".join(parsed.text.split())
-    assert "Measured on 3 of the 4 photos" in parsed.text
+    assert "Measured on 3 of the 40 photos" in parsed.text
     # Four photos guarantee four of five, not the nine of ten of alpha.
     assert (
         "they contain the true label of at least 80% of photos, the most that 4 validation photos can promise"
@@ -374,3 +375,45 @@ def test_evaluation_of_the_shipped_model_on_the_drawings(tmp_path: Path) -> None
     for name in ("confusion_matrix", "roc", "precision_recall", "reliability", "robustness"):
         assert f"{name}.png" in finished.stdout
         assert (report / f"{name}.png").exists()
+
+
+FEW = replace(
+    EVIDENCE,
+    targets=np.array([0, 0, 1, 1]),
+    check=RuntimeCheck(PROBABILITIES[:4], ood_score=np.array([-5.0, -2.0, -4.0, -3.0]), time_ms=3.5),
+    corruption=None,
+)
+
+
+def test_few_photos_have_no_headline_accuracy() -> None:
+    found = measured_metrics(FEW)
+    assert not {
+        "roc_auc",
+        "min_recall",
+        "calibration_error",
+        "macro_f1",
+        "coverage",
+        "robustness_mean",
+    } & set(found)
+    cross_validated = {"photos": 108.0, "accuracy": 0.7, "accuracy_low": 0.6, "accuracy_high": 0.78}
+    sentences = summary_sentences(found, ("no", "yes"), cross_validated)
+    # Wilson's interval of 3 of 4.
+    assert sentences[0] == (
+        "4 test photos are too few for an accuracy: 3 of them got the right label, so it may be anything "
+        "from 30 to 95 %."
+    )
+    assert "is right for about 70 of 100 (95 % interval: 60 to 78)." in sentences[1]
+    artifact = replace(ARTIFACT, metrics={**ARTIFACT.metrics, "cross_validation": cross_validated})
+    parsed = Page(
+        report_page(artifact, found, np.array([[1, 1], [0, 2]]), plots(FEW), Background({}, {}, {}))
+    )
+    assert sentences[0] in parsed.text and sentences[1] in parsed.text
+    assert "75.0%" not in parsed.text and "1.0000" not in parsed.text
+    assert list(plots(FEW)) == ["confusion_matrix"]
+    assert "accuracy" not in headline_table(found)
+
+
+def test_corruptions_never_keep_more_than_the_accuracy() -> None:
+    helped = CorruptionResults({"occlusion": [1.0] * 5}, photos=30, clean=0.75)
+    found = measured_metrics(replace(EVIDENCE, corruption=helped))
+    assert found["robustness_mean"] == found["robustness_worst"] == found["robustness.occlusion.mean"] == 1.0
