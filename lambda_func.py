@@ -17,6 +17,7 @@ from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import LensletError
 from lenslet.serving.access import read_access
 from lenslet.serving.answer import answer, refusal
+from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import read_base_path, read_http_request
 from lenslet.serving.links.rules import read_rules
 from lenslet.serving.request import predict_request_of
@@ -32,6 +33,7 @@ access = read_access(os.environ)
 # Read again with each link and each request; a malformed setting stops the start, not the first of them.
 read_rules(os.environ)
 read_base_path(os.environ)
+read_formats(os.environ)
 classifier = Classifier.load(Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
 telemetry = Telemetry(os.environ)
 

@@ -11,7 +11,7 @@ import markup
 from photos import data_url
 from sent_photos import SentPhoto
 
-FORMATS = "JPEG, PNG, WEBP, GIF, BMP or TIFF"
+FORMATS = "JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF or HEIC"
 # Catches typing mistakes; the endpoint checks links thoroughly.
 LINK = re.compile(r"(https?|s3)://[^\s/]+\S*", re.IGNORECASE)
 LONGEST_LINK = 8192  # openapi.yaml, schema `Link`

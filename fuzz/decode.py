@@ -1,6 +1,7 @@
 """Fuzz `lenslet.inference.decode` with damaged pictures: it must return pixels or raise a LensletError, in time.
 
     python -m fuzz.decode --inputs 200000
+    python -m fuzz.decode --inputs 20000 --formats HEIC AVIF
 
 Atheris mutates tiny pictures of every format (`fuzz.seeds`) and keeps those that reach new lines of Pillow's plugins or
 of Lenslet. It stops at the first input that raises another error, takes more than five seconds or more than 512 MB,
@@ -22,13 +23,13 @@ import numpy as np
 
 from bench.console import at_least_one
 
-PLUGINS = ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
+PLUGINS = ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP")
 
 with atheris.instrument_imports(include=["PIL", "lenslet.inference"]):
     for plugin in PLUGINS:  # plugins that are imported later would not be instrumented
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
     from fuzz.seeds import write_seeds
-    from lenslet.inference.decode import decode
+    from lenslet.inference.decode import FORMATS, decode
     from lenslet.inference.errors import LensletError
 
 SIZE = 16
@@ -49,6 +50,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
     parser.add_argument(
+        "--formats", nargs="+", choices=FORMATS, default=FORMATS, help="of the seeds (default: all)"
+    )
+    parser.add_argument(
         "--findings",
         type=Path,
         default=CRASHES,
@@ -58,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     given.findings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{write_seeds(Path(folder))} seeds", flush=True)
+        print(f"{write_seeds(Path(folder), given.formats)} seeds", flush=True)
         options = [
             f"-runs={given.inputs}",
             f"-seed={given.seed}",
@@ -85,7 +89,14 @@ def decode_one(data: bytes) -> None:
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """A mutation by libFuzzer; the checksums of a PNG are corrected, else decoding would end at the first of them."""
+    """A mutation by libFuzzer; the checksums of a PNG are corrected, else decoding would end at the first of them.
+
+    Every other mutation of a HEIC or AVIF file leaves the container as it is, whose reader refuses most of them.
+    """
+    place = data.find(b"mdat") + 4
+    if data[4:8] == b"ftyp" and place > 4 and seed % 2:
+        coded: bytes = atheris.Mutate(data[place:], len(data) - place)
+        return data[:place] + coded[: len(data) - place].ljust(len(data) - place, b"\0")
     changed = atheris.Mutate(data, len(data))
     return with_right_checksums(changed)[:max_size] if changed.startswith(b"\x89PNG\r\n\x1a\n") else changed
 

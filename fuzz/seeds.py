@@ -1,12 +1,16 @@
 """Seeds of the fuzzer: tiny drawn pictures of every format and mode."""
 
+from collections.abc import Collection
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image
+
+from lenslet.inference.decode import format_of
 
 SIDE = 12
 # Format, its modes, and the options with which each of them is saved.
@@ -17,6 +21,8 @@ VARIANTS: tuple[tuple[str, tuple[str, ...], tuple[dict[str, Any], ...]], ...] = 
     ("WEBP", ("RGB", "RGBA"), ({}, {"lossless": True})),
     ("GIF", ("L", "P", "RGB"), ({}, {"transparency": 1, "disposal": 2, "interlace": False})),
     ("BMP", ("1", "L", "P", "RGB", "RGBA"), ({},)),
+    ("AVIF", ("L", "RGB", "RGBA"), ({}, {"subsampling": "4:4:4"})),
+    ("HEIF", ("L", "RGB", "RGBA"), ({"quality": 50}, {"quality": 50, "chroma": 444})),
     (
         "TIFF",
         ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"),
@@ -25,14 +31,15 @@ VARIANTS: tuple[tuple[str, tuple[str, ...], tuple[dict[str, Any], ...]], ...] = 
     ("TIFF", ("L", "RGB", "CMYK", "YCbCr"), ({"compression": "jpeg"},)),
     ("TIFF", ("1",), ({"compression": "group4"}, {"compression": "group3"})),
 )
-ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "MPO")
+ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF", "HEIF")
 
 
-def write_seeds(folder: Path) -> int:
-    """Write `pictures()`, one a file. Returns their number."""
-    for number, picture in enumerate(pictures()):
+def write_seeds(folder: Path, formats: Collection[str]) -> int:
+    """Write those of `pictures()` that have one of the formats, one a file. Returns their number."""
+    chosen = [picture for picture in pictures() if format_of(picture) in formats]
+    for number, picture in enumerate(chosen):
         (folder / f"seed_{number:03}").write_bytes(picture)
-    return len(pictures())
+    return len(chosen)
 
 
 @cache
@@ -52,7 +59,7 @@ def _plain() -> list[bytes]:
 
 def _with_metadata() -> list[bytes]:
     pictures = []
-    for image_format in ("JPEG", "PNG", "WEBP", "TIFF"):
+    for image_format in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"):
         for orientation in (3, 6):
             exif = Image.Exif()
             exif[0x0112] = orientation
@@ -88,5 +95,16 @@ def _drawn(mode: str) -> Image.Image:
 
 def _saved(image: Image.Image, image_format: str, **options: Any) -> bytes:
     file = BytesIO()
+    if image_format == "HEIF":
+        # Not by Pillow's registry: the plugin would also read, and stand in for the decoder under test.
+        written = pillow_heif.from_pillow(image)
+        for each in options.pop("append_images", ()):
+            written.add_from_pillow(each)
+        if "exif" in options:
+            options["exif"] = options["exif"].tobytes()
+        for name in ("icc_profile", "dpi"):
+            options.pop(name, None)
+        written.save(file, **options)
+        return file.getvalue()
     image.save(file, image_format, **options)
     return file.getvalue()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from lenslet.dataset.csv_file import write_cells
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.label_errors import confident_disagreement
 from lenslet.dataset.leaks import alikeness, leaks
 from lenslet.dataset.linear_probe import cached_out_of_fold
+from lenslet.dataset.photo_size import photo_size
 from lenslet.dataset.photos import LEFT_OUT, SPLITS, DatasetError, LeftOut
 from lenslet.dataset.quality import CHECKS, cached_measures, failed_check
 from lenslet.inference.printable import printable
@@ -157,11 +157,11 @@ def _odd_sizes(dataset: Dataset) -> list[Finding]:
     small, narrow = [], []
     for photo in dataset.photos:
         try:
-            with Image.open(photo.path) as image:  # reads the header only
-                short, long = sorted(image.size)
+            width, height = photo_size(photo.path)
+            short, long = sorted((width, height))
         except OSError:
             continue  # gone since it was decoded
-        detail = f"{image.width} × {image.height} pixels, the model sees {side} × {side}"
+        detail = f"{width} × {height} pixels, the model sees {side} × {side}"
         if short * ENLARGED_AT_MOST < side:
             small.append((short, Finding("small", photo.path, detail)))
         if long > ASPECT_AT_MOST * short:

@@ -4,6 +4,7 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,25 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, TiffTags, We
 
 from lenslet.inference.budget import MAX_EXIF_BYTES, MAX_PIXELS, CountedReader, check, check_directory
 from lenslet.inference.errors import BrokenImage, ImageTooLarge, NotAnImage
+from lenslet.inference.heif import DAMAGED, not_read, open_still
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-SIGNATURES = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8[79]a|BM|II\*\0|MM\0\*", re.DOTALL)
-# ISO 14496-12, section 4.3: the major brand, which follows the size of the first box and `ftyp`.
-BRANDS = {
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
-    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+# Format → how its files begin. Of the last two: the size of the first box, `ftyp` and the major brand (ISO 14496-12,
+# section 4.3). HEIC and AVIF share the brands mif1, mif2 and msf1; which it is, the codec of the picture tells.
+SIGNATURES = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "WEBP": rb"RIFF....WEBP",
+    "GIF": rb"GIF8[79]a",
+    "BMP": rb"BM",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "AVIF": rb"....ftyp(?:avi[fs]|(?:mi|ms)f[12]....(?:....){0,8}avi[fs])",
+    "HEIC": rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif[12]|msf1)",
 }
+FORMATS = tuple(SIGNATURES)
+HEIF_FORMATS = ("AVIF", "HEIC")
+SIGNATURE = re.compile(
+    b"|".join(b"(?P<%s>%s)" % (name.encode(), each) for name, each in SIGNATURES.items()), re.DOTALL
+)
 # Large pictures are turned and brought to 8-bit RGB in bands of this size.
 BAND_PIXELS = 1_000_000
 
@@ -72,32 +84,49 @@ DAMAGE = (
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def decode(data: bytes, size: int) -> NDArray[np.uint8]:
-    """Decode a picture in any of `FORMATS`, detected from the bytes, to the square input of a model.
+def decode(data: bytes, size: int, formats: Collection[str] = FORMATS) -> NDArray[np.uint8]:
+    """Decode a picture in any of `formats`, detected from the bytes, to the square input of a model.
 
-    The first frame is turned upright, converted to 8-bit RGB (12 and 16 bits by scale, alpha over white) and resized
-    to `size` × `size` pixels, whatever its aspect ratio, with an antialiased bilinear filter.
+    The first frame, or the primary picture of a HEIC or AVIF file, is turned upright, converted to 8-bit RGB (10, 12
+    and 16 bits by scale, alpha over white) and resized to `size` × `size` pixels, whatever its aspect ratio, with an
+    antialiased bilinear filter.
 
     A baseline JPEG without its end marker, or which misses at most `MAX_MISSING_SHARE` of its pixels at the end, is
     decoded as browsers do: what is missing is grey. Progressive and other files that are cut off are broken.
 
     Returns: uint8 RGB, shape (size, size, 3), range 0…255; read-only.
-    Raises: NotAnImage (unknown format), ImageTooLarge (takes more than `lenslet.inference.budget` allows,
+    Raises: NotAnImage (another format), ImageTooLarge (takes more than `lenslet.inference.budget` allows,
         refused before decoding), BrokenImage (truncated, damaged, a kind of TIFF that is not
         read, or samples that are signed, wider than 16 bits, or floating-point).
     """
     try:
-        # In a statement of its own: a traceback would keep the first picture in memory beside the second.
-        image = _loaded(data, size) or _completed(data, size)
-        rgb = _upright_rgb(image, _orientation(image))
+        name = format_of(data, formats)
+        if name in HEIF_FORMATS:
+            image, orientation = open_still(data, size, formats)
+        else:
+            # In a statement of its own: a traceback would keep the first picture in memory beside the second.
+            image = _loaded(data, size, name) or _completed(data, size)
+            orientation = _orientation(image)
+        rgb = _upright_rgb(image, orientation)
         return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
     except DAMAGE as error:
-        raise BrokenImage("the image is truncated, damaged, or has no 8-bit colours") from error
+        raise BrokenImage(DAMAGED) from error
 
 
-def _loaded(data: bytes, size: int) -> ImageFile.ImageFile | None:
+def format_of(data: bytes, formats: Collection[str] = FORMATS) -> str:
+    """Which of `formats` the data are, by their first bytes. Raises: NotAnImage, which names another known format."""
+    match = SIGNATURE.match(data)
+    if match is None:
+        raise NotAnImage(f"the data are not an image we read ({', '.join(formats)})")
+    name = str(match.lastgroup)
+    if name not in formats:
+        raise NotAnImage(not_read(name, formats))
+    return name
+
+
+def _loaded(data: bytes, size: int, name: str) -> ImageFile.ImageFile | None:
     """The picture, or None if it is a JPEG that is cut off and may be completed."""
-    image = _open(data, size)
+    image = _open(data, size, name)
     # libjpeg can decode at 1/2, 1/4 or 1/8; twice the wanted size leaves the filter enough to average.
     image.draft(None, (2 * size, 2 * size))
     try:
@@ -122,7 +151,7 @@ def _may_be_completed(image: ImageFile.ImageFile, data: bytes, error: OSError) -
 
 def _completed(data: bytes, size: int) -> ImageFile.ImageFile:
     """A JPEG that is cut off, decoded with an end marker. Raises BrokenImage if too much of it is missing."""
-    image = _loaded(data + END_OF_IMAGE, size)
+    image = _loaded(data + END_OF_IMAGE, size, "JPEG")
     if image is None or _missing_share(image) > MAX_MISSING_SHARE:
         raise BrokenImage(
             f"the JPEG is truncated: more than {MAX_MISSING_SHARE:.0%} of its pixels are missing"
@@ -141,19 +170,13 @@ def _missing_share(image: Image.Image) -> float:
     return missing / (image.width * image.height)
 
 
-def _open(data: bytes, size: int) -> ImageFile.ImageFile:
-    """Detect the format, read the header and check what decoding costs; no pixel is decoded yet."""
-    if not SIGNATURES.match(data):
-        brand = BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None
-        kind = (
-            f"{brand}, which is not read here; convert it to one that is" if brand else "not an image we read"
-        )
-        raise NotAnImage(f"the data are {kind} ({', '.join(FORMATS)})")
+def _open(data: bytes, size: int, name: str) -> ImageFile.ImageFile:
+    """Read the header and check what decoding costs; no pixel is decoded yet."""
     try:
         if data.startswith((b"II", b"MM")):
             check_directory(data)
         reader = CountedReader(data)
-        image = Image.open(reader, formats=FORMATS)
+        image = Image.open(reader, formats=[name])
         check(image, reader, size)
         _mend_header(image)
     except Image.DecompressionBombError as error:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -13,6 +12,7 @@ from sklearn.model_selection import StratifiedShuffleSplit, cross_validate
 from sklearn.neighbors import NearestNeighbors
 
 from lenslet.dataset.linear_probe import linear_model
+from lenslet.dataset.photo_size import photo_size
 
 HELD_OUT = 0.25  # share of the photos that measures the accuracy of a learning curve
 REPEATS = 10
@@ -60,8 +60,7 @@ def file_sizes(paths: Iterable[Path]) -> dict[str, NDArray[np.float64]]:
     """Width and height in pixels, as the file's header has them, and kilobytes: name → shape (files,)."""
     rows = []
     for path in paths:
-        with Image.open(path) as image:
-            rows.append((*image.size, path.stat().st_size / 1000))
+        rows.append((*photo_size(path), path.stat().st_size / 1000))
     return dict(zip(("width", "height", "kilobytes"), np.array(rows, np.float64).T, strict=True))
 
 

@@ -1,6 +1,7 @@
 """Predictions, errors and the model's description as the JSON objects of `openapi.yaml`."""
 
 import json
+import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +9,10 @@ from typing import Any
 
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.classifier import Classifier
-from lenslet.inference.decode import FORMATS, decode
+from lenslet.inference.decode import decode
 from lenslet.inference.errors import ImageTooLarge, LensletError
 from lenslet.inference.occlusion import occlusion
+from lenslet.serving.formats import read_formats
 from lenslet.serving.request import MAX_IMAGES, OCCLUSION, PredictRequest
 
 DEFAULT_TOP = 100  # sixteen answers with thousands of labels each would exceed Lambda's limit of 6 MB
@@ -58,7 +60,7 @@ def description(artifact: Artifact) -> dict[str, Any]:
         "version": artifact.version,
         "labels": list(artifact.labels),
         "image_size": artifact.image_size,
-        "formats": list(FORMATS),
+        "formats": list(read_formats(os.environ)),
         "max_images": MAX_IMAGES,
         "precision": artifact.precision,
         "runtime": artifact.runtime,
@@ -69,7 +71,7 @@ def description(artifact: Artifact) -> dict[str, Any]:
 
 def _prediction(image: bytes, request: PredictRequest, classifier: Classifier) -> dict[str, Any]:
     artifact = classifier.artifact
-    pixels = decode(image, artifact.image_size)
+    pixels = decode(image, artifact.image_size, read_formats(os.environ))
     prediction = classifier.classify(pixels)
     ranked = prediction.ranked()[: request.top or DEFAULT_TOP]
     found = {

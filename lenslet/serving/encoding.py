@@ -3,7 +3,7 @@
 import base64
 import re
 
-from lenslet.inference.decode import SIGNATURES
+from lenslet.inference.decode import SIGNATURE
 from lenslet.inference.errors import BadRequest
 
 PYTHON_LITERAL = re.compile(r"b['\"]")
@@ -78,6 +78,6 @@ def check_bytes(data: bytes) -> bytes:
 def _is_base64_of_photo(start: bytes) -> bool:
     payload = start.partition(b",")[2] if start.startswith(b"data:") else start
     try:
-        return bool(SIGNATURES.match(base64.b64decode(payload[: len(payload) // 4 * 4], validate=True)))
+        return bool(SIGNATURE.match(base64.b64decode(payload[: len(payload) // 4 * 4], validate=True)))
     except ValueError:
         return False

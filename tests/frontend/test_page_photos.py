@@ -15,6 +15,7 @@ from lenslet.inference.decode import decode
 from lenslet.serving.gateway import MAX_BODY_BYTES
 from photos import MAX_BYTES, PhotoError, colours, heat_map, prepare
 from tests.support.endpoint import ROOT
+from tests.support.heif import heic
 from tests.support.photos import flat, plain, png, quadrants, read_quadrants, saved, tiff
 
 ORIENTATION = 0x0112
@@ -30,11 +31,28 @@ def turned(image: Image.Image, orientation: int) -> bytes:
     return saved(image, "JPEG", exif=exif, quality=95)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_photo_that_fits_goes_as_it_is(kind):
     data = plain((10, 200, 30), kind)
     prepared = prepare(data)
     assert (prepared.data, prepared.note) == (data, "") and prepared.preview
+
+
+@pytest.mark.parametrize(("orientation", "shown"), [(1, "RGBY"), (6, "BRYG")])
+def test_photo_of_a_phone_has_an_upright_preview(orientation, shown):
+    data = heic(quadrants("RGBY"), orientation)
+    prepared = prepare(data)
+    assert (prepared.data, prepared.note) == (data, "")
+    assert read_quadrants(np.asarray(opened(prepared.preview).resize((32, 32)))) == shown
+
+
+def test_photo_of_a_phone_that_is_too_large_is_scaled(monkeypatch):
+    monkeypatch.setitem(photos.MAX_PIXELS, "HEIF, 8 bits, 4:2:0", (1000, 50_000_000))
+    prepared = prepare(heic(quadrants("RGBY"), 6))
+    assert prepared.note.startswith(
+        "Saved again as JPEG before sending: the endpoint may not accept more than 0 mega"
+    )
+    assert read_quadrants(decode(prepared.data, 32)) == "BRYG"
 
 
 def test_photo_with_too_many_pixels_is_scaled_and_the_page_says_so(monkeypatch):

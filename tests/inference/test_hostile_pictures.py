@@ -308,4 +308,4 @@ def test_damaged_bytes_give_pixels_or_a_lenslet_error(name: str, changes: list[t
 @pytest.mark.parametrize(("brand", "name"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")])
 def test_format_that_is_not_read_is_named(brand: bytes, name: str) -> None:
     with pytest.raises(NotAnImage, match=f"the data are {name}, which is not read here; convert it"):
-        decode(b"\0\0\0\x1cftyp" + brand + bytes(100), 16)
+        decode(b"\0\0\0\x1cftyp" + brand + bytes(100), 16, ("JPEG", "PNG"))

@@ -15,9 +15,12 @@ from PIL import Image
 
 import lambda_func
 from lenslet.inference.errors import NotAnImageLink
+from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import read_base_path
 from lenslet.serving.links.delivered import check_delivered
 from tests.support.function_log import write_to_stdout
+from tests.support.heif import avif, heic
+from tests.support.photos import RED, flat
 
 EVENTS = Path(__file__).parents[1] / "events"
 Event = dict[str, Any]
@@ -229,15 +232,13 @@ CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
         raw("image=" + quote(ENCODED), kind="application/x-www-form-urlencoded"),
         400, "bad_request", "the body is not JSON",
     ),
+    "HEIC": (raw(base64.b64encode(heic(flat(RED))).decode(), True, "image/heic"), 200, None, ""),
+    "AVIF": (in_json(base64.b64encode(avif(flat(RED))).decode()), 200, None, ""),
+    "HEIC, cut off": (
+        raw(base64.b64encode(heic(flat(RED))[:60]).decode(), True, "image/heic"), 422, "broken_image",
+        "the image is truncated or damaged",
+    ),
     # Formats that are not read
-    "HEIC": (
-        raw(base64.b64encode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").decode(), True, "image/heic"), 415, "not_an_image",
-        "the data are HEIC, which is not read here; convert it to one that is (JPEG, PNG,",
-    ),
-    "AVIF": (
-        in_json(base64.b64encode(b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf").decode()), 415, "not_an_image",
-        "the data are AVIF, which is not read here",
-    ),
     "video": (
         in_json(base64.b64encode(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42").decode()), 415, "not_an_image",
         "the data are not an image we read",
@@ -318,6 +319,25 @@ def test_malformed_base_path(path: str) -> None:
         ValueError, match=re.escape(f"LENSLET_BASE_PATH takes a path as /photos or /v1/photos, not {path!r}")
     ):
         read_base_path({"LENSLET_BASE_PATH": path})
+
+
+def test_formats_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENSLET_FORMATS", "png, JPEG")
+    assert json.loads(lambda_func.handler(http_api("/", "$default"), None)["body"])["formats"] == [
+        "JPEG",
+        "PNG",
+    ]
+    for write, name in ((heic, "HEIC"), (avif, "AVIF")):
+        answer = lambda_func.handler(in_json(base64.b64encode(write(flat(RED))).decode()), None)
+        assert answer["statusCode"] == 415
+        assert (
+            f"the data are {name}, which is not read here; convert it to one that is (JPEG, PNG)"
+            in answer["body"]
+        )
+    with pytest.raises(
+        ValueError, match=r"LENSLET_FORMATS takes names of formats \(JPEG, .*HEIC\).*, not 'JPG'"
+    ):
+        read_formats({"LENSLET_FORMATS": "JPG"})
 
 
 PAGE = b"\n<!DOCTYPE html><title>secret</title>"

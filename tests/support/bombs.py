@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from tests.support.heif import avif, deep_heic, grid, heic
 from tests.support.photos import bmp, chunk, flat, png, saved, tiff
 
 
@@ -96,6 +97,17 @@ def shared_strips(count: int) -> bytes:
     return tiff(64, count, 8, 3, b"\xff\xda" * 1000, t259=7, t262=6, **places)
 
 
+def tiled(write: Callable[..., bytes], rows: int, columns: int, mode: str, **options: Any) -> bytes:
+    """A picture of equal tiles of 512 × 512 pixels; the file holds one of them for each."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 4), np.uint8), "RGBA")
+    tile = write(noise.resize((512, 512), Image.Resampling.BICUBIC).convert(mode), **options)
+    return grid([tile] * (rows * columns), columns, (512 * columns, 512 * rows))
+
+
+def deep_tile(image: Image.Image, **options: Any) -> bytes:
+    return deep_heic(np.asarray(image).astype(np.uint16) * np.uint16(257), mode=f"{image.mode};16", **options)
+
+
 EMOJI = zlib.compress(("\U0001f600" * 250_000).encode(), 9)
 MEGABYTE = zlib.compress(bytes(1_000_000), 9)
 # Every type-3 entry says 4.
@@ -158,6 +170,18 @@ BOMBS: dict[str, Bomb] = {
         lambda: deflated_tile(20_000, 20_000, 17), "broken_image"
     ),
     "TIFF, strips that lie in one another": Bomb(lambda: shared_strips(500), "broken_image"),
+    "HEIC, 47 million pixels in tiles": Bomb(lambda: tiled(heic, 10, 18, "RGB"), None),
+    "HEIC, 10 bits, 4:4:4, with alpha, 12 million pixels in tiles": Bomb(
+        lambda: tiled(deep_tile, 4, 12, "RGBA", chroma=444), None
+    ),
+    "HEIC, 10 bits, 4:4:4, with alpha, 16 million pixels in tiles": Bomb(
+        lambda: tiled(deep_tile, 8, 8, "RGBA", chroma=444), "image_too_large"
+    ),
+    "AVIF, 27 million pixels in tiles": Bomb(lambda: tiled(avif, 4, 26, "RGB"), None),
+    "AVIF, 4:4:4, with alpha, 21 million pixels in tiles": Bomb(
+        lambda: tiled(avif, 8, 10, "RGBA", subsampling="4:4:4"), None
+    ),
+    "AVIF, 47 million pixels in tiles": Bomb(lambda: tiled(avif, 12, 15, "RGB"), "image_too_large"),
     # Metadata.
     "PNG, 4,000 profiles of a megabyte": Bomb(
         lambda: repeated_chunk(b"iCCP", b"a\0\0" + MEGABYTE, 4000), "image_too_large"

@@ -38,7 +38,8 @@ S3_TIMEOUT_FACTOR = 2
 MAX_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK_BYTES = 64 * 1024
-# Servers that choose a format by this header must not choose one that is not read, such as AVIF.
+# Servers that choose a format by this header must choose one that every deployment reads: LENSLET_FORMATS may leave out
+# HEIC and AVIF, which also cost more to decode.
 ACCEPT = "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, */*;q=0.1"
 # SDKs of AWS upload with `aws-chunked`; S3 undoes it and keeps the name in the object's metadata.
 PLAIN_ENCODINGS = {"", "identity", "aws-chunked"}
