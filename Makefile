@@ -32,6 +32,7 @@ PAGE := .venv-page/installed
 FULL := .venv/installed
 INFRA := .venv-infra/installed
 CHECKOV := .venv-checkov/installed
+SAGEMAKER := .venv-sagemaker/installed
 LABEL_STUDIO := .venv-label-studio/installed
 
 .DEFAULT_GOAL := help
@@ -148,7 +149,7 @@ cost: $(FULL)  ## monthly cost of REQUESTS of MS milliseconds on AWS Lambda, and
 	@.venv/bin/python -m infra.cost --requests $(REQUESTS) $(if $(MS),--ms $(MS))
 
 clean:  ## delete environments, caches, builds and reports; models, runs and .mlflow/ stay
-	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-label-studio .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-sagemaker .venv-label-studio .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(SERVE): requirements/serve.txt
@@ -171,6 +172,10 @@ $(INFRA): requirements/infra.txt
 $(CHECKOV): requirements/checkov.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv-checkov,requirements/checkov.txt)
+
+$(SAGEMAKER): requirements/sagemaker.txt
+	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	$(call make_environment,.venv-sagemaker,requirements/sagemaker.txt)
 
 # Tests in two processes, each module in one of them (tests/conftest.py).
 two_processes := --numprocesses 2 --dist loadgroup

@@ -33,12 +33,25 @@ def check_stage(account: Account, stack: Stack, *, is_thorough: bool) -> None:
     # By the environment: a command line can be read by everybody on the computer.
     environment = {**os.environ, KEY_VARIABLE: read_key(account, stack)}
     _wait_for_key(url, environment[KEY_VARIABLE])
+    _check_http_api(stack, environment)
     for check in (SMOKE, ROBUSTNESS) if is_thorough else (SMOKE,):
         name = " ".join(check)
         print(f"→ python {name} {url}", flush=True)
         code = subprocess.run([sys.executable, *check, url], cwd=ROOT, env=environment).returncode
         if code:
             raise ReleaseFailed(f"{name} failed on {url} (exit code {code})")
+
+
+def _check_http_api(stack: Stack, environment: Mapping[str, str]) -> None:
+    """The same smoke check by the HTTP API, if there is one that asks for a key and not for AWS's signature."""
+    url, key = stack.outputs.get("HttpEndpoint"), environment.get(BEARER_VARIABLE)
+    if not url or not stack.parameters.get("ApiKeyHashes"):
+        return
+    print(f"→ python {SMOKE[0]} {url}", flush=True)
+    own = {**environment, KEY_VARIABLE: key or ""}
+    code = subprocess.run([sys.executable, *SMOKE, url], cwd=ROOT, env=own).returncode
+    if code:
+        raise ReleaseFailed(f"{SMOKE[0]} failed on {url} (exit code {code})")
 
 
 def _wait_for_key(url: str, key: str) -> None:

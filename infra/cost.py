@@ -78,10 +78,11 @@ def read_prices(path: Path) -> Prices:
         raise InputError(f"{path} is no list of prices: {error}") from error
 
 
-def gigabyte_seconds(usage: Mapping[str, float]) -> float:
+def gigabyte_seconds(usage: Mapping[str, float], architecture: str) -> float:
     """That Lambda bills for one request: whole milliseconds, and its share of a cold start."""
     cold = usage["cold_start_share"] * math.ceil(usage["cold_start_ms"])
-    return (math.ceil(usage["milliseconds"]) + cold) / 1000 * usage["memory_mb"] / 1024
+    more = usage["arm64_milliseconds_more"] if architecture == "arm64" else 0
+    return (math.ceil(usage["milliseconds"] + more) + cold) / 1000 * usage["memory_mb"] / 1024
 
 
 def function_bill(requests: int, prices: Prices, architecture: str, *, has_free: bool) -> Bill:
@@ -95,7 +96,7 @@ def function_bill(requests: int, prices: Prices, architecture: str, *, has_free:
     free_logs = prices.free["log_gigabytes"] if has_free else 0.0  # ingestion first, then storage
     stored = max(0.0, logged * usage["log_months"] - max(0.0, free_logs - logged))
     monitoring = ("metrics", "alarms", "dashboards") if requests else ("alarms", "dashboards")
-    seconds = requests * gigabyte_seconds(usage)
+    seconds = requests * gigabyte_seconds(usage, architecture)
     return {
         "function: requests": charged("lambda_requests", requests) / 1e6,
         "function: time": charged("lambda_gb_seconds", seconds, f"lambda_gb_seconds_{architecture}"),
@@ -133,6 +134,8 @@ def report(requests: int, prices: Prices) -> str:
     lines += [f"{'a month':<28}" + row(f"{sum(bill.values()):.2f}" for bill in bills), ""]
     lines += [f"{'alternatives, free tier':<28}" + row(["a month", "requests at most"])]
     usual = bills[kinds.index(("x86_64", True))]
+    with_http = sum(usual.values()) - usual["gateway"] + requests / 1e6 * prices.usd["http_requests"]
+    lines += [f"{'HTTP API':<28}" + row([f"{with_http:.2f}"])]
     lines += [f"{'Function URL, no gateway':<28}" + row([f"{sum(usual.values()) - usual['gateway']:.2f}"])]
     for name, instance in prices.instances.items():
         cost = sum(instance_bill(requests, prices, name, has_free=True).values())

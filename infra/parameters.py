@@ -3,6 +3,7 @@
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
@@ -13,7 +14,7 @@ from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, Stack, declared_parameters
 GIVEN = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)")
 # What a release sets itself. WithCanary: whether a change is tried on a tenth of the requests first, and given up if
 # an alarm rings. Going back is not: the alarm that made you go back is still ringing.
-OWN = ("Stage", "ImageUri", "Architecture", "WithCanary", "PermissionsBoundary")
+OWN = ("Stage", "ImageUri", "Architecture", "WithCanary", "PermissionsBoundary", "ReleasedAt")
 
 
 def parameter(text: str) -> tuple[str, str]:
@@ -92,3 +93,19 @@ def of_release(
     }
     declared = declared_parameters(template)
     return {name: value for name, value in wanted.items() if name in declared}
+
+
+def release_time(before: Stack | None, wanted: Mapping[str, str]) -> str:
+    """For ReleasedAt: now, or the time that the stack has if it runs the parameters `wanted` already.
+
+    A repeated command then makes no new version. After a rollback it does: the version that was taken back exists
+    still, and Lambda publishes no second one of the same code and settings.
+    """
+    is_same = (
+        before is not None
+        and before.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+        and all(before.parameters.get(name) == value for name, value in wanted.items())
+    )
+    if before and is_same and before.parameters.get("ReleasedAt"):
+        return before.parameters["ReleasedAt"]
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

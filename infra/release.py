@@ -19,9 +19,10 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import changes, images, parameters, preflight, stacks
+from infra import changes, concurrency, gateway_logs, images, parameters, preflight, stacks
 from infra.checks import check_keys, check_stage
 from infra.console import agreed, declined, say
+from infra.findings import check_findings
 from infra.images import Image
 from infra.preflight import Account, ReleaseError, ReleaseFailed
 from infra.removal import EVERYTHING, destroy
@@ -93,14 +94,18 @@ def deploy(arguments: argparse.Namespace) -> int:
         say(
             f"{told} will be told of alarms, but not of the budget: docs/deploy.md says how to change {ACCOUNT_STACK}"
         )
+    template = stacks.TEMPLATE.read_text(encoding="utf-8")
+    own |= concurrency.fitting(
+        account, own, parameters.given_to(before), stacks.declared_parameters(template)
+    )
     tag = images.built_tag(commit, preflight.check_model(), architecture)
     say(f"account {account.number} in {account.region}, image {tag}: all that is needed is there")
     if account_stack is None:
+        shared |= gateway_logs.role_settings(account, shared)
         say(f"making stack {ACCOUNT_STACK}: repository, budget, roles")
         stacks.deploy_stack(account, sam, ACCOUNT_STACK, stacks.ACCOUNT_TEMPLATE, shared)
     image = pushed_image(account, docker, tag, architecture)
     say(f"bringing {image.digest} to {name}")
-    template = stacks.TEMPLATE.read_text(encoding="utf-8")
     stack = put_image(account, sam, arguments.stage, template, image, own)
     check_and_mark(account, stack, image)
     say(f"{arguments.stage} is up and checked")
@@ -149,10 +154,15 @@ def promote(arguments: argparse.Namespace) -> int:
         raise ReleaseError(f"staging runs {image.digest} by now, not {arguments.digest}: release anew")
     # As it was checked, whatever is checked out here.
     template = stacks.read_template(account, staging.name)
-    given = dict(arguments.parameter)
-    parameters.check_given(given, stacks.declared_parameters(template))
+    given, declared = dict(arguments.parameter), stacks.declared_parameters(template)
+    parameters.check_given(given, declared)
     settings = parameters.given_to(production)
-    check_keys({**settings, **given})
+    # What is not said at the first promotion is as it was checked in staging.
+    inherited = {} if production else parameters.given_to(staging)
+    check_keys({**settings, **inherited, **given})
+    check_findings(account, image)
+    room = concurrency.fitting(account, {**inherited, **given}, settings, declared)
+    given = {**inherited, **given, **room}
     before = image_of(production, known) if production else None
     earlier = stacks.read_template(account, production.name) if production else ""
     print(changes.table(before, image))
@@ -228,10 +238,17 @@ def put_image(
     )
     # There for accounts whose workflows deploy: CloudFormation then works with that role's rights, not the caller's.
     role = shared.get(f"{stage.title()}StackRoleArn")
+    name = stack_name(stage)
+    wanted = {**given, **own}
+    if "ReleasedAt" in stacks.declared_parameters(template):
+        wanted["ReleasedAt"] = parameters.release_time(stacks.read_stack(account, name), wanted)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.yaml"
         path.write_text(template, encoding="utf-8")
-        return stacks.deploy_stack(account, sam, stack_name(stage), path, {**given, **own}, role)
+        stack = stacks.deploy_stack(account, sam, name, path, wanted, role, {"lenslet-stage": stage})
+    if stage == "production":
+        stacks.protect_stack(account, name)
+    return stack
 
 
 COMMANDS = {"deploy": deploy, "promote": promote, "rollback": rollback, "destroy": destroy}

@@ -4,7 +4,7 @@ import argparse
 
 from botocore.exceptions import ClientError
 
-from infra import images, preflight, stacks
+from infra import gateway_logs, images, preflight, stacks
 from infra.console import declined, named, say
 from infra.cost import PRICES, read_prices
 from infra.preflight import Account, ReleaseError
@@ -29,6 +29,8 @@ def destroy(arguments: argparse.Namespace) -> int:
     )
     if not named(arguments.stage):
         return declined()
+    if arguments.stage == "production":
+        stacks.protect_stack(account, stack.name, is_on=False)
     stacks.delete_stack(account, stack.name)
     say(f"{stack.name} is removed")
     tell_remains(account)
@@ -40,12 +42,13 @@ def destroy_everything(account: Account) -> int:
     left = [stage for stage in STAGES if stacks.read_stack(account, stack_name(stage))]
     if left:
         raise ReleaseError(f"a stage is still there: make destroy STAGE={left[0]}")
-    stacks.need_stack(account, ACCOUNT_STACK, "there is nothing to remove")
+    stack = stacks.need_stack(account, ACCOUNT_STACK, "there is nothing to remove")
     known = images.read_images(account)
     say(f"stack {ACCOUNT_STACK} with {len(known)} images: after this no release can be brought back")
     if not named(EVERYTHING):
         return declined()
     stacks.delete_stack(account, ACCOUNT_STACK)
+    gateway_logs.restore_role(account, stack.outputs)
     images.remove_repository(account)
     say(f"{ACCOUNT_STACK} is removed, and the repository with its images")
     tell_remains(account)

@@ -121,8 +121,10 @@ def deploy_stack(
     template: Path,
     parameters: Mapping[str, str],
     role: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Stack:
-    """Create or update a stack and wait. Parameters that are not given stay as they are; `role` does the work.
+    """Create or update a stack and wait. Parameters that are not given stay as they are; `role` does the work, and
+    everything in the stack that takes tags gets `tags`.
 
     Raises: ReleaseFailed if AWS did not come to an end with it; what SAM says of the reasons stands above.
     """
@@ -134,6 +136,8 @@ def deploy_stack(
     ]  # fmt: skip
     if role:
         command += ["--role-arn", role]
+    if tags:
+        command += ["--tags", *(f"{key}={value}" for key, value in tags.items())]
     if parameters:
         quoted = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in parameters.items())
         command += ["--parameter-overrides", *quoted]
@@ -147,6 +151,13 @@ def deploy_stack(
         )
         raise ReleaseFailed(f"stack {name} was not deployed; {what}; the reason stands above")
     return stack
+
+
+def protect_stack(account: Account, name: str, *, is_on: bool = True) -> None:
+    """Termination protection: CloudFormation refuses to delete the stack as long as it is on."""
+    account.client("cloudformation").update_termination_protection(
+        StackName=name, EnableTerminationProtection=is_on
+    )
 
 
 def read_key(account: Account, stack: Stack) -> str:

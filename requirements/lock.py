@@ -54,6 +54,9 @@ LOCKS = {
     ),
     "requirements/infra.txt": Lock("SAM's command line, .venv-infra.", ("--group", "infra")),
     "requirements/checkov.txt": Lock("Checkov, .venv-checkov.", ("--group", "checkov")),
+    "requirements/sagemaker.txt": Lock(
+        "The SDK of the SageMaker pipeline, .venv-sagemaker.", ("--group", "sagemaker")
+    ),
     "requirements/label-studio.txt": Lock("Label Studio, .venv-label-studio.", ("--group", "label-studio")),
     "requirements/bench.txt": Lock(
         "The peers of `make bench`, beside requirements.txt.",

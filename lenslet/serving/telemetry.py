@@ -14,6 +14,10 @@ from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 NAMESPACE = "Lenslet"  # of the metrics; the stages of one account are told apart by the service's name
+LINK_FAILURES = (
+    "link_failed",
+    "link_timeout",
+)  # codes of answers 502 and 504, whose cause is a link's server
 
 
 class Telemetry:
@@ -58,9 +62,12 @@ class Telemetry:
         self.logger.info(
             "answered", **log_fields, status=status, code=code, latency_ms=rounded_ms, labels=labels, **scores
         )
-        if not results or is_metrics_disabled():
+        if is_metrics_disabled():
             return
-        metrics = [("Latency", "Milliseconds", rounded_ms)]
+        # With every answer, 0 or 1: an alarm takes them off the gateway's failures, minute by minute.
+        metrics: list[tuple[str, str, float]] = [("LinkFailures", "Count", int(code in LINK_FAILURES))]
+        if results:
+            metrics.append(("Latency", "Milliseconds", rounded_ms))
         metrics += [("Uncertain", "Count", int(not result["is_certain"])) for result in results]
         metrics += [
             ("OutOfDistribution", "Count", int(not result["is_in_distribution"])) for result in results

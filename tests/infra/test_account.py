@@ -15,7 +15,11 @@ from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = ROOT / "infra" / "account.yaml"
-EVERYTHING = {"GitHubRepository": "owner/name", "AlarmEmail": "someone@example.com"}
+EVERYTHING = {
+    "GitHubRepository": "owner/name",
+    "AlarmEmail": "someone@example.com",
+    "StopAtBudget": "true",
+}
 STATEMENT = "Properties/PolicyDocument/Statement"
 
 
@@ -42,6 +46,7 @@ def stage(name: str) -> Stack:
         "Stage": name,
         "WithUploads": "true",
         "WithFunctionUrl": "true",
+        "WithHttpApi": "true",
         "LinkBuckets": "archive",
         "ApiKeyHashes": "0" * 64,
     }
@@ -53,6 +58,7 @@ ROLE_RULES = (
     rules.trust_is_narrow,
     rules.no_circle,
     rules.outputs_hold_no_secret,
+    rules.names_of_the_account_carry_the_region,
 )
 
 
@@ -93,21 +99,23 @@ def test_an_image_stays_what_it_was_and_old_ones_go() -> None:
     assert [each["selection"].get("tagPrefixList") for each in ends] == [None, ["production-"], None]
     assert ends[-1]["selection"]["countNumber"] == 30
     [pull] = repository["RepositoryPolicyText"]["Statement"]
-    assert pull["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+    # The ARN alone: AWS documents no other key of a pull, and one that is not sent would refuse it.
+    functions = "arn:aws:lambda:eu-central-1:123456789012:function:lenslet-*"
+    assert pull["Condition"] == {"StringLike": {"aws:sourceArn": functions}}
 
 
 def test_the_budget_tells_at_half_at_the_end_and_before() -> None:
-    budget = account(MonthlyBudget="25").resources["Budget"]["Properties"]
+    budget = account(MonthlyBudget="25", StopAtBudget="false").resources["Budget"]["Properties"]
     assert budget["Budget"]["BudgetLimit"] == {"Amount": "25", "Unit": "USD"}
     told = [each["Notification"] for each in budget["NotificationsWithSubscribers"]]
     assert [(each["NotificationType"], each["Threshold"]) for each in told] == [
         ("ACTUAL", 50), ("ACTUAL", 100), ("FORECASTED", 100),
     ]  # fmt: skip
-    assert "Budget" not in account(AlarmEmail="").resources
+    assert "Budget" not in account(AlarmEmail="", StopAtBudget="false").resources
 
 
 def test_without_github_there_is_no_way_in() -> None:
-    there = account(GitHubRepository="")
+    there = account(GitHubRepository="", StopAtBudget="false")
     assert not there.of_type("AWS::IAM::OIDCProvider")
     assert set(there.of_type("AWS::IAM::Role")) == {"GatewayLogRole"}
 
@@ -126,8 +134,18 @@ def test_each_environment_has_a_role_of_its_own(name: str) -> None:
     trust = role["AssumeRolePolicyDocument"]["Statement"][0]
     assert trust["Condition"]["StringEquals"] == {
         "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-        SUBJECT: f"repo:owner/name:environment:{name}",
+        SUBJECT: [f"repo:owner/name:environment:{name}"],
     }
+    numbered = account(GitHubOwnerId="583231", GitHubRepositoryId="1296269").resources[
+        f"{name.title()}DeployRole"
+    ]
+    trust = numbered["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    # Of repositories made, renamed or transferred since 2026-07-15, and of the others.
+    assert trust["Condition"]["StringEquals"][SUBJECT] == [
+        f"repo:owner/name:environment:{name}",
+        f"repo:owner@583231/name@1296269:environment:{name}",
+    ]
+    assert role["RoleName"] == f"lenslet-deploy-{name}-eu-central-1"
     assert role["Tags"] == [{"Key": "stage", "Value": name}]
     assert ("<PushPolicy>" in role["ManagedPolicyArns"]) is (name == "staging")
 
@@ -150,20 +168,32 @@ def test_what_is_a_repository(value: str, is_good: bool) -> None:
 # --- what the policies allow, worked out as IAM does for the kinds of statement that are in them
 
 
-def allows(stack: Stack, policy: str, action: str, resource: str, tag: str = "") -> bool:
-    """Whether a statement of the policy allows it to a role whose tag `stage` is `tag`, its condition left aside."""
+def allows(stack: Stack, policy: str, action: str, resource: str, tag: str = "", **keys: str) -> bool:
+    """Whether a statement of the policy allows it to a role whose tag `stage` is `tag`.
+
+    `keys`: tags of the resource (`has`) and of the request (`gives`), for conditions on `lenslet-stage`; conditions on
+    other keys are left aside.
+    """
+    known = {
+        "aws:ResourceTag/lenslet-stage": keys.get("has"),
+        "aws:RequestTag/lenslet-stage": keys.get("gives"),
+    }
     for statement in stack.resources[policy]["Properties"]["PolicyDocument"]["Statement"]:
-        places = [
-            each.replace("${aws:PrincipalTag/stage}", tag) for each in rules.as_list(statement["Resource"])
-        ]
+        places = [each.replace(TAG, tag) for each in rules.as_list(statement["Resource"])]
         places = [REPOSITORY if each == "<Repository.Arn>" else each for each in places]
-        if action in rules.as_list(statement["Action"]) and any(
-            fnmatchcase(resource, each) for each in places
-        ):
+        holds = all(
+            known[key] == wanted.replace(TAG, tag) or (operator.endswith("IfExists") and known[key] is None)
+            for operator, pairs in statement.get("Condition", {}).items()
+            for key, wanted in pairs.items()
+            if key in known
+        )
+        is_named = action in rules.as_list(statement["Action"])
+        if holds and is_named and any(fnmatchcase(resource, each) for each in places):
             return True
     return False
 
 
+TAG = "${aws:PrincipalTag/stage}"
 REPOSITORY = "arn:aws:ecr:eu-central-1:123456789012:repository/lenslet"
 LAMBDA = "arn:aws:lambda:eu-central-1:123456789012:function:"
 STACK = "arn:aws:cloudformation:eu-central-1:123456789012:stack/"
@@ -175,8 +205,18 @@ STACK = "arn:aws:cloudformation:eu-central-1:123456789012:stack/"
         ("DeployPolicy", "cloudformation:CreateChangeSet", f"{STACK}lenslet-staging/0a1b", True),
         ("DeployPolicy", "cloudformation:CreateChangeSet", f"{STACK}lenslet-production/0a1b", False),
         ("DeployPolicy", "cloudformation:DeleteStack", f"{STACK}lenslet-staging/0a1b", False),
-        ("DeployPolicy", "iam:PassRole", "arn:aws:iam::123456789012:role/lenslet-stack-staging", True),
-        ("DeployPolicy", "iam:PassRole", "arn:aws:iam::123456789012:role/lenslet-stack-production", False),
+        (
+            "DeployPolicy",
+            "iam:PassRole",
+            "arn:aws:iam::123456789012:role/lenslet-stack-staging-eu-central-1",
+            True,
+        ),
+        (
+            "DeployPolicy",
+            "iam:PassRole",
+            "arn:aws:iam::123456789012:role/lenslet-stack-production-eu-central-1",
+            False,
+        ),
         ("DeployPolicy", "ecr:PutImage", REPOSITORY, True),
         ("DeployPolicy", "ecr:UploadLayerPart", REPOSITORY, False),
         ("DeployPolicy", "lambda:UpdateAlias", f"{LAMBDA}lenslet-staging", False),
@@ -222,16 +262,18 @@ def test_a_change_needs_the_stages_own_role() -> None:
         for each in statements
         if each["Action"] == "cloudformation:CreateChangeSet" and "transform" not in each["Resource"]
     ]
-    role = "arn:aws:iam::123456789012:role/lenslet-stack-${aws:PrincipalTag/stage}"
+    role = "arn:aws:iam::123456789012:role/lenslet-stack-${aws:PrincipalTag/stage}-eu-central-1"
     assert change["Condition"] == {"StringEquals": {"cloudformation:RoleArn": role}}
 
 
 @pytest.mark.parametrize("name", ["staging", "production"])
 def test_the_boundary_lets_the_roles_of_a_stage_work(name: str) -> None:
     there = stage(name)
+    group = f"arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/lenslet-{name}"
     known = {
-        "<FunctionLogs.Arn>": f"arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/lenslet-{name}:*",
-        "<UploadLogs.Arn>": f"arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/lenslet-{name}-uploads:*",
+        "<FunctionLogs.Arn>": f"{group}:*",
+        "<UploadLogs.Arn>": f"{group}-uploads:*",
+        "<PreTrafficLogs.Arn>": f"{group}-pre-traffic:*",
         "<AlarmTopic>": f"arn:aws:sns:eu-central-1:123456789012:lenslet-{name}-alarms",
     }
     asked = [
@@ -240,27 +282,40 @@ def test_the_boundary_lets_the_roles_of_a_stage_work(name: str) -> None:
         for action in rules.as_list(statement["Action"])
         for resource in rules.as_list(statement["Resource"])
     ]
-    assert len(asked) == 9
+    assert len(asked) == 13
     assert [each for each in asked if not allows(account(), "Boundary", *each)] == []
 
 
-def test_the_stack_role_knows_each_kind_of_resource_and_its_name() -> None:
-    services = {
-        "ApiGateway": "apigateway", "CloudWatch": "cloudwatch", "CodeDeploy": "codedeploy", "IAM": "iam",
-        "Lambda": "lambda", "Logs": "logs", "S3": "s3", "SNS": "sns",
-    }  # fmt: skip
-    kinds = {each["Type"].split("::")[1] for each in stage("staging").resources.values()}
-    assert kinds == services.keys()
-    statements = account().resources["StackPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    allowed = {action.split(":")[0] for each in statements for action in rules.as_list(each["Action"])}
-    assert set(services.values()) < allowed
-    bucket = stage("staging").resources["UploadBucket"]["Properties"]["BucketName"]
-    assert allows(account(), "StackPolicy", "s3:CreateBucket", f"arn:aws:s3:::{bucket}", "staging")
-    dashboard = "arn:aws:cloudwatch::123456789012:dashboard/lenslet-staging"
-    assert allows(account(), "StackPolicy", "cloudwatch:PutDashboard", dashboard, "staging")
-    for alarm in stage("staging").of_type("AWS::CloudWatch::Alarm").values():
-        arn = f"arn:aws:cloudwatch:eu-central-1:123456789012:alarm:{alarm['AlarmName']}"
-        assert allows(account(), "StackPolicy", "cloudwatch:PutMetricAlarm", arn, "staging")
-    for group in stage("staging").of_type("AWS::Logs::LogGroup").values():
-        arn = f"arn:aws:logs:eu-central-1:123456789012:log-group:{group['LogGroupName']}"
-        assert allows(account(), "StackPolicy", "logs:CreateLogGroup", arn, "staging")
+GATEWAY = "arn:aws:apigateway:eu-central-1::"
+
+
+@pytest.mark.parametrize(
+    ("action", "path", "keys", "is_allowed"),
+    [
+        ("apigateway:GET", "/restapis/a1", {"has": "staging"}, True),
+        ("apigateway:GET", "/restapis/a1", {"has": "production"}, False),
+        ("apigateway:GET", "/restapis/a1", {}, False),  # of another project
+        ("apigateway:PATCH", "/restapis/a1/stages/production", {"has": "production"}, False),
+        ("apigateway:DELETE", "/usageplans/p1", {"has": "production"}, False),
+        ("apigateway:GET", "/apikeys/k1", {"has": "production"}, False),
+        ("apigateway:POST", "/restapis/a1/deployments", {"has": "staging"}, True),
+        ("apigateway:POST", "/restapis", {"gives": "staging"}, True),
+        ("apigateway:POST", "/restapis", {"gives": "production"}, False),
+        ("apigateway:DELETE", "/apis/h1", {"has": "production"}, False),
+        ("apigateway:PATCH", "/apis/h1", {"has": "staging"}, True),
+        # A tag may be set on what is new, and never on what the other stage has.
+        ("apigateway:PUT", "/tags/arn", {"gives": "staging"}, True),
+        ("apigateway:PUT", "/tags/arn", {"gives": "staging", "has": "production"}, False),
+    ],
+)
+def test_staging_neither_reads_nor_changes_the_api_of_production(
+    action: str, path: str, keys: dict[str, str], is_allowed: bool
+) -> None:
+    found = allows(account(), "StackServicesPolicy", action, GATEWAY + path, "staging", **keys)
+    assert found is is_allowed
+
+
+def test_deploying_role_reads_the_key_of_its_stage_only() -> None:
+    path = f"{GATEWAY}/apikeys/k1"
+    assert allows(account(), "DeployPolicy", "apigateway:GET", path, "staging", has="staging")
+    assert not allows(account(), "DeployPolicy", "apigateway:GET", path, "staging", has="production")

@@ -70,7 +70,7 @@ def test_files_and_links_exist() -> None:
 def test_parameters_exist() -> None:
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z][A-Za-z]*)(?:=[^`]*)?`", TEXT))
     template = TEMPLATE.read_text(encoding="utf-8")
-    others = {"TimeoutInMillis", "DashboardUrl", "PredictRequest"}
+    others = {"TimeoutInMillis", "DashboardUrl", "PredictRequest", "PreTraffic"}
     assert all(f"{name}:" in template for name in others)
     assert {"ReservedConcurrency", "MonthlyBudget", "ApiKeyHashes"} <= named
     assert named - others <= set(STAGE) | set(ACCOUNT), named - others - set(STAGE) - set(ACCOUNT)
@@ -78,16 +78,17 @@ def test_parameters_exist() -> None:
         assert {pair.split("=")[0] for pair in given.split()} <= set(STAGE) | set(ACCOUNT)
 
 
-def test_ten_commands_each_needed_or_optional() -> None:
+def test_nine_commands_each_needed_or_optional() -> None:
     rows = re.findall(r"^\| (\d+) \| `.+` \| (\w+) \| .+ \|$", TEXT, re.MULTILINE)
-    assert [number for number, _ in rows] == [str(number) for number in range(1, 11)]
+    assert [number for number, _ in rows] == [str(number) for number in range(1, 10)]
     assert {word for _, word in rows} == {"needed", "optional"}
 
 
 def test_limits_of_the_template() -> None:
     template = yaml.load(TEMPLATE.read_text(encoding="utf-8"), TemplateLoader)
     function = template["Resources"]["Function"]["Properties"]
-    waits = {event["Properties"]["TimeoutInMillis"] for event in function["Events"].values()}
+    events = [event for event in function["Events"].values() if event["Type"] == "Api"]
+    waits = {event["Properties"]["TimeoutInMillis"] for event in events}
     assert waits == {29000} and limit("29 s")
     assert function["Timeout"] == 25 and limit("25 s")
     assert "parameter `MemoryMB`" in limit(f"{default('MemoryMB'):,} MB")
@@ -141,7 +142,17 @@ def test_costs_of_floods_and_of_another_stage() -> None:
     busy = instances * SECONDS * gigabytes * prices.usd["lambda_gb_seconds_x86_64"]
     assert f"cost {busy:.0f}, and each million of requests {prices.usd['lambda_requests']:.2f}." in PROSE
     alarms = 2 * prices.usage["alarms"] - prices.free["alarms"]
-    assert f"adds {alarms * prices.usd['alarms']:.2f} for its alarms, ten more than are free" in PROSE
+    assert alarms == prices.usage["alarms"] + 2 and "Two of the twelve metrics" in PROSE
+    assert f"adds {prices.usage['alarms'] * prices.usd['alarms']:.2f} for its twelve" in PROSE
+    assert f"at {prices.usd['http_requests']:.2f} a million" in PROSE
+    refused = (
+        prices.usage["access_log_bytes"] / 1000 * (prices.usd["log_gigabytes"] + prices.usd["log_storage"])
+    )
+    assert f"{refused:.2f} for each million" in PROSE
+    alarm = yaml.load(TEMPLATE.read_text(encoding="utf-8"), TemplateLoader)["Resources"]["LogAlarm"][
+        "Properties"
+    ]
+    assert alarm["Threshold"] == 50_000_000 and "more than 50 MB in an hour" in PROSE
 
 
 def test_endings_of_uploads_are_those_of_the_bucket() -> None:

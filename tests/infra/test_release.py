@@ -7,16 +7,24 @@ import hashlib
 import json
 import re
 import subprocess
+from dataclasses import replace
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import boto3
 import pytest
+import requests
+from botocore.exceptions import ClientError
 
-from infra import changes, images, parameters, stacks
+from infra import changes, gateway_logs, images, parameters, stacks
+from infra.findings import ACCEPTED, read_accepted
 from infra.images import Image, digest_before, digest_of, production_history
 from infra.preflight import Account, ReleaseError, ReleaseFailed
+from infra.stacks import Stack
+from tests.support import moto_gaps
 from tests.support.endpoint import ROOT
 from tests.support.release_project import KEY, Project, git, put_program
 
@@ -181,8 +189,10 @@ def test_deploy_builds_deploys_checks_and_marks(project: Project) -> None:
         "Architecture": "arm64",
         "AlarmEmail": "me@example.com",
         "ApiKeyHashes": "",
-        "PermissionsBoundary": "arn:aws:iam::123456789012:policy/lenslet-boundary",
+        "PermissionsBoundary": "arn:aws:iam::123456789012:policy/lenslet-boundary-eu-central-1",
         "WithCanary": "true",
+        "ReservedConcurrency": "10",
+        "ReleasedAt": project.stacks()["lenslet-staging"]["ReleasedAt"],
     }
     assert project.stacks()["lenslet-account"]["AlarmEmail"] == "me@example.com"
     assert "All checks passed." in said  # test.py, with the key that the gateway holds
@@ -288,7 +298,8 @@ def test_a_production_that_fails_its_check_goes_back_by_itself(project: Project)
     expect_refusal(done, f"production runs {first[:19]} again, because test.py failed", code=1)
     assert project.running("production") == first
     # Its settings, too: they may have been what failed.
-    assert project.stacks()["lenslet-production"] == {**before, "WithCanary": "false"}
+    after = project.stacks()["lenslet-production"]
+    assert after == {**before, "WithCanary": "false", "ReleasedAt": after["ReleasedAt"]}
     assert "production" not in project.tags()[project.running("staging")]
 
 
@@ -324,6 +335,94 @@ def test_a_deployment_that_aws_refuses_is_told(project: Project) -> None:
     assert done.returncode == 1
     assert "stack lenslet-staging was not deployed; it is CREATE_COMPLETE" in done.stderr
     assert sorted(map(len, project.tags().values())) == [1, 2]  # the new image has no verdict
+
+
+@pytest.mark.slow
+def test_first_promotion_inherits_what_staging_was_given(project: Project) -> None:
+    project.succeed("deploy", "staging", "--parameter", "AlarmEmail=me@example.com")
+    project.succeed("promote", "--yes", "--parameter", "ReservedConcurrency=20")
+    with pytest.raises(ClientError, match="cannot be deleted while TerminationProtection is enabled"):
+        project.client("cloudformation").delete_stack(StackName="lenslet-production")
+    production = project.stacks()["lenslet-production"]
+    assert (production["AlarmEmail"], production["ReservedConcurrency"]) == ("me@example.com", "20")
+    # From then on it has its own.
+    project.commit()
+    project.succeed("deploy", "staging", "--parameter", "AlarmEmail=other@example.com")
+    project.succeed("promote", "--yes")
+    assert project.stacks()["lenslet-production"]["AlarmEmail"] == "me@example.com"
+    tags = [line[line.index("--tags") + 1] for line in project.log("sam") if "--tags" in line]
+    assert tags == ["lenslet-stage=staging", "lenslet-stage=production"] * 2
+    project.succeed("destroy", "production", answer="production\n")
+    assert "lenslet-production" not in project.stacks()
+
+
+@pytest.mark.slow
+def test_account_without_room_reserves_nothing(project: Project) -> None:
+    moto_gaps.limits.update(ConcurrentExecutions=10, UnreservedConcurrentExecutions=10)
+    refused = project.run("deploy", "staging", "--parameter", "ReservedConcurrency=5")
+    expect_refusal(refused, "ReservedConcurrency=5 has no room: this account may run 10 instances at once")
+    assert project.stacks() == {}
+    said = project.succeed("deploy", "staging")
+    assert "this account may run 10 instances at once, of which AWS keeps 100 unreserved" in said
+    assert project.stacks()["lenslet-staging"]["ReservedConcurrency"] == "-1"
+    project.succeed("promote", "--yes")
+    assert project.stacks()["lenslet-production"]["ReservedConcurrency"] == "-1"
+
+
+@pytest.mark.slow
+def test_image_with_critical_findings_is_not_promoted(project: Project, aws: str) -> None:
+    project.succeed("deploy", "staging")
+    findings = [
+        {"name": "CVE-2026-0001", "severity": "CRITICAL"},
+        {"name": "CVE-2026-0002", "severity": "CRITICAL"},
+        {"name": "CVE-2026-0003", "severity": "HIGH"},
+    ]
+    answer = {
+        "imageScanFindings": {"findings": findings},
+        "repositoryName": "lenslet",
+        "imageId": {"imageDigest": project.running("staging")},
+        "imageScanStatus": {"status": "COMPLETE"},
+    }
+    requests.post(
+        f"{aws}/moto-api/static/ecr/scan-finding-results",
+        json={"results": [answer] * 2, "region": "eu-central-1"}, timeout=10,
+    )  # fmt: skip
+    expect_refusal(project.run("promote", "--yes"), "critical vulnerabilities: CVE-2026-0001, CVE-2026-0002;")
+    assert "lenslet-production" not in project.stacks()
+    entry = "{until: 2999-01-01, reason: not in the image}"
+    accepted = f"CVE-2026-0001: {entry}\nCVE-2026-0002: {entry}\n"
+    (project.folder / "infra" / "accepted_findings.yaml").write_text(accepted)
+    project.succeed("promote", "--yes")
+
+
+def test_finding_is_accepted_until_a_day(tmp_path: Path) -> None:
+    path = tmp_path / "accepted.yaml"
+    path.write_text("CVE-1: {until: 2026-12-31, reason: not in the image}\n")
+    assert read_accepted(path, date(2026, 12, 31)) == {"CVE-1"}
+    assert read_accepted(path, date(2027, 1, 1)) == set()
+    path.write_text("CVE-1: {until: 2026-12-31}\n")
+    with pytest.raises(ReleaseError, match="CVE-1 needs `until: YYYY-MM-DD` and `reason`"):
+        read_accepted(path, date(2026, 1, 1))
+    assert read_accepted(ACCEPTED, date.today()) == set()
+
+
+NOW_HERE = Stack("lenslet-staging", "UPDATE_COMPLETE", {"ImageUri": "a", "ReleasedAt": "2026-01-01"}, {})
+
+
+@pytest.mark.parametrize(
+    ("before", "is_kept"),
+    [
+        (NOW_HERE, True),
+        (None, False),
+        (replace(NOW_HERE, parameters={"ImageUri": "b", "ReleasedAt": "2026-01-01"}), False),
+        # After a rollback the stack names what it ran before; a version of the new code exists all the same.
+        (replace(NOW_HERE, status="UPDATE_ROLLBACK_COMPLETE"), False),
+    ],
+)
+def test_release_after_a_rollback_is_a_new_version(before: Stack | None, is_kept: bool) -> None:
+    found = parameters.release_time(before, {"ImageUri": "a"})
+    assert (found == "2026-01-01") is is_kept
+    assert is_kept or re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", found)
 
 
 @pytest.mark.slow
@@ -477,6 +576,41 @@ def account(project: Project, monkeypatch: pytest.MonkeyPatch) -> Account:
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     return Account("123456789012", "eu-central-1", boto3.Session())
+
+
+THEIRS, OURS, LOST = (f"arn:aws:iam::123456789012:role/{name}" for name in ("theirs", "ours", "lost"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("there", "given", "settings", "restored"),
+    [
+        ("", {}, {}, ""),  # none: ours is set, and taken away in the end
+        (THEIRS, {}, {"SetGatewayLogs": "false"}, THEIRS),
+        (LOST, {}, {}, ""),
+        (THEIRS, {"SetGatewayLogs": "true"}, {"EarlierGatewayLogRole": THEIRS}, THEIRS),
+    ],
+    ids=["none", "theirs", "lost", "replaced"],
+)
+def test_gateway_log_role_is_looked_up_and_put_back(
+    account: Account, there: str, given: dict[str, str], settings: dict[str, str], restored: str
+) -> None:
+    def put(arn: str) -> None:
+        change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": arn}
+        account.client("apigateway").update_account(patchOperations=[change])
+
+    account.client("iam").create_role(RoleName="theirs", AssumeRolePolicyDocument="{}")
+    put(there)
+    assert gateway_logs.role_settings(account, given) == settings
+    outputs = settings
+    if settings.get("SetGatewayLogs") != "false":  # what CloudFormation does then
+        put(OURS)
+        outputs = {**settings, "GatewayLogRoleArn": OURS}
+    gateway_logs.restore_role(account, outputs)
+    assert gateway_logs.current_role(account) == restored
+    put(THEIRS)  # set by somebody else since
+    gateway_logs.restore_role(account, outputs)
+    assert gateway_logs.current_role(account) == THEIRS
 
 
 @pytest.mark.slow

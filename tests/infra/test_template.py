@@ -16,6 +16,7 @@ import yaml
 from infra.transform import EXAMPLE, TEMPLATE, read_template, summary, transform
 from lenslet.serving import gateway, request
 from lenslet.serving.links.fetcher import MAX_LINK_LENGTH
+from lenslet.serving.telemetry import LINK_FAILURES
 from tests.support import template_rules as rules
 from tests.support.documents import settings
 from tests.support.stack import Stack
@@ -25,12 +26,13 @@ ACCOUNT = ROOT / "infra" / "account.yaml"
 EVERYTHING = {
     "WithUploads": "true",
     "WithFunctionUrl": "true",
+    "WithHttpApi": "true",
     "LinkBuckets": "photos-of-ours,archive",
     "AlarmEmail": "someone@example.com",
     "ApiKeyHashes": "0" * 64,
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/lenslet-boundary",
 }
-OPTIONS = {"WithUploads": "true", "WithFunctionUrl": "true"}  # without keys
+OPTIONS = {"WithUploads": "true", "WithFunctionUrl": "true", "WithHttpApi": "true"}  # without keys
 VARIANTS: dict[str, dict[str, str]] = {
     "as it comes": {},
     "production": {"Stage": "production"},
@@ -91,6 +93,8 @@ BREAKAGES: dict[Any, list[tuple[str, object, str]]] = {
         ("Function/Events/Describe/Properties/Auth", GONE, "get / is open"),
         ("Function/Events/PreflightPredict/Properties/Auth", {"ApiKeyRequired": True}, "is closed"),
         ("Function/Events/Health/Properties/Path", "/healthy", "get /healthy is open"),
+        ("HttpPredict/AuthorizationType", "NONE", "HttpPredict: post /predict is open"),
+        ("HttpHealth/AuthorizationType", "AWS_IAM", "HttpHealth: get /health is closed"),
     ],
     rules.no_role_has_a_wildcard: [
         (f"{LOG_POLICY}/Action", "logs:*", "FunctionRole may logs:*"),
@@ -107,12 +111,14 @@ BREAKAGES: dict[Any, list[tuple[str, object, str]]] = {
     rules.the_function_ends_before_the_gateway: [
         ("Function/Timeout", 30, "29000 ms"),
         ("Function/Events/Predict/Properties/TimeoutInMillis", 20_000, "20000 ms"),
+        ("HttpIntegration/TimeoutInMillis", 20_000, "HttpIntegration gives up after 20000 ms"),
     ],
     rules.what_strangers_can_cost_is_bounded: [
         ("Function/ReservedConcurrentExecutions", GONE, "Function has no reserved"),
         ("UploadFunction/ReservedConcurrentExecutions", GONE, "UploadFunction has no reserved"),
         ("Api/MethodSettings/0/ThrottlingRateLimit", GONE, "the stage has no throttle"),
         ("Api/Auth/UsagePlan/Quota", GONE, "no quota"),
+        ("HttpStage/DefaultRouteSettings", GONE, "HttpStage has no throttle"),
     ],
     rules.the_gateways_errors_are_readable: [
         ("Api/GatewayResponses/DEFAULT_4XX", GONE, "DEFAULT_4XX is AWS's own"),
@@ -123,6 +129,7 @@ BREAKAGES: dict[Any, list[tuple[str, object, str]]] = {
         ("Api/AccessLogSetting/Format", '{"path":"$context.path"}', "has path"),
         ("Api/AccessLogSetting/Format", '{"from":"$context.identity.sourceIp"}', "has identity.sourceIp"),
         ("Api/MethodSettings/0/DataTraceEnabled", True, "execution logs are on"),
+        ("HttpStage/AccessLogSettings/Format", '{"path":"$context.path"}', "has path"),
         ("Api/MethodSettings/0/LoggingLevel", "INFO", "execution logs are on"),
     ],
     rules.photos_are_binary_and_json_is_text: [
@@ -162,6 +169,19 @@ BREAKAGES: dict[Any, list[tuple[str, object, str]]] = {
     ],
     rules.outputs_hold_no_secret: [
         ("/Outputs/ApiKeyId/Value", {"Fn::GetAtt": ["ApiApiKey", "Value"]}, "ApiApiKey.Value"),
+    ],
+    rules.apis_carry_their_stage: [
+        ("Api/Tags", GONE, "Api does not say"),
+        ("HttpApi/Tags", {"lenslet-stage": "production"}, "HttpApi does not say that it is of staging"),
+    ],
+    rules.names_of_the_account_carry_the_region: [
+        ("Dashboard/DashboardName", "lenslet-staging", "Dashboard is named lenslet-staging in every region"),
+        ("FunctionRole/RoleName", "lenslet-staging", "FunctionRole is named lenslet-staging in every region"),
+    ],
+    rules.a_version_is_asked_first: [
+        ("Function/DeploymentPreference/Hooks", GONE, "no hook"),
+        ("PreTraffic/FunctionName", "lenslet-staging-hook", "does not allow it to call"),
+        ("PreTraffic/Environment/Variables", {"NEW_VERSION": "staging"}, "does not know the new version"),
     ],
     rules.no_circle: [
         ("UploadPermission/SourceArn", {"Fn::GetAtt": ["UploadBucket", "Arn"]}, "wait for each other"),
@@ -204,6 +224,7 @@ def version(there: Stack) -> str:
         ("Formats", "JPEG,PNG", True),
         ("CorsOrigins", "https://app.example.com", True),
         ("ApiKeyHashes", "0" * 64, True),
+        ("ReleasedAt", "2026-11-29T01:00:00Z", True),  # the same image and settings after a rollback
         # Not of the version, but of the function, the gateway or the log:
         ("ReservedConcurrency", "5", False),
         ("RateLimit", "50", False),
@@ -269,8 +290,10 @@ def test_the_function_url_is_public_with_keys_only(keys: str, way_in: str, permi
 
 def test_optional_parts_are_not_there_unless_asked_for() -> None:
     there = variant("as it comes").resources
-    assert not {"FunctionUrl", "UploadBucket", "UploadFunction", "UploadRole", "AlarmMail"} & set(there)
-    assert {"FunctionUrl", "UploadBucket", "UploadFunction", "UploadRole", "AlarmMail"} < set(
+    assert not {"FunctionUrl", "UploadBucket", "UploadFunction", "UploadRole", "AlarmMail", "HttpApi"} & set(
+        there
+    )
+    assert {"FunctionUrl", "UploadBucket", "UploadFunction", "UploadRole", "AlarmMail", "HttpApi"} < set(
         variant("with everything").resources
     )
 
@@ -278,7 +301,7 @@ def test_optional_parts_are_not_there_unless_asked_for() -> None:
 def test_every_role_keeps_within_the_boundary() -> None:
     """Workflows may make no other (infra/account.yaml)."""
     roles = variant("with everything").of_type("AWS::IAM::Role")
-    assert roles.keys() == {"FunctionRole", "DeploymentRole", "UploadRole"}
+    assert roles.keys() == {"FunctionRole", "DeploymentRole", "PreTrafficRole", "UploadRole"}
     assert {each.get("PermissionsBoundary") for each in roles.values()} == {EVERYTHING["PermissionsBoundary"]}
     assert not any(
         "PermissionsBoundary" in each for each in variant("with options").of_type("AWS::IAM::Role").values()
@@ -298,6 +321,8 @@ def test_going_back_does_not_wait_for_an_alarm() -> None:
     [group] = stage(WithCanary="false").of_type("AWS::CodeDeploy::DeploymentGroup").values()
     assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaAllAtOnce"
     assert group["AlarmConfiguration"] == {}
+    alias = stage(WithCanary="false").resources["FunctionAliaslive"]["UpdatePolicy"]
+    assert "BeforeAllowTrafficHook" not in alias["CodeDeployLambdaAliasUpdate"]
 
 
 def test_the_upload_function_is_the_same_image_with_another_entry_point() -> None:
@@ -326,7 +351,8 @@ def test_the_upload_function_is_the_same_image_with_another_entry_point() -> Non
         ({"images": [{"image": "aaaa"}] * request.MAX_IMAGES}, True),
         ({"images": [{"image": "aaaa"}] * (request.MAX_IMAGES + 1)}, False),
         ({"tops": 1}, True),  # for the function, whose sentence names the field
-        ({"image": 7}, True),
+        ({"image": 7}, False),
+        ({"images": {"image": "aaaa"}}, False),
     ],
 )
 def test_the_gateway_refuses_what_is_too_large_and_leaves_the_rest(
@@ -401,7 +427,10 @@ def test_alarms_and_dashboard_look_at_what_the_function_writes() -> None:
         for dimensions in about["Dimensions"]
     }
     service = ("service", "lenslet-staging")
-    assert exist == {(name, service) for name in ("Latency", "Uncertain", "OutOfDistribution", "Predictions")}
+    assert exist == {
+        (name, service)
+        for name in ("LinkFailures", "Latency", "Uncertain", "OutOfDistribution", "Predictions")
+    }
     for filtered in there.of_type("AWS::Logs::MetricFilter").values():
         exist.add((filtered["MetricTransformations"][0]["MetricName"], service))
     looked_at = set()
@@ -430,7 +459,6 @@ def test_failures_are_told_by_the_log() -> None:
     filters = there.of_type("AWS::Logs::MetricFilter")
     fields = {name: set(re.findall(r"\$\.(\w+)", json.dumps(each))) for name, each in filters.items()}
     assert fields == {
-        "LinkFailures": {"message", "code", "service"},
         "Failures": {"message", "status", "service"},
     }
     lines = written(there.resources["Function"]["Properties"]["Environment"]["Variables"])
@@ -439,8 +467,7 @@ def test_failures_are_told_by_the_log() -> None:
         (200, None), (422, "link_refused"), (500, "internal_error"),
     ]  # fmt: skip
     assert {line["service"] for line in answered} == {"lenslet-staging"}
-    codes = set(re.findall(r'\$\.code = "(\w+)"', filters["LinkFailures"]["FilterPattern"]))
-    assert codes == {"link_failed", "link_timeout"} < set(rules.CODES)
+    assert {"link_failed", "link_timeout"} == set(LINK_FAILURES) < set(rules.CODES)
     assert "$.status = 500 " in filters["Failures"]["FilterPattern"]
 
 
@@ -459,6 +486,48 @@ def test_a_canary_is_judged_at_the_traffic_that_the_documentation_names() -> Non
     assert "minutes with 20 calls or more" in text
 
 
+def test_http_api_has_the_paths_of_the_rest_api() -> None:
+    there = variant("with everything")
+    routes = {each["RouteKey"] for each in there.of_type("AWS::ApiGatewayV2::Route").values()}
+    assert routes == {f"{method.upper()} {path}" for path, method, _ in rules.methods(there)}
+    [integration] = there.of_type("AWS::ApiGatewayV2::Integration").values()
+    assert (
+        integration["PayloadFormatVersion"] == "2.0"
+    )  # what the function reads (tests/events/http_api_*.json)
+    assert (
+        there.outputs["HttpEndpoint"]["Value"] == "https://<HttpApi>.execute-api.eu-central-1.amazonaws.com"
+    )
+
+
+def test_function_url_is_of_the_alias() -> None:
+    [url] = variant("with options").of_type("AWS::Lambda::Url").values()
+    assert (url["TargetFunctionArn"], url["Qualifier"]) == ("<Function>", "live")
+    assert variant("with options").resources["FunctionUrl"]["DependsOn"] == "FunctionAliaslive"
+
+
+def test_release_is_in_what_lambda_compares() -> None:
+    """PublishVersion returns the old version where code and configuration are as they were."""
+    first, second = (stage(ReleasedAt=time).of_type("AWS::Lambda::Function")["Function"] for time in "12")
+    assert first["Description"] != second["Description"]
+
+
+def test_flood_of_refused_calls_is_noticed() -> None:
+    alarm = variant("as it comes").of_type("AWS::CloudWatch::Alarm")["LogAlarm"]
+    groups = {each["LogGroupName"] for each in variant("as it comes").of_type("AWS::Logs::LogGroup").values()}
+    watched = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+    assert {each["MetricName"] for each in watched} == {"IncomingBytes"}
+    assert {each["Dimensions"][0]["Value"] for each in watched} < groups
+    assert alarm["Metrics"][0]["Expression"] == "FILL(function, 0) + FILL(access, 0)"
+
+
+def test_link_failures_are_counted_with_every_answer() -> None:
+    lines = written(variant("as it comes").resources["Function"]["Properties"]["Environment"]["Variables"])
+    counted = [line["LinkFailures"] for line in lines if "LinkFailures" in line]
+    answered = [line.get("code") for line in lines if line.get("message") == "answered"]
+    assert answered == [None, "link_refused", "internal_error"]
+    assert counted == [[0.0], [0.0], [0.0]]  # a refused link is the caller's
+
+
 # --- the file itself
 
 
@@ -474,9 +543,9 @@ def test_summary() -> None:
     lines = summary(transform(read_template(), {})).splitlines()
     assert lines[0].split() == ["type", "always", "if", "asked", "for"]
     counted = {line.split()[0]: line.split()[1:] for line in lines[1:]}
-    assert counted["AWS::CloudWatch::Alarm"] == ["6"]
-    assert counted["AWS::Lambda::Function"] == ["1", "1"]
-    assert counted["together"] == ["32", "11"]
+    assert counted["AWS::CloudWatch::Alarm"] == ["7", "1"]
+    assert counted["AWS::Lambda::Function"] == ["2", "1"]
+    assert counted["together"] == ["37", "23"]
 
 
 # --- AWS's tools, and checkov

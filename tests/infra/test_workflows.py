@@ -1,5 +1,6 @@
 """The workflows of .github/: what they name exists, nothing of others moves under them, and they may do little."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from lenslet.cli import COMMANDS
 
@@ -22,6 +25,8 @@ PINNED = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+")
 WRITES = {
     ("release.yml", "staging"): {"id-token"},
     ("release.yml", "production"): {"id-token"},
+    ("rollback.yml", "rollback"): {"id-token"},
+    ("image.yml", "publish"): {"packages", "id-token", "attestations"},
     ("retrain.yml", "train"): {"id-token"},
     ("retrain.yml", "propose"): {"contents", "pull-requests", "actions"},
 }
@@ -101,7 +106,9 @@ def test_workflow_is_sound(path: Path) -> None:
 
 
 def test_there_is_one_for_each_purpose() -> None:
-    assert [path.name for path in WORKFLOWS] == ["check.yml", "image.yml", "release.yml", "retrain.yml"]
+    assert [path.name for path in WORKFLOWS] == [
+        "check.yml", "image.yml", "release.yml", "retrain.yml", "rollback.yml",
+    ]  # fmt: skip
 
 
 def test_one_action_is_one_commit_everywhere() -> None:
@@ -128,6 +135,10 @@ BREAKS = [
     ("release.yml", "vars.AWS_DEPLOY_ROLE", "secrets.AWS_KEY", "names a secret: AWS_KEY"),
     ("release.yml", "lenslet gate", "lenslet gates", "there is no lenslet gates"),
     ("retrain.yml", "vars.AWS_DATA_ROLE", "secrets.MLFLOW_TRACKING_PASSWORD", "to more than a step's environment"),
+    ("image.yml", "attestations: write", "contents: write", "publish may write contents"),
+    ("image.yml", "infra/sbom.py", "infra/bom.py", "there is no infra/bom.py"),
+    ("image.yml", "bench/image_speed.py", "bench/speed.py", "there is no bench/speed.py"),
+    ("rollback.yml", "make rollback YES=1", "make roll-back YES=1", "No rule to make target 'roll-back'"),
     ("retrain.yml", "--record", "--recorded", "lenslet evaluate has no --recorded"),
     ("retrain.yml", "git add model", "make install\n          git add model", "runs the project's code with a token"),
     ("retrain.yml", "gh workflow run check.yml", "gh workflow run test.yml", "there is no test.yml"),
@@ -139,6 +150,61 @@ def test_broken_workflow_is_found(name: str, old: str, new: str, complaint: str)
     text = (FOLDER / name).read_text(encoding="utf-8")
     assert old in text
     assert complaint in "\n".join(complaints(name, text.replace(old, new, 1)))
+
+
+# --- what is published
+
+
+def job(name: str, of: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((FOLDER / of).read_text(encoding="utf-8"))["jobs"][name]
+    return found
+
+
+def test_images_are_published_for_tags_only_and_named_by_digest() -> None:
+    publish = job("publish", "image.yml")
+    assert publish["if"] == "startsWith(github.ref, 'refs/tags/v')" and publish["needs"] == "image"
+    [build] = [step for step in publish["steps"] if step.get("id") == "build"]
+    assert build["with"]["push"] is True and build["with"]["no-cache"] is True
+    digest = "${{ steps.build.outputs.digest }}"
+    attested = [step for step in publish["steps"] if "/attest-" in step.get("uses", "")]
+    assert [step["with"]["subject-digest"] for step in attested] == [digest, digest]
+    [sign] = [step for step in publish["steps"] if "cosign sign" in step.get("run", "")]
+    assert sign["run"] == 'cosign sign --yes "$IMAGE@$DIGEST"' and sign["env"] == {"DIGEST": digest}
+
+
+def test_jobs_of_every_push_publish_nothing() -> None:
+    assert "permissions" not in job("image", "image.yml")
+    assert "push: true" not in (FOLDER / "check.yml").read_text(encoding="utf-8")
+
+
+def test_rollback_waits_for_releases_and_asks_the_same_reviewers() -> None:
+    rollback = yaml.safe_load((FOLDER / "rollback.yml").read_text(encoding="utf-8"))
+    release = yaml.safe_load((FOLDER / "release.yml").read_text(encoding="utf-8"))
+    assert rollback["concurrency"] == release["concurrency"]
+    assert rollback["jobs"]["rollback"]["environment"] == "production"
+    assert rollback[True] == {"workflow_dispatch": None}  # by hand
+
+
+def test_bill_of_materials_lists_what_the_locks_pin() -> None:
+    done = subprocess.run(
+        [sys.executable, "infra/sbom.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(done.stdout) is None
+    named = {(each["name"], each.get("version")) for each in json.loads(done.stdout)["components"]}
+    locks = [
+        (ROOT / path).read_text(encoding="utf-8")
+        for path in ("requirements/lambda.txt", "requirements/http.txt")
+    ]
+    pinned = {
+        line.split(" ")[0] for text in locks for line in text.splitlines() if re.match(r"[a-z].*==", line)
+    }
+    assert pinned == {f"{name}=={version}" for name, version in named if version}
+    assert {("tflite-runtime", "2.14.0"), ("model/model.tflite", None)} <= named
+
+
+def test_updates_of_actions_are_proposed() -> None:
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    assert [each["package-ecosystem"] for each in updates] == ["github-actions"]
 
 
 def tool(name: str) -> str:
@@ -160,7 +226,7 @@ def lint(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 ACTIONLINT = ("actionlint", "-no-color", "-shellcheck", "shellcheck")
-ZIZMOR = ("zizmor", "--offline", "--no-progress", "--min-severity", "medium", ".github/workflows")
+ZIZMOR = ("zizmor", "--offline", "--no-progress", "--min-severity", "medium", ".github")
 
 
 @pytest.mark.parametrize("command", [ACTIONLINT, ZIZMOR], ids=["actionlint", "zizmor"])

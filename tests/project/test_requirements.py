@@ -24,6 +24,7 @@ ASKED = {
     "requirements/serve.txt": ["serve", "build"],
     "requirements/infra.txt": GROUPS["infra"],
     "requirements/checkov.txt": GROUPS["checkov"],
+    "requirements/sagemaker.txt": GROUPS["sagemaker"],
     "requirements/label-studio.txt": GROUPS["label-studio"],
     "requirements/bench.txt": GROUPS["bench"],
 }

@@ -20,7 +20,7 @@ from PIL import Image
 import lambda_func
 import lenslet.serving.request
 from lenslet.inference.classifier import Prediction
-from lenslet.inference.errors import LinkTimeout
+from lenslet.inference.errors import LinkFailed, LinkRefused, LinkTimeout
 from tests.support.function_log import write_to_stdout
 
 ROOT = Path(__file__).parents[2]
@@ -518,7 +518,7 @@ def test_unexpected_failure_is_described_in_the_log_only(monkeypatch, output):
         assert found_status == status
         assert answer["error"]["code"] == "internal_error"
         assert "cannot read" not in json.dumps(answer)
-    lines = output()
+    lines = [line for line in output() if "_aws" not in line]
     assert [line["message"] for line in lines] == ["unexpected error", "answered"] * 2
     assert lines[0]["exception_name"] == "RuntimeError"
     assert "in fail" in lines[0]["exception"]
@@ -547,7 +547,7 @@ def test_undefined_metrics_are_null(monkeypatch):
 def test_log_line_of_a_request(output):
     context = SimpleNamespace(aws_request_id="6f1c2d3e")
     lambda_func.handler(read_event("http_api_not_an_image"), context)
-    [line] = output()
+    [line, _] = output()
     assert (line["message"], line["level"], line["service"]) == ("answered", "INFO", "lenslet")
     assert (line["method"], line["path"]) == ("POST", "/predict")
     assert (line["status"], line["code"], line["request_id"]) == (415, "not_an_image", "6f1c2d3e")
@@ -638,7 +638,8 @@ def test_metrics_of_a_batch(monkeypatch, output):
     monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: next(classify)(pixels)))
     ask({"images": [{"image": PICTURE}, {"image": "%"}, {"image": PICTURE}, {"image": PICTURE}]})
     (_, whole), *by_label = metrics(output())
-    assert whole.keys() == {"Latency", "Uncertain", "OutOfDistribution"}
+    assert whole.keys() == {"LinkFailures", "Latency", "Uncertain", "OutOfDistribution"}
+    assert whole["LinkFailures"] == [0]
     assert (whole["Uncertain"], whole["OutOfDistribution"]) == ([1, 0, 1], [1, 0, 1])
     assert 0 < whole["Latency"][0] < 10_000
     assert by_label == [("dog", {"Predictions": [2]}), ("cat", {"Predictions": [1]})]
@@ -656,9 +657,19 @@ def test_label_outside_ascii_is_a_dimension(monkeypatch, output):
 @pytest.mark.parametrize(
     "name", ["rest_describe", "http_api_health", "http_api_bad_base64", "rest_preflight"]
 )
-def test_no_metrics_without_a_prediction(name, output):
+def test_no_metrics_of_photos_without_a_prediction(name, output):
     ask(read_event(name))
-    assert metrics(output()) == []
+    assert metrics(output()) == [(None, {"LinkFailures": [0]})]
+
+
+@pytest.mark.parametrize(("error", "count"), [(LinkFailed, 1), (LinkTimeout, 1), (LinkRefused, 0)])
+def test_link_failures_are_counted_with_every_answer(monkeypatch, output, error, count):
+    def fail(pixels):
+        raise error("the link's server")
+
+    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(fail))
+    ask({"image": PICTURE})
+    assert metrics(output()) == [(None, {"LinkFailures": [count]})]
 
 
 def test_metrics_can_be_switched_off(monkeypatch, output):

@@ -12,6 +12,9 @@ def moto_server() -> Iterator[str]:
     # Imported here, because it takes two seconds and fast tests do not need it.
     from moto.server import ThreadedMotoServer
 
+    from tests.support.moto_gaps import fill_gaps
+
+    fill_gaps()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -22,6 +22,7 @@ import boto3
 import pytest
 import requests
 
+from tests.support import moto_gaps
 from tests.support.aws import moto_server
 from tests.support.endpoint import ROOT, running
 
@@ -51,10 +52,10 @@ elif sys.argv[1:3] == ["buildx", "build"]:
     repository, tag = sys.argv[sys.argv.index("--tag") + 1].split("/")[1].split(":")
     kind = "application/vnd.docker.distribution.manifest.v2+json"
     manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"size": 1, "digest": tag}, "layers": []})
-    boto3.client("ecr").put_image(
-        repositoryName=repository, imageTag=tag, imageManifest=manifest,
-        imageDigest="sha256:" + hashlib.sha256(manifest.encode()).hexdigest(),
-    )
+    digest = "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
+    ecr = boto3.client("ecr")
+    ecr.put_image(repositoryName=repository, imageTag=tag, imageManifest=manifest, imageDigest=digest)
+    ecr.start_image_scan(repositoryName=repository, imageId={"imageDigest": digest})  # as ScanOnPush does
 """
 
 # Creates or updates the stack with plain CloudFormation; parameters that are not given stay, as with SAM.
@@ -108,6 +109,8 @@ Parameters:
   ApiKeyHashes: {Type: String, Default: ""}
   PermissionsBoundary: {Type: String, Default: ""}
   WithCanary: {Type: String, Default: "true"}
+  ReservedConcurrency: {Type: Number, Default: 10}
+  ReleasedAt: {Type: String, Default: ""}
 Resources:
   Logs: {Type: "AWS::Logs::LogGroup", Properties: {LogGroupName: !Sub "/aws/lambda/lenslet-${Stage}"}}
 Outputs:
@@ -211,6 +214,8 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def project(tmp_path: Path, aws: str, endpoint: str) -> Project:
     requests.post(f"{aws}/moto-api/reset", timeout=10)
+    moto_gaps.protected.clear()
+    moto_gaps.limits.update(moto_gaps.USUAL_LIMITS)
     folder, programs, home = (tmp_path / name for name in ("project", "bin", "home"))
     for path in (folder, programs, home):
         path.mkdir()

@@ -21,8 +21,8 @@ Findings = Iterator[str]
 OPEN = {("/health", "get"), ("/", "options"), ("/health", "options"), ("/predict", "options")}
 # What an access log may hold of a request: no query, address, browser or key.
 LOGGED = {
-    "requestId", "requestTime", "httpMethod", "resourcePath", "status", "error.responseType", "identity.apiKeyId",
-    "responseLatency", "integrationLatency", "responseLength",
+    "requestId", "requestTime", "httpMethod", "resourcePath", "routeKey", "status", "error.responseType",
+    "identity.apiKeyId", "responseLatency", "integrationLatency", "responseLength",
 }  # fmt: skip
 ENDINGS = {
     "JPEG": [".jpg", ".jpeg", ".JPG", ".JPEG"], "PNG": [".png", ".PNG"], "WEBP": [".webp"], "GIF": [".gif"],
@@ -34,7 +34,7 @@ MANAGED = ("AWSCodeDeployRoleForLambdaLimited", "AmazonAPIGatewayPushToCloudWatc
 WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken", "cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "logs:CreateLogDelivery",
     "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
-    "logs:DescribeResourcePolicies",
+    "logs:DescribeResourcePolicies", "lambda:GetAccountSettings",
 }  # fmt: skip
 
 
@@ -63,11 +63,23 @@ def policies(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((name, each) for each in as_list(policy["PolicyDocument"]["Statement"]))
 
 
+def function_settings(stack: Stack) -> dict[str, str]:
+    settings: dict[str, str] = stack.of_type("AWS::Lambda::Function")["Function"]["Environment"]["Variables"]
+    return settings
+
+
 def a_key_is_needed(stack: Stack) -> Findings:
     for path, method, operation in methods(stack):
         is_open = {"api_key": []} not in operation.get("security", [])
         if is_open != ((path, method) in OPEN):
             yield f"{method} {path} is {'open' if is_open else 'closed'}"
+    has_keys = bool(function_settings(stack)["LENSLET_API_KEYS"])
+    for name, route in stack.of_type("AWS::ApiGatewayV2::Route").items():
+        method, path = route["RouteKey"].lower().split()
+        # The function itself asks for a key where it knows one.
+        is_open = route["AuthorizationType"] != "AWS_IAM" and not has_keys
+        if is_open != ((path, method) in OPEN) and not has_keys:
+            yield f"{name}: {method} {path} is {'open' if is_open else 'closed'}"
     [plan] = stack.of_type("AWS::ApiGateway::UsagePlan").values()
     [link] = stack.of_type("AWS::ApiGateway::UsagePlanKey").values()
     if not plan["ApiStages"] or not link["KeyId"]:
@@ -95,9 +107,9 @@ def trust_is_narrow(stack: Stack) -> Findings:
                 yield f"{name} trusts {principal}"
             if "Federated" in principal:
                 claims = statement.get("Condition", {}).get("StringEquals", {})
-                subject = claims.get("token.actions.githubusercontent.com:sub", "*")
-                if not re.fullmatch(r"repo:[^*:]+:environment:(staging|production)", subject):
-                    yield f"{name} trusts {subject}"
+                for subject in as_list(claims.get("token.actions.githubusercontent.com:sub", "*")):
+                    if not re.fullmatch(r"repo:[^*:]+:environment:(staging|production)", subject):
+                        yield f"{name} trusts {subject}"
                 if claims.get("token.actions.githubusercontent.com:aud") != "sts.amazonaws.com":
                     yield f"{name} takes tokens that are meant for others"
 
@@ -118,11 +130,15 @@ def the_function_ends_before_the_gateway(stack: Stack) -> Findings:
         limit_ms = operation["x-amazon-apigateway-integration"].get("timeoutInMillis", 29_000)
         if not functions["Function"]["Timeout"] * 1000 < limit_ms <= 29_000:
             yield f"{method} {path} gives up after {limit_ms} ms"
+    for name, integration in stack.of_type("AWS::ApiGatewayV2::Integration").items():
+        if not functions["Function"]["Timeout"] * 1000 < integration["TimeoutInMillis"] <= 30_000:
+            yield f"{name} gives up after {integration['TimeoutInMillis']} ms"
 
 
 def what_strangers_can_cost_is_bounded(stack: Stack) -> Findings:
     for name, function in stack.of_type("AWS::Lambda::Function").items():
-        if "ReservedConcurrentExecutions" not in function:
+        # Of the image, which callers reach; what CodeDeploy calls once a release reserves nothing.
+        if "ReservedConcurrentExecutions" not in function and "ImageUri" in function["Code"]:
             yield f"{name} has no reserved concurrency"
     [stage] = stack.of_type("AWS::ApiGateway::Stage").values()
     everything = [
@@ -130,6 +146,10 @@ def what_strangers_can_cost_is_bounded(stack: Stack) -> Findings:
     ]
     if not everything or not {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= everything[0].keys():
         yield "the stage has no throttle"
+    for name, stage in stack.of_type("AWS::ApiGatewayV2::Stage").items():
+        limits = stage.get("DefaultRouteSettings", {})
+        if not {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= limits.keys():
+            yield f"{name} has no throttle"
     [plan] = stack.of_type("AWS::ApiGateway::UsagePlan").values()
     if not plan.get("Throttle") or plan.get("Quota", {}).get("Period") != "MONTH":
         yield "the plan has no throttle or no quota"
@@ -149,10 +169,15 @@ def the_gateways_errors_are_readable(stack: Stack) -> Findings:
 
 def logs_hold_no_query(stack: Stack) -> Findings:
     [stage] = stack.of_type("AWS::ApiGateway::Stage").values()
-    logged = json.loads(stage["AccessLogSetting"]["Format"]).values()
-    for variable in re.findall(r"\$(?:context\.)?([\w.]+)", " ".join(logged)):
-        if variable not in LOGGED:
-            yield f"the access log has {variable}"
+    formats = [stage["AccessLogSetting"]["Format"]]
+    formats += [
+        each["AccessLogSettings"]["Format"] for each in stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    ]
+    for each in formats:
+        logged = json.loads(each).values()
+        for variable in re.findall(r"\$(?:context\.)?([\w.]+)", " ".join(logged)):
+            if variable not in LOGGED:
+                yield f"the access log has {variable}"
     for settings in stage["MethodSettings"]:
         if settings.get("DataTraceEnabled") or settings.get("LoggingLevel", "OFF") != "OFF":
             yield "execution logs are on"
@@ -227,9 +252,7 @@ def an_answer_wakes_nothing(stack: Stack) -> Findings:
 
 
 def nobody_is_let_in_by_a_side_door(stack: Stack) -> Findings:
-    has_keys = bool(
-        stack.of_type("AWS::Lambda::Function")["Function"]["Environment"]["Variables"]["LENSLET_API_KEYS"]
-    )
+    has_keys = bool(function_settings(stack)["LENSLET_API_KEYS"])
     for name, url in stack.of_type("AWS::Lambda::Url").items():
         if url["AuthType"] != "AWS_IAM" and not has_keys:
             yield f"{name} needs no key"
@@ -268,9 +291,54 @@ def stages_share_no_name(stack: Stack) -> Findings:
     service = [
         each["Environment"]["Variables"].get("POWERTOOLS_SERVICE_NAME", "")
         for each in stack.of_type("AWS::Lambda::Function").values()
+        if "ImageUri" in each["Code"]
     ]
     if len(set(service)) != len(service) or not all(stage in each for each in service):
         yield f"the metrics of {service} are mixed up"
+
+
+# Of these, AWS draws the numbers, so that roles can tell the stages' apart by a tag only.
+NUMBERED = (
+    "AWS::ApiGateway::RestApi", "AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage",
+)  # fmt: skip
+
+
+def apis_carry_their_stage(stack: Stack) -> Findings:
+    stage = stack.parameters["Stage"]
+    for kind in NUMBERED:
+        for name, resource in stack.of_type(kind).items():
+            tags = resource.get("Tags", {})
+            if isinstance(tags, list):
+                tags = {each["Key"]: each["Value"] for each in tags}
+            if tags.get("lenslet-stage") != stage:
+                yield f"{name} does not say that it is of {stage}"
+
+
+def names_of_the_account_carry_the_region(stack: Stack) -> Findings:
+    """IAM's names, dashboards and budgets belong to the account: a second region could not have them, too."""
+    named = [
+        *((name, each.get("RoleName")) for name, each in stack.of_type("AWS::IAM::Role").items()),
+        *((name, each.get("ManagedPolicyName")) for name, each in stack.of_type("AWS::IAM::ManagedPolicy").items()),
+        *((name, each["DashboardName"]) for name, each in stack.of_type("AWS::CloudWatch::Dashboard").items()),
+        *((name, each["Budget"]["BudgetName"]) for name, each in stack.of_type("AWS::Budgets::Budget").items()),
+        *((name, each["BucketName"]) for name, each in stack.of_type("AWS::S3::Bucket").items()),
+    ]  # fmt: skip
+    for name, given in named:
+        if given and not given.endswith("-eu-central-1"):
+            yield f"{name} is named {given} in every region"
+
+
+def a_version_is_asked_first(stack: Stack) -> Findings:
+    policy = (
+        stack.resources["FunctionAliaslive"].get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
+    )
+    hook = stack.of_type("AWS::Lambda::Function").get(str(policy.get("BeforeAllowTrafficHook")).strip("<>"))
+    if hook is None:
+        yield "no hook runs before traffic"
+    elif not hook["FunctionName"].startswith("CodeDeployHook_"):
+        yield "AWS's policy for CodeDeploy does not allow it to call the hook"
+    elif not re.match(r"<FunctionVersion\w+>", hook["Environment"]["Variables"].get("NEW_VERSION", "")):
+        yield "the hook does not know the new version"
 
 
 def outputs_hold_no_secret(stack: Stack) -> Findings:
@@ -298,4 +366,5 @@ RULES: tuple[Callable[[Stack], Findings], ...] = (
     what_strangers_can_cost_is_bounded, the_gateways_errors_are_readable, logs_hold_no_query,
     photos_are_binary_and_json_is_text, alarms_tell, releases_are_tried_first, buckets_are_closed,
     an_answer_wakes_nothing, nobody_is_let_in_by_a_side_door, stages_share_no_name, outputs_hold_no_secret, no_circle,
+    apis_carry_their_stage, names_of_the_account_carry_the_region, a_version_is_asked_first,
 )  # fmt: skip
