@@ -68,12 +68,15 @@ def test_files_and_links_exist() -> None:
 
 
 def test_parameters_exist() -> None:
+    machine = declared_parameters(Path("infra/ec2.yaml").read_text(encoding="utf-8"))
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z][A-Za-z]*)(?:=[^`]*)?`", TEXT))
     template = TEMPLATE.read_text(encoding="utf-8")
     others = {"TimeoutInMillis", "DashboardUrl", "PredictRequest", "PreTraffic"}
     assert all(f"{name}:" in template for name in others)
     assert {"ReservedConcurrency", "MonthlyBudget", "ApiKeyHashes"} <= named
-    assert named - others <= set(STAGE) | set(ACCOUNT), named - others - set(STAGE) - set(ACCOUNT)
+    assert named - others <= set(STAGE) | set(ACCOUNT) | set(machine), (
+        named - others - set(STAGE) - set(ACCOUNT)
+    )
     for given in re.findall(r'PARAMETERS="([^"]+)"', TEXT):
         assert {pair.split("=")[0] for pair in given.split()} <= set(STAGE) | set(ACCOUNT)
 
@@ -118,9 +121,17 @@ def test_costs_are_those_that_make_cost_prints() -> None:
     for requests, dollars in rows:
         bill = function_bill(int(requests.replace(",", "")), prices, "x86_64", has_free=True)
         assert dollars == f"{sum(bill.values()):.2f}"
+    always_on = f"{sum(instance_bill(0, prices, 't4g.small', has_free=True).values()):.2f}"
+    idle = f"{sum(function_bill(0, prices, 'x86_64', has_free=True).values()):.2f}"
+    assert f"({always_on} for a t4g.small)" in PROSE
     assert (
-        f"({sum(instance_bill(0, prices, 't4g.small', has_free=True).values()):.2f} for a t4g.small)" in TEXT
+        f"{always_on} a month for a t4g.small whether it is asked or not, where Lambda costs {idle} idle"
+        in PROSE
     )
+    bills = [
+        sum(function_bill(each, prices, "x86_64", has_free=True).values()) for each in (3_500_000, 4_500_000)
+    ]
+    assert bills[0] < float(always_on) < bills[1] and "at about four million requests" in PROSE
 
 
 def test_costs_of_floods_and_of_another_stage() -> None:

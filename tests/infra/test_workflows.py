@@ -26,6 +26,7 @@ WRITES = {
     ("release.yml", "staging"): {"id-token"},
     ("release.yml", "production"): {"id-token"},
     ("rollback.yml", "rollback"): {"id-token"},
+    ("image.yml", "machine"): {"id-token"},
     ("image.yml", "publish"): {"packages", "id-token", "attestations"},
     ("retrain.yml", "train"): {"id-token"},
     ("retrain.yml", "propose"): {"contents", "pull-requests", "actions"},

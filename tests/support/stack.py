@@ -96,6 +96,7 @@ FUNCTIONS: dict[str, Any] = {
     "Ref": Stack.reference,
     "Fn::GetAtt": Stack._attribute,
     "Fn::Sub": Stack._substituted,
+    "Fn::Base64": Stack.resolve,  # left as text
     "Fn::Join": Stack._joined,
     "Fn::Split": lambda stack, given: stack.resolve(given[1]).split(given[0]),
     "Fn::Select": lambda stack, given: stack.resolve(given[1])[int(given[0])],

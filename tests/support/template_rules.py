@@ -29,12 +29,17 @@ ENDINGS = {
     "BMP": [".bmp"], "TIFF": [".tif", ".tiff"],
 }  # fmt: skip
 # AWS's own policies, whose wildcards are AWS's.
-MANAGED = ("AWSCodeDeployRoleForLambdaLimited", "AmazonAPIGatewayPushToCloudWatchLogs")
+MANAGED = (
+    "AWSCodeDeployRoleForLambdaLimited",
+    "AmazonAPIGatewayPushToCloudWatchLogs",
+    "AmazonSSMManagedInstanceCore",
+)
 # Actions that know no resource, or none before it exists.
 WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken", "cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "logs:CreateLogDelivery",
     "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
     "logs:DescribeResourcePolicies", "lambda:GetAccountSettings",
+    "ssm:GetCommandInvocation",
 }  # fmt: skip
 
 
