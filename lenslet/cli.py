@@ -11,7 +11,7 @@ from importlib import import_module
 
 import lenslet
 from lenslet.inference.errors import InputError, LensletError
-from lenslet.inference.printable import printable, printable_output
+from lenslet.inference.printable import LastingStream, PrintableStream, printable, printable_output
 
 # Command → one line about it, in the order of a model's life. Its module is `lenslet.commands.<command>`.
 COMMANDS = {
@@ -45,14 +45,16 @@ Exit codes: 0 done, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C."""
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns its exit code."""
     words = sys.argv[1:] if argv is None else argv
+    # `lenslet serve` answers without a log, and says that itself.
+    kind = PrintableStream if words[:1] == ["serve"] else LastingStream
     try:
-        with printable_output():
+        with printable_output(kind) as output:
             code = dispatch(words)
-        sys.stdout.flush()
+            output.flush()
     except BrokenPipeError:  # the reader of the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return code
+    return 2 if code == 0 and isinstance(output, LastingStream) and output.is_lost else code
 
 
 def dispatch(words: list[str]) -> int:
@@ -103,4 +105,4 @@ def sentence(error: Exception) -> str:
     text = str(error).strip()
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
-    return "\n".join(printable(line) for line in text.splitlines())
+    return printable(text)

@@ -18,7 +18,6 @@ from lenslet.commands.parser import CommandParser, params_of, parser_for
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.conversion.servable import make_servable
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, write_model_folder
     from lenslet.inference.atomic import probe_folder, write_or_keep
@@ -33,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     read_record(folder)  # before a lock is written into what may be no model folder at all
     probe_folder(folder, "--model")
     with json_output(arguments.json) as print_json, folder_lock(folder, "lenslet convert"):
+        from lenslet.conversion.servable import make_servable  # now, because it loads TensorFlow
+
         record = read_record(folder)
         dataset = read_dataset(arguments.data, record.params, arguments.cache)
         check_fingerprint(record, dataset.fingerprint, arguments.data)

@@ -91,6 +91,9 @@ def make_parser() -> CommandParser:
 def check_labels(dataset: "Dataset", artifact: "Artifact", data: Path, model: Path) -> None:
     from lenslet.dataset.photos import DatasetError
 
+    validation = artifact.metrics.get("validation", {})
+    if "agreement_with_keras" not in validation or validation.get("photos", 0) < 1:
+        raise DatasetError(f"model.json in {model} lacks the figures of lenslet convert: run that again")
     if dataset.labels != artifact.labels:
         raise DatasetError(
             f"{data} has the classes {', '.join(dataset.labels)}; "

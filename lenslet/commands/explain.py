@@ -12,6 +12,7 @@ from pathlib import Path
 from lenslet.commands.options import add_options
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import ArtifactError, InputError
+from lenslet.inference.printable import printable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     if not network_file.exists():
         raise ArtifactError(f"{network_file} does not exist: gradients need the Keras network")
     for label, probability in prediction.ranked()[:3]:
-        print(f"{label:<16}{probability:>7.1%}")
+        print(f"{printable(label):<16}{probability:>7.1%}")
 
     # Only now, when the served model has answered: with TensorFlow loaded, its kernels would answer instead.
     from lenslet.evaluation.attribution import integrated_gradients

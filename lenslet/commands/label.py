@@ -20,6 +20,7 @@ from typing import Any
 from lenslet.commands.options import add_options, here_or_shipped
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import InputError
+from lenslet.inference.printable import printable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -73,7 +74,7 @@ def choose(arguments: argparse.Namespace) -> int:
         return 0
     for each in proposal.candidates:
         label, probability = each.prediction.ranked()[0]
-        print(f"{each.path}  {label} {probability:.1%}")
+        print(f"{printable(each.path)}  {printable(label)} {probability:.1%}")
     print(proposal_text(proposal), file=sys.stderr)
     return 0
 
@@ -112,7 +113,8 @@ def pull(arguments: argparse.Namespace) -> int:
     rows = merge_into(arguments.out, pulled, arguments.project)
     print(f"{pulled.tasks:,} tasks: {len(pulled.rows):,} labelled")
     for reason, images in pulled.left_out.items():
-        print(f"{len(images):,} left out, {reason}: {', '.join(images[:3])}{' …' if len(images) > 3 else ''}")
+        first = ", ".join(map(printable, images[:3])) + (" …" if len(images) > 3 else "")
+        print(f"{len(images):,} left out, {reason}: {first}")
     print(f"{arguments.out} holds {rows:,} rows")
     return 0
 

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.dataset.lint import KINDS, lint, report_findings
     from lenslet.dataset.photos import SPLITS
     from lenslet.dataset.reading import read_dataset
-    from lenslet.inference.atomic import probe_file
+    from lenslet.inference.atomic import probe_file, write_or_keep
     from lenslet.reporting.contact_sheet import write_contact_sheet
 
     probe_file(arguments.lint_csv, "--lint-csv")
@@ -45,7 +45,10 @@ def main(argv: list[str] | None = None) -> int:
         splits = Counter(photo.split for photo in dataset.photos)
         print_json({"photos": splits, "findings": counts, "csv": arguments.lint_csv})
         sheet = arguments.lint_csv.with_suffix(".html")
-        write_contact_sheet(findings, KINDS, dataset.name_of, sheet)
+        write_or_keep(
+            lambda folder: write_contact_sheet(findings, KINDS, dataset.name_of, folder / sheet.name),
+            sheet.parent,
+        )
         print(f"pictures of them: {sheet}")
         report_findings(findings, arguments.lint_csv, params.leaks, SHOWN)
     return 0

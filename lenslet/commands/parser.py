@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from lenslet.config import Params
 
 
+MAX_DIGITS = 18
+
+
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser that answers a mistyped option with the likely option or key of params.yaml."""
 
@@ -99,9 +102,10 @@ def whole_number(least: int, most: float = float("inf")) -> Callable[[str], int]
     """The type of an option that takes a whole number from `least` to `most`."""
 
     def read(text: str) -> int:
-        if text.isdecimal() and least <= int(text) <= most:
+        # Python reads no number of thousands of digits.
+        if text.isdecimal() and len(text) <= MAX_DIGITS and least <= int(text) <= most:
             return int(text)
         allowed = f"of at least {least}" if most == float("inf") else f"from {least} to {most}"
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {allowed}")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number {allowed}")
 
     return read

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from lenslet.config.parsing import RENAMED, ParamsError
+from lenslet.config.yaml_text import load_yaml
 
 
 def with_overrides(content: dict[str, Any], overrides: Sequence[str], kind: type) -> dict[str, Any]:
@@ -58,14 +59,7 @@ def _hint(name: str, keys: Sequence[str]) -> str:
 
 
 def _read_value(override: str, text: str) -> Any:
-    # Imported here, because `--help` need not wait for it.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        reason = getattr(error, "problem", None) or str(error)
-        raise ParamsError(f"--set {override}: the value is not valid YAML: {reason}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or as many levels
-        raise ParamsError(f"--set {override[:60]}: the value cannot be read: {error}") from error
+        return load_yaml(text)
+    except ValueError as error:
+        raise ParamsError(f"--set {override[:60]}: the value is not valid YAML: {error}") from error

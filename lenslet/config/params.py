@@ -14,6 +14,7 @@ from lenslet.config.overrides import with_overrides
 from lenslet.config.parsing import ParamsError, parse_params
 from lenslet.config.train import TrainParams
 from lenslet.config.tune import TuneParams
+from lenslet.config.yaml_text import load_yaml
 from lenslet.inference.atomic import write_text
 from lenslet.shipped import shipped
 
@@ -66,21 +67,14 @@ def read_params(path: Path | None = None, overrides: Sequence[str] = ()) -> Para
 
 
 def _read_yaml(path: Path) -> Any:
-    # As `write_params` writes it. PyYAML reads 1e-05 as text, and takes the last of two keys of one name.
-    # Imported here, because `--help` need not wait for it.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ParamsError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not text in UTF-8") from error
-    except YAMLError as error:
+    except ValueError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or as many levels
-        raise ParamsError(f"{path} cannot be read as YAML: {error}") from error
 
 
 def write_params(path: Path | None, values: Mapping[str, int | float | str]) -> Path:

@@ -5,6 +5,7 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from reprlib import Repr
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lenslet.inference.errors import InputError
@@ -44,6 +45,15 @@ RENAMED = {
 }
 
 
+SHORT = Repr()
+SHORT.maxlevel, SHORT.maxdict, SHORT.maxlist, SHORT.maxstring, SHORT.maxother = 2, 6, 6, 60, 60
+
+
+def shown(value: object) -> str:
+    """A value for an error's sentence, however large or deep it is."""
+    return SHORT.repr(value)
+
+
 def parse_params(content: Any, kind: Any, key: str = "") -> Any:
     """Make a value of type `kind` (dataclasses, tuples, literals, unions and plain types) from parsed YAML or JSON.
 
@@ -54,7 +64,7 @@ def parse_params(content: Any, kind: Any, key: str = "") -> Any:
         kind, allowed = get_args(kind)
         number = parse_params(content, kind, key)
         if not allowed.low <= number <= allowed.high:
-            raise ParamsError(f"{key} must be from {allowed.low:g} to {allowed.high:g}, not {content!r}")
+            raise ParamsError(f"{key} must be from {allowed.low:g} to {allowed.high:g}, not {shown(content)}")
         return number
     if is_dataclass(kind):
         return _parse_dataclass(content, kind, key)
@@ -62,16 +72,16 @@ def parse_params(content: Any, kind: Any, key: str = "") -> Any:
         return _parse_mapping(content, get_args(kind)[1], key)
     if get_origin(kind) is tuple:
         if not isinstance(content, list) or not content:
-            raise ParamsError(f"{key} must be a list, not {content!r}")
+            raise ParamsError(f"{key} must be a list, not {shown(content)}")
         return tuple(parse_params(each, get_args(kind)[0], key) for each in content)
     if type(content) is int and abs(content) >= 2**63:  # Python prints no number of thousands of digits
         raise ParamsError(f"{key} must be a number of at most 18 digits")
     if (kind is float or float in get_args(kind)) and type(content) is int:
         content = float(content)
     if not _fits(content, kind):
-        raise ParamsError(f"{key} must be {_allowed(kind)}, not {content!r}")
+        raise ParamsError(f"{key} must be {_allowed(kind)}, not {shown(content)}")
     if isinstance(content, int | float) and not 0 <= content < math.inf:
-        raise ParamsError(f"{key} must be a number from 0 on, not {content}")
+        raise ParamsError(f"{key} must be a number from 0 on, not {shown(content)}")
     return content
 
 
@@ -83,7 +93,7 @@ def _parse_mapping(content: Any, kind: Any, key: str) -> dict[str, Any]:
 
 def _parse_dataclass(content: Any, kind: Any, key: str) -> Any:
     if not isinstance(content, dict):
-        raise ParamsError(f"{key or 'the file'} must hold keys and values, not {content!r}")
+        raise ParamsError(f"{key or 'the file'} must hold keys and values, not {shown(content)}")
     known = [each.name for each in fields(kind)]
     prefix = f"{key}." if key else ""
     for name in content:

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from lenslet.dataset.photos import DatasetError, LeftOut
 from lenslet.inference.atomic import write_text
+from lenslet.inference.json_text import parse_json
 
 MAX_FILES = 2_000_000
 # Photos are compressed already: an archive that unpacks to far more than its size is a bomb.
@@ -67,10 +68,13 @@ def unpack(path: Path, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]:
                 ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    skipped = json.loads((folder / "left_out.json").read_text(encoding="utf-8"))
-    left_out = tuple(
-        LeftOut(folder / "photos" / name.lstrip("/"), "archive", reason) for name, reason in skipped
-    )
+    try:
+        skipped = parse_json((folder / "left_out.json").read_text(encoding="utf-8"))
+        left_out = tuple(
+            LeftOut(folder / "photos" / name.lstrip("/"), "archive", reason) for name, reason in skipped
+        )
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{folder} is damaged: delete it, and {path} will be unpacked again") from error
     return folder / "photos", left_out
 
 

@@ -24,6 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
+from lenslet.inference.json_text import parse_json
 
 BLOCK_BYTES = 16 << 20
 TRAILER_END = struct.Struct("<QI8s")  # length and CRC-32 of the JSON, mark
@@ -174,7 +175,7 @@ def _read_trailer(file: IO[bytes]) -> tuple[dict[str, Any], int]:
     content = file.read(length)
     if zlib.crc32(content) != checksum:
         raise ValueError("its checksum is wrong")
-    return json.loads(content), start
+    return parse_json(content), start
 
 
 def _checksums(descriptor: int, end: int) -> list[int]:

@@ -1,6 +1,5 @@
 """Exports of labelling tools: Label Studio, Teachable Machine, and lists that lie in the folders they describe."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from lenslet.dataset.lists import Entry, Names, entries_of, listing_of
 from lenslet.dataset.photos import DatasetError, Listing
 from lenslet.dataset.tables import read_table
 from lenslet.dataset.walk import Tree
+from lenslet.inference.json_text import parse_json
 
 # Hugging Face's imagefolder and Roboflow's "multi-label classification": one in each split folder, or one for all.
 LIST_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "_classes.csv")
@@ -26,7 +26,7 @@ def is_label_studio(path: Path) -> bool:
     if path.suffix.lower() != ".json":
         return False
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return False  # `read_table` will say what is wrong
     first = content[0] if isinstance(content, list) and content else None
@@ -37,7 +37,7 @@ def is_label_studio(path: Path) -> bool:
 
 def read_label_studio(path: Path, names: Names, cache: Path) -> Listing:
     """The photos of an export, each with the choice of its last annotation that was not cancelled."""
-    tasks = json.loads(path.read_text(encoding="utf-8-sig"))
+    tasks = parse_json(path.read_text(encoding="utf-8-sig"))
     entries = [Entry(_image_of(task, names), label_of(_choice_of(task)), None) for task in tasks]
     listing = listing_of(entries, names, cache, lists=[path])
     return replace(listing, left_out=listing.left_out + names.tree.left_out)

@@ -16,6 +16,7 @@ from lenslet.dataset.linear_probe import cached_out_of_fold
 from lenslet.dataset.photo_size import photo_size
 from lenslet.dataset.photos import LEFT_OUT, SPLITS, DatasetError, LeftOut
 from lenslet.dataset.quality import CHECKS, cached_measures, failed_check
+from lenslet.inference.atomic import write_or_keep
 from lenslet.inference.printable import printable
 
 # Kind of finding → what its photos are, in the order of the table.
@@ -108,7 +109,7 @@ def report_findings(findings: Sequence[Finding], csv_path: Path, leaks: str, sho
     `leaks`: train.leaks of params.yaml.
     Raises: DatasetError if splits share photos and `leaks` is "refuse".
     """
-    write_findings(findings, csv_path)
+    write_or_keep(lambda folder: write_findings(findings, folder / csv_path.name), csv_path.parent)
     print(f"{summarize(findings, shown)}\nall findings are in {csv_path}")
     found = [finding for finding in findings if finding.kind == "leak"]
     if found and leaks == "refuse":

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from lenslet.dataset.photos import DatasetError, LeftOut
 from lenslet.inference.atomic import replacing, write_text
+from lenslet.inference.json_text import parse_json
 
 CONNECTIONS = 8
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
@@ -84,7 +85,7 @@ def _download(
     client: Any, bucket: str, wanted: Mapping[PurePosixPath, tuple[str, str]], folder: Path
 ) -> None:
     index_path = folder / "tags.json"  # name → entity tag of what was fetched
-    index = json.loads(index_path.read_text(encoding="utf-8")) if index_path.exists() else {}
+    index = _read_index(index_path)
     photos = folder / "photos"
     for name in set(index) - {str(name) for name in wanted}:
         (photos / name).unlink(missing_ok=True)
@@ -103,6 +104,15 @@ def _download(
             list(tqdm(done, "fetching", total=len(wanted), unit=" photos", leave=False, disable=None))
     finally:  # an interrupted download goes on where it stopped
         write_text(index_path, json.dumps({name: index[name] for name in map(str, wanted) if name in index}))
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    """Empty where there is none, or it is damaged: all is fetched again then."""
+    try:
+        index = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return index if isinstance(index, dict) else {}
 
 
 def _answered(ask: Callable[[], Any], place: object) -> Any:

@@ -1,7 +1,6 @@
 """Rows of a list file: CSV, TSV, JSON, JSON Lines or Parquet, each row a mapping of column to value."""
 
 import csv
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.dataset.photos import DatasetError
+from lenslet.inference.json_text import parse_json
 
 DELIMITERS = ",;\t|"
 # Byte order marks: Excel writes UTF-8 with one, or UTF-16 ("Unicode text").
@@ -53,11 +53,11 @@ def _read_csv(path: Path) -> Table:
 
 
 def _read_json_lines(path: Path) -> Table:
-    return _table_of([json.loads(line) for line in _text_of(path).splitlines() if line.strip()])
+    return _table_of([parse_json(line) for line in _text_of(path).splitlines() if line.strip()])
 
 
 def _read_json(path: Path) -> Table:
-    return _table_of(json.loads(_text_of(path)))
+    return _table_of(parse_json(_text_of(path)))
 
 
 def _read_parquet(path: Path) -> Table:
@@ -80,7 +80,7 @@ def _read_parquet(path: Path) -> Table:
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     """Column → names of its classes, which data sets of Hugging Face store as numbers."""
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    features = parse_json(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     return {name: each["names"] for name, each in features.items() if "names" in each}
 
 

@@ -1,6 +1,5 @@
 """The release gate: whether the metrics of a model keep all limits, and are not worse than the champion's."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 from lenslet.evaluation.limits import Limits, Verdict, are_all_kept, check_limits, limits_table, verdicts_json
 from lenslet.inference.artifact import read_artifact
 from lenslet.inference.errors import InputError
+from lenslet.inference.json_text import parse_json
+from lenslet.inference.printable import printable
 
 Figures = Mapping[str, Any]  # metrics.json: metrics, and the names of the model and of its photos
 
@@ -78,13 +79,13 @@ def read_figures(path: Path) -> dict[str, Any]:
         figures = {"model": artifact.name, "version": artifact.version, **artifact.metrics.get("test", {})}
     else:
         try:
-            figures = json.loads(path.read_text(encoding="utf-8"))
+            figures = parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise GateError(
                 f"{path} does not exist: give a metrics.json or a model folder that lenslet evaluate wrote into, "
                 "or registry:production"
             ) from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise GateError(f"{path} cannot be read: {error}") from error
     if not isinstance(figures, dict) or not isinstance(figures.get("accuracy_low"), float):
         raise GateError(
@@ -95,7 +96,7 @@ def read_figures(path: Path) -> dict[str, Any]:
 
 def _model_name(figures: Figures) -> str:
     """Name and version of the measured model; files of version 0.1 do not say it."""
-    return " ".join(str(figures[key]) for key in ("model", "version") if key in figures) or "not said"
+    return " ".join(printable(figures[key]) for key in ("model", "version") if key in figures) or "not said"
 
 
 def _check_same_photos(figures: Figures, champion: Figures, name: str, champion_name: str) -> None:

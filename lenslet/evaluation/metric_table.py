@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lenslet.evaluation.few_photos import are_few
+from lenslet.inference.printable import printable
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,10 @@ def metrics_table(figures: Mapping[str, float], labels: tuple[str, ...]) -> str:
             interval = interval_text(figures, key)
             value = metric.text(figures[key]) + (f" ({interval})" if interval else "")
             lines.append(f"{key:<26}{value:<27}{metric.meaning}")
-    width = max(len(label) for label in (*labels, "class"))
+    names = {label: printable(label) for label in labels}
+    width = max(len(name) for name in (*names.values(), "class"))
     lines += ["", f"{'class':<{width}}" + "".join(f"{metric.title:>11}" for metric in CLASS_METRICS.values())]
-    for label in labels:
+    for label, shown in names.items():
         values = (metric.text(figures[f"{name}.{label}"]) for name, metric in CLASS_METRICS.items())
-        lines.append(f"{label:<{width}}" + "".join(f"{value:>11}" for value in values))
+        lines.append(f"{shown:<{width}}" + "".join(f"{value:>11}" for value in values))
     return "\n".join(lines)

@@ -92,5 +92,5 @@ def from_json(content: Mapping[str, Any], classes: int) -> Reference:
             quantiles={name: np.array(content["quantiles"][name], np.float64) for name in SCORES},
             confusion=confusion,
         )
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         raise ValueError("no reference distributions for these labels: convert the model again") from error

@@ -14,12 +14,15 @@ from typing import Any
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.format_2 import upgraded_from_format_2
+from lenslet.inference.json_text import has_shape, parse_json
 
 FORMAT_VERSION = 3
 JSON_NAME = "model.json"
 TFLITE_NAME = "model.tflite"
 
 PREVIOUS_NAME = ".model.previous.tflite"  # there while the files of a folder are replaced
+
+FINGERPRINTS = ("data_fingerprint", "test_fingerprint")  # of the photos; all else in `metrics` is numbers
 
 RETRIES, RETRY_PAUSE_S = 5, 0.1  # of a reader that meets the files of two models
 
@@ -69,12 +72,12 @@ def read_artifact(folder: Path) -> Artifact:
     """
     path = folder / JSON_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition)
+        content = parse_json(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition)
     except FileNotFoundError:
         raise ArtifactError(
             f"{path} does not exist: `lenslet convert` writes it, as the last file of a complete model folder"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
     found = content.get("format_version") if isinstance(content, dict) else None
     if found == 2:
@@ -182,13 +185,25 @@ def _check(content: dict[str, Any], path: Path) -> None:
             raise ArtifactError(
                 f"{path}: {key} must be a number from {least} to {most}, not {content[key]!r}"
             )
-    if not 0 < content["temperature"] < math.inf:
-        raise ArtifactError(f"{path}: temperature must be above 0 and finite, not {content['temperature']!r}")
+    for key in ("temperature", "conformal_alpha"):
+        if not 0 < content[key] < math.inf:
+            raise ArtifactError(f"{path}: {key} must be above 0 and finite, not {content[key]!r}")
     for key in ("metrics", "reference"):
         if not isinstance(content[key], dict):
             raise ArtifactError(f"{path}: {key} must be a table, not {content[key]!r}")
+    if not all(map(_are_metrics, content["metrics"].values())):
+        raise ArtifactError(f"{path}: metrics must hold tables of numbers, and fingerprints as text")
     labels = content["labels"]
     if not isinstance(labels, list) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
         raise ArtifactError(f"{path}: labels must be a list of at least two names, not {labels!r}")
     if len(set(labels)) != len(labels):
         raise ArtifactError(f"{path}: labels names a class twice")
+    texts = [value for value in content.values() if isinstance(value, str)]
+    if any("\ud800" <= character <= "\udfff" for character in "".join((*texts, *labels))):
+        raise ArtifactError(f"{path}: names and labels must be text that UTF-8 can hold")
+
+
+def _are_metrics(figures: Any) -> bool:
+    return isinstance(figures, dict) and all(
+        has_shape(value, str if key in FINGERPRINTS else float) for key, value in figures.items()
+    )

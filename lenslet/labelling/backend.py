@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lenslet.inference.atomic import write_text
+from lenslet.inference.json_text import parse_json
 from lenslet.labelling.label_studio import prediction
 
 MAX_BODY_BYTES = 64 * 1024**2  # a batch of tasks with photos in them
@@ -44,7 +45,7 @@ class Counter:
 
     def value(self) -> int:
         try:
-            return int(json.loads(self.path.read_text(encoding="utf-8"))["annotations"])
+            return int(parse_json(self.path.read_text(encoding="utf-8"))["annotations"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
@@ -185,7 +186,7 @@ async def _read(request: Request) -> dict[str, Any]:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise ValueError(f"the body is larger than {MAX_BODY_BYTES:,} bytes")
-    content = json.loads(bytes(body))
+    content = parse_json(bytes(body))
     if not isinstance(content, dict):
         raise ValueError("the body must be a JSON object")
     return content

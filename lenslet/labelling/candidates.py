@@ -12,6 +12,7 @@ from lenslet.dataset.array_file import ArrayFile
 from lenslet.dataset.duplicates import cluster_names, near_duplicates
 from lenslet.dataset.pixel_cache import cached_pixels, read_all
 from lenslet.inference.classifier import Classifier, Prediction
+from lenslet.inference.printable import printable
 from lenslet.labelling.selection import select
 
 # From decoded pixels and the rows of them that are photos to features, shape (photos, channels).
@@ -110,5 +111,5 @@ def proposal_text(proposal: Proposal) -> str:
         f"{proposal.known:,} known already",
         f"{len(proposal.left_out):,} left out",
     ]
-    lines += [f"  {path}: {reason}" for path, reason in proposal.left_out.items()]
+    lines += [f"  {printable(path)}: {reason}" for path, reason in proposal.left_out.items()]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, kstwo, norm
 
 from lenslet.evaluation.reference import Reference
+from lenslet.inference.printable import printable
 
 RESAMPLES = 200  # of the bootstrap of the label shares
 RIDGE = 1e-3  # pulls the class weights towards 1, no shift, where the confusion matrix is nearly singular
@@ -200,7 +201,7 @@ def table(report: DriftReport, labels: Sequence[str]) -> str:
         lines.append(f"{test.name:<18}{test.distance:>10.3f}{test.p_value:>12.2g}  {verdict}")
     lines.append(f"{'true label (est.)':<24}{'share':>8}  95 % interval")
     for label, (share, low, high) in zip(labels, report.label_shares, strict=True):
-        lines.append(f"{label:<24}{share:>8.3f}  {low:.3f} to {high:.3f}")
+        lines.append(f"{printable(label):<24}{share:>8.3f}  {low:.3f} to {high:.3f}")
     return "\n".join(lines)
 
 

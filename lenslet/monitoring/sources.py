@@ -1,19 +1,22 @@
 """Where a window's answers come from: the function's log, a CSV of `lenslet predict`, or CloudWatch Logs."""
 
 import csv
-import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from lenslet.dataset.csv_file import text_of
 from lenslet.evaluation.reference import SCORES
 from lenslet.inference.errors import InputError
+from lenslet.inference.json_text import parse_json
 from lenslet.monitoring.drift import Window
 
 CLOUDWATCH = "cloudwatch"
@@ -81,8 +84,11 @@ def _records(
         except OSError as error:
             raise SourceError(f"{source} cannot be read: {error.strerror}") from error
         read = _of_csv(text, source) if path.suffix == ".csv" else map(_of_log_line, text.splitlines())
-    for found in read:
-        yield len(found), found
+    try:
+        for found in read:
+            yield len(found), found
+    except csv.Error as error:
+        raise SourceError(f"{source} is no CSV that can be read: {error}") from error
 
 
 def _of_log_line(line: str) -> list[Answer | str]:
@@ -90,7 +96,7 @@ def _of_log_line(line: str) -> list[Answer | str]:
     if not line.strip():
         return []
     try:
-        content = json.loads(line)
+        content = parse_json(line)
     except ValueError:
         return ["a line that is not JSON"]
     if not isinstance(content, dict) or content.get("message") != ANSWERED:
@@ -99,17 +105,20 @@ def _of_log_line(line: str) -> list[Answer | str]:
     if not labels:
         return ["a request without a prediction"]
     columns = {name: content[name] for name in SCORES if isinstance(content.get(name), list)}
-    if any(len(values) != len(labels) for values in columns.values()):
+    if not isinstance(labels, list) or any(len(values) != len(labels) for values in columns.values()):
         return ["a line with another number of scores than labels"]
     time = _time(content.get("timestamp"))
-    return [
-        Answer(label, {name: float(values[number]) for name, values in columns.items()}, time)
-        for number, label in enumerate(labels)
-    ]
+    try:
+        return [
+            Answer(str(label), {name: _finite(values[number]) for name, values in columns.items()}, time)
+            for number, label in enumerate(labels)
+        ]
+    except (ValueError, TypeError):
+        return ["a line whose numbers cannot be read"]
 
 
 def _of_csv(text: str, source: str) -> Iterator[list[Answer | str]]:
-    rows = csv.DictReader(text.splitlines())
+    rows = csv.DictReader(StringIO(text, newline=""))
     if not rows.fieldnames or not {"label", "probability"} <= set(rows.fieldnames):
         raise SourceError(
             f"{source} has no columns label and probability: write it with lenslet predict --csv"
@@ -119,13 +128,21 @@ def _of_csv(text: str, source: str) -> Iterator[list[Answer | str]]:
             yield [f"a photo without an answer: {row.get('error') or 'no reason given'}"[:80]]
             continue
         try:
-            scores = {"confidence": float(row["probability"])}
+            scores = {"confidence": _finite(row["probability"])}
             if row.get("ood_score"):
-                scores["ood_score"] = float(row["ood_score"])
-        except ValueError:
+                scores["ood_score"] = _finite(row["ood_score"])
+        except (ValueError, TypeError):
             yield ["a row whose numbers cannot be read"]
             continue
-        yield [Answer(row["label"], scores)]
+        yield [Answer(text_of(row["label"]), scores)]
+
+
+def _finite(value: Any) -> float:
+    """Raises: ValueError, TypeError."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no finite number")
+    return number
 
 
 def _cloudwatch(source: str, since: datetime | None, until: datetime | None) -> Iterator[str]:

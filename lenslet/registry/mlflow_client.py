@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lenslet.inference.atomic import replacing
+from lenslet.inference.folder_lock import MAX_HOLDER_BYTES, description_of
+from lenslet.inference.printable import printable
 
 if TYPE_CHECKING:  # importing MLflow takes seconds, so it is imported where it is used
     from mlflow import MlflowClient
@@ -65,7 +67,8 @@ def open_client() -> "MlflowClient":
         if _address():
             return MlflowClient(_address())
         FOLDER.mkdir(parents=True, exist_ok=True)
-        with (FOLDER / ".lock").open("w") as lock:  # of two processes that create the tables, one would fail
+        # Of two processes that create the tables, one would fail.
+        with (FOLDER / ".lock").open("a+", encoding="utf-8", errors="replace") as lock:
             _wait_for(lock)
             # Relative, because the name of the working directory may hold what means something in an address.
             return MlflowClient(f"{SQLITE}{FOLDER / DATABASE_NAME}")
@@ -79,13 +82,18 @@ def _wait_for(lock: IO[str]) -> None:
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.truncate(0)
+            lock.write(description_of("lenslet"))
+            lock.flush()
             return
         except BlockingIOError:
             waited_s = time.monotonic() - begin
+        lock.seek(0)
+        holder = printable(lock.read(MAX_HOLDER_BYTES)) or "another process"
         if waited_s > LOCK_TIMEOUT_S:
-            raise TimeoutError(f"{lock.name} was held by another process for {LOCK_TIMEOUT_S:g} s")
+            raise TimeoutError(f"{lock.name} was held by {holder} for {LOCK_TIMEOUT_S:g} s")
         if waited_s > LOCK_NOTICE_S and not said:
-            print(f"waiting for {lock.name}, which another process holds", file=sys.stderr, flush=True)
+            print(f"waiting for {lock.name}, which {holder} holds", file=sys.stderr, flush=True)
             said = True
         time.sleep(0.1)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, sha256_of
 from lenslet.inference.errors import InputError
+from lenslet.inference.json_text import parse_json
 from lenslet.registry.mlflow_client import (
     FOLDER,
     OFF,
@@ -137,11 +138,19 @@ class Registry:
 
 def _version(found: Any, aliases: dict[str, Any]) -> ModelVersion:
     registered = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    try:
+        files = {str(name): str(digest) for name, digest in parse_json(found.tags[FILES_TAG]).items()}
+        model, data = found.tags[MODEL_TAG], found.tags[DATA_TAG]
+    except (ValueError, KeyError, AttributeError) as error:
+        place = f"{found.name}@{found.version}"
+        raise RegistryError(
+            f"{place} is damaged in the registry: delete it there, and register again"
+        ) from error
     return ModelVersion(
         name=found.name,
-        model=found.tags[MODEL_TAG],
-        data_fingerprint=found.tags[DATA_TAG],
-        files=json.loads(found.tags[FILES_TAG]),
+        model=model,
+        data_fingerprint=data,
+        files=files,
         number=int(found.version),
         registered=f"{registered:%Y-%m-%dT%H:%M:%SZ}",
         run=found.run_id,

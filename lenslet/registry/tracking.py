@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.atomic import write_text
+from lenslet.inference.json_text import parse_json
 from lenslet.registry.mlflow_client import (
     MlflowUnavailable,
     errors,
@@ -273,7 +274,7 @@ def metric_name(name: str) -> str:
 def _noted(folder: Path) -> str:
     """The run that `folder` belongs to; empty if it was trained again since, or never tracked."""
     try:
-        note = json.loads((folder / NOTE_NAME).read_text(encoding="utf-8"))
+        note = parse_json((folder / NOTE_NAME).read_text(encoding="utf-8"))
         return str(note["run_id"]) if note["training_sha256"] == _training_sha256(folder) else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""

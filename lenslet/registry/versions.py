@@ -15,6 +15,7 @@ from lenslet.inference.artifact import Artifact, read_artifact, read_model, sha2
 from lenslet.inference.atomic import probe_folder, replacing
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.folder_lock import LOCK_NAME, folder_lock
+from lenslet.inference.printable import printable
 from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
 from lenslet.registry.tracking import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
@@ -161,14 +162,14 @@ def weights_at_hand(weights: str) -> Iterator[str]:
 
 def versions_table(versions: Sequence[ModelVersion]) -> str:
     """One line per version, the newest of each name first."""
-    width = max((len(version.name) for version in versions), default=0) + 2
+    width = max((len(printable(version.name)) for version in versions), default=0) + 2
     lines = [
         f"{'name':<{width}}{'version':>7}  {'model':<14}{'photos':<14}{'commit':<20}{'registered':<22}aliases"
     ]
     for version in sorted(versions, key=lambda each: (each.name, -each.number)):
         commit, _, dirty = (version.commit or "unknown").partition("-")
         commit = commit[:12] + (f"-{dirty}" if dirty else "")
-        facts = f"{version.name:<{width}}{version.number:>7}  {version.model[:12]:<14}"
+        facts = f"{printable(version.name):<{width}}{version.number:>7}  {version.model[:12]:<14}"
         facts += f"{version.data_fingerprint[:12]:<14}{commit:<20}{version.registered:<22}"
         lines.append(f"{facts}{', '.join(version.aliases)}".rstrip())
     return "\n".join(lines)

@@ -25,6 +25,7 @@ from lenslet.evaluation.metrics import (
 from lenslet.evaluation.runtime_check import RuntimeCheck, served_metrics
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.atomic import replacing, write_text
+from lenslet.inference.printable import printable, printable_lines
 from lenslet.reporting.page import Background, report_page
 from lenslet.reporting.plots import (
     confusion_figure,
@@ -106,7 +107,7 @@ def _robustness_metrics(results: CorruptionResults) -> dict[str, float]:
 
 def plots(evidence: Evidence) -> dict[str, Figure]:
     """Name → figure."""
-    labels, targets = evidence.artifact.labels, evidence.targets
+    labels, targets = tuple(map(printable, evidence.artifact.labels)), evidence.targets
     probabilities = evidence.check.probabilities
     before = without_temperature(probabilities, evidence.artifact.temperature)
     bins = reliability(probabilities, targets), reliability(before, targets)
@@ -144,5 +145,7 @@ def write_report(
     content = {"model": artifact.name, "version": artifact.version, **photos, **figures}
     write_text(folder / "metrics.json", json.dumps(content, indent=2) + "\n")
     counts = confusion(len(artifact.labels), evidence.targets, evidence.check.probabilities)
-    write_text(folder / "report.html", report_page(artifact, figures, counts, drawn, background))
+    write_text(
+        folder / "report.html", printable_lines(report_page(artifact, figures, counts, drawn, background))
+    )
     return ["metrics.json", "report.html", *(f"{name}.png" for name in drawn)]

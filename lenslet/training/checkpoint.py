@@ -21,12 +21,15 @@ def state_of(model: keras.Model) -> list[NDArray[Any]]:
     return [keras.ops.convert_to_numpy(each) for each in _variables(model)]
 
 
-def restore(model: keras.Model, state: list[NDArray[Any]]) -> None:
-    """Set the variables of a compiled model to a `state_of`. Raises: CheckpointError if their shapes differ."""
+def restore(model: keras.Model, checkpoint: Checkpoint) -> None:
+    """Set the variables of a compiled model to those of a checkpoint. Raises: CheckpointError if they do not fit."""
     variables = _variables(model)
-    if [tuple(each.shape) for each in variables] != [each.shape for each in state]:
-        raise CheckpointError("the checkpoint is of another network: start afresh without --resume")
-    for variable, value in zip(variables, state, strict=True):
+    for own, found in ((variables, checkpoint.variables), (model.weights, checkpoint.best)):
+        if [(tuple(each.shape), str(each.dtype)) for each in own] != [
+            (each.shape, str(each.dtype)) for each in found
+        ]:
+            raise CheckpointError("the checkpoint is of another network: start afresh without --resume")
+    for variable, value in zip(variables, checkpoint.variables, strict=True):
         variable.assign(value)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
+from lenslet.inference.printable import unfiltered_output
 from lenslet.network.assembly import initial_network, set_head, unfreeze
 from lenslet.network.devices import Acceleration, computing_in
 from lenslet.network.folding import fold_network, unfold
@@ -57,23 +58,24 @@ def fine_tune(
         first = len(checkpoint.losses)
         if first < tuned.epochs and not checkpoint.is_at_end_of(patience):
             kept = Checkpointing(run, checkpoint, patience, is_judged)
-            trained.fit(
-                train_batches(dataset, params, range(first, tuned.epochs), targets),
-                validation_data=validation,
-                initial_epoch=first,
-                epochs=tuned.epochs,
-                steps_per_epoch=steps,
-                shuffle=False,  # the batches come in an order of their own
-                class_weight=class_weights(
-                    dataset.targets[members], len(dataset.labels), params.class_weights
-                ),
-                # Scalars only: the graph and profiles are large, and slow every epoch.
-                callbacks=[
-                    kept,
-                    keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
-                    keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end),
-                ],
-            )
+            with unfiltered_output():
+                trained.fit(
+                    train_batches(dataset, params, range(first, tuned.epochs), targets),
+                    validation_data=validation,
+                    initial_epoch=first,
+                    epochs=tuned.epochs,
+                    steps_per_epoch=steps,
+                    shuffle=False,  # the batches come in an order of their own
+                    class_weight=class_weights(
+                        dataset.targets[members], len(dataset.labels), params.class_weights
+                    ),
+                    # Scalars only: the graph and profiles are large, and slow every epoch.
+                    callbacks=[
+                        kept,
+                        keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
+                        keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end),
+                    ],
+                )
             checkpoint = kept.checkpoint
         trained.set_weights(checkpoint.best)
     unfold(trained, network)
@@ -111,7 +113,7 @@ def _start_or_resume(trained: keras.Model, validation: tf.data.Dataset, run: Pat
     trained.optimizer.build(trained.trainable_variables)
     checkpoint = read_checkpoint(run)
     if checkpoint:
-        restore(trained, checkpoint.variables)
+        restore(trained, checkpoint)
     else:
         loss, _ = trained.evaluate(validation, verbose=0)
         checkpoint = Checkpoint(entry_loss=loss, variables=state_of(trained), best=trained.get_weights())

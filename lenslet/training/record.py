@@ -12,8 +12,21 @@ from lenslet.config import ParamsError, TrainParams, parse_params
 from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import InputError
+from lenslet.inference.json_text import has_shape, parse_json
 
 History = Mapping[str, list[float]]  # metric → its value after each epoch
+
+HISTORY_SHAPE = {str: {str: [float]}}
+# Of the fields of TrainingRecord that are not settings.
+SHAPES = {
+    "name": str,
+    "data_fingerprint": str,
+    "photos": {str: float},
+    "validation": {str: float},
+    "history": HISTORY_SHAPE,
+    "minutes": float,
+    "versions": {str: str},
+}
 
 RECORD_NAME = "training.json"
 KERAS_NAME = "model.keras"
@@ -112,7 +125,10 @@ def read_record(folder: Path) -> TrainingRecord:
     """Raises RecordError if `train.py` has not finished in `folder`."""
     path = folder / RECORD_NAME
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
+        wrong = [key for key, shape in SHAPES.items() if not has_shape(content[key], shape)]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is not what train.py writes")
         # A record of 0.1.0 does not name it: that version trained on photos whose copies judge.
         params = {"leaks": "keep", **content["params"]}
         return TrainingRecord(**{**content, "params": parse_params(params, TrainParams, "params")})

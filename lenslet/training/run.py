@@ -12,16 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lenslet.inference.atomic import probe_file, probe_folder, replacing, write_text
 from lenslet.inference.errors import InputError
 from lenslet.inference.folder_lock import folder_lock
-from lenslet.training.record import KERAS_NAME, RECORD_NAME, flat
+from lenslet.inference.json_text import has_shape, parse_json
+from lenslet.training.record import HISTORY_SHAPE, KERAS_NAME, RECORD_NAME, flat
 
 RUN_NAME = "run.json"
 CHECKPOINT_NAME = "checkpoint.npz"  # there as long as the run is unfinished
 LOG_NAME = "log.csv"
+
+
+RUN_SHAPES = {
+    "out": str,
+    "data_fingerprint": str,
+    "precision": str,
+    "history": HISTORY_SHAPE,
+    "minutes": float,
+}
+FACT_SHAPES = {"entry_loss": float, "history": {str: [float]}, "minutes": float}  # of a checkpoint
 
 
 class CheckpointError(InputError):
@@ -113,9 +125,12 @@ def unfinished_run(runs: Path, wanted: Run) -> tuple[Path, Run, int] | None:
 def _killed_runs(runs: Path, out: str) -> Iterator[tuple[Path, Run]]:
     for path in sorted(runs.glob(f"*/{RUN_NAME}"), reverse=True):  # their names begin with the time
         try:
-            run = Run(**json.loads(path.read_text(encoding="utf-8")))
+            content = parse_json(path.read_text(encoding="utf-8"))
+            run = Run(**content)
         except (OSError, ValueError, TypeError):
             continue  # of another version
+        if not all(has_shape(content.get(key), shape) for key, shape in RUN_SHAPES.items()):
+            continue
         if run.out == out and (path.parent / KERAS_NAME).exists():
             return
         if run.out == out and (path.parent / CHECKPOINT_NAME).exists():
@@ -129,6 +144,8 @@ def _changes(run: Run, wanted: Run) -> str:
     if run.precision != wanted.precision:
         return f"it computes in {run.precision}, and would now in {wanted.precision}"
     as_read = json.loads(json.dumps(wanted.params))  # a tuple comes back as a list
+    if not isinstance(run.params, Mapping):
+        return f"{RUN_NAME} is damaged"
     before, now = flat(run.params, "train."), flat(as_read, "train.")
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     listed = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in changed)
@@ -136,13 +153,33 @@ def _changes(run: Run, wanted: Run) -> str:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write one file in one step: a kill at any moment leaves this checkpoint or the previous one."""
+    """Write one file in one step: a kill at any moment leaves this checkpoint or the previous one.
+
+    Raises: CheckpointError if the disk is full, or the folder is not to be written.
+    """
     arrays = {f"variable {number}": array for number, array in enumerate(checkpoint.variables)}
     arrays |= {f"best {number}": array for number, array in enumerate(checkpoint.best)}
     facts = json.dumps({key: getattr(checkpoint, key) for key in ("entry_loss", "history", "minutes")})
-    with replacing(folder / CHECKPOINT_NAME) as temporary:
-        np.savez(temporary, facts=np.array(facts), **arrays)
-    write_text(folder / LOG_NAME, _log(checkpoint.history))
+    try:
+        with replacing(folder / CHECKPOINT_NAME) as temporary:
+            _write_arrays(temporary, {"facts": np.array(facts), **arrays})
+        write_text(folder / LOG_NAME, _log(checkpoint.history))
+    except OSError as error:
+        kept = (
+            "--resume goes on from the last one" if (folder / CHECKPOINT_NAME).exists() else "run this again"
+        )
+        raise CheckpointError(
+            f"the checkpoint after {len(checkpoint.losses)} epochs could not be written into {folder} "
+            f"({error.strerror or error}): make room; {kept}"
+        ) from error
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """As `np.savez`, whose archive, on a full disk, fails once more when it is deleted, with a traceback."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                npy.write_array(file, array, allow_pickle=False)  # type: ignore[no-untyped-call]
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
@@ -152,11 +189,15 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         return None
     try:
         with np.load(path) as arrays:
-            facts = json.loads(str(arrays["facts"]))
+            facts = parse_json(str(arrays["facts"]))
             variables = [arrays[name] for name in arrays if name.startswith("variable ")]
             best = [arrays[name] for name in arrays if name.startswith("best ")]
+        if not all(has_shape(facts[key], shape) for key, shape in FACT_SHAPES.items()):
+            raise ValueError("its figures are no numbers")
+        if len({len(values) for values in facts["history"].values()}) > 1:
+            raise ValueError("its epochs differ in number")
         return Checkpoint(variables=variables, best=best, **facts)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds, MemoryError among them
         raise CheckpointError(f"{path} is damaged ({error}): start afresh without --resume") from error
 
 

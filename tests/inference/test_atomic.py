@@ -1,12 +1,16 @@
 """Files replaced in one step; devices, pipes and links stay what they are."""
 
 import os
+import resource
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from lenslet.inference.atomic import replacing, write_text
 
@@ -96,3 +100,16 @@ def test_leftovers_of_dead_writers_are_removed_after_a_day(tmp_path: Path) -> No
         os.utime(tmp_path / name, times=(time.time() - hours * 3600,) * 2)
     write_text(tmp_path / "note.txt", "x")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*list(names)[3:], "note.txt"])
+
+
+def test_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*/note\.txt'"):
+            write_text(tmp_path / "note.txt", "x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []

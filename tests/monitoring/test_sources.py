@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from lenslet.dataset.csv_file import write_cells
 from lenslet.monitoring.sources import SourceError, moment, read_window
 
 LABELS = ("cat", "dog")
@@ -116,3 +117,36 @@ def test_log_in_cloudwatch(log_group: str) -> None:
     assert read_window(log_group, LABELS).window.predicted.tolist() == [0, 1, 0]
     with pytest.raises(SourceError, match="the log group /aws/lambda/none cannot be read"):
         read_window("cloudwatch:///aws/lambda/none", LABELS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"confidence": [float("nan")]}, "a line whose numbers cannot be read"),
+        ({"confidence": ["much"]}, "a line whose numbers cannot be read"),
+        ({"confidence": [None]}, "a line whose numbers cannot be read"),
+        ({"ood_score": [float("inf")]}, "a line whose numbers cannot be read"),
+        ({"labels": "c"}, "a line with another number of scores than labels"),
+        ({"labels": [["cat"]]}, "a label that the model does not have"),
+    ],
+)
+def test_lines_that_the_function_did_not_write(
+    tmp_path: Path, changed: dict[str, object], reason: str
+) -> None:
+    path = tmp_path / "function.log"
+    path.write_text(json.dumps(json.loads(line(["cat"], [0.9])) | changed), encoding="utf-8")
+    assert read_window(str(path), LABELS).left_out == {reason: 1}
+
+
+def test_csv_of_a_model_whose_labels_a_spreadsheet_would_run(tmp_path: Path) -> None:
+    labels = ("=cmd", "two\nlines", "'quoted")
+    path = tmp_path / "answers.csv"
+    write_cells(path, ["label", "probability"], [(label, 0.5) for label in labels])
+    assert read_window(str(path), labels).window.predicted.tolist() == [0, 1, 2]
+
+
+def test_csv_with_a_cell_beyond_every_limit(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text(f"label,probability\n{'x' * 200_000},0.5\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="is no CSV that can be read"):
+        read_window(str(path), LABELS)

@@ -1,6 +1,7 @@
 """The lock of the folder .mlflow/, while another process holds it."""
 
 import fcntl
+import os
 
 import pytest
 
@@ -17,7 +18,19 @@ def test_lock_held_elsewhere_is_said(tmp_path, monkeypatch, capsys):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(MlflowUnavailable, match=r"\.lock was held by another process for 0\.6 s"):
             open_client()
-    assert capsys.readouterr().err == f"waiting for {tmp_path}/.lock, which another process holds\n"
+        lock.write("lenslet (process 7 on elsewhere)\x1b[2J")
+        lock.flush()
+        with pytest.raises(
+            MlflowUnavailable, match=r"held by lenslet \(process 7 on elsewhere\)\\x1b\[2J for"
+        ):
+            open_client()
+    assert f"waiting for {tmp_path}/.lock, which another process holds\n" in capsys.readouterr().err
+
+
+def test_holder_of_the_lock_writes_its_name(tmp_path):
+    with (tmp_path / ".lock").open("a+") as lock:
+        mlflow_client._wait_for(lock)
+        assert (tmp_path / ".lock").read_text().startswith(f"lenslet (process {os.getpid()} on ")
 
 
 def test_sentence_comes_within_five_seconds():

@@ -333,7 +333,8 @@ def test_report_folder_is_checked_first(
 ) -> None:
     monkeypatch.setattr(reading, "read_dataset", lambda *_, **__: pytest.fail("photos were read"))
     assert main(["evaluate", "--data", "data/sample", "--report", "README.md"]) == 2
-    assert capsys.readouterr().err == "lenslet evaluate: README.md: File exists\n"
+    sentence = "nothing can be written into --report README.md (Not a directory): give another folder"
+    assert capsys.readouterr().err == f"lenslet evaluate: {sentence}\n"
 
 
 def test_photos_to_look_at() -> None:

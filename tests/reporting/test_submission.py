@@ -115,8 +115,11 @@ def test_verb_writes_one_row_a_photo(tmp_path: Path, capsys: pytest.CaptureFixtu
             ["data/sample/test"],
             "two photos have the id '00'; data/sample/test/forest/00.jpg is the second one",
         ),
-        (["data/sample/test/sea", "--csv", "data/sample"], "data/sample is a folder, not a file to write"),
-        (["data/sample/test/sea", "--csv", "README.md/x.csv"], "README.md: File exists"),
+        (
+            ["data/sample/test/sea", "--csv", "data/sample"],
+            "--csv data/sample is a folder: give the name of a file",
+        ),
+        (["data/sample/test/sea", "--csv", "README.md/x.csv"], "nothing can be written into --csv x.csv in "),
         (["README.md"], "no photo could be read"),
     ],
 )

@@ -73,20 +73,17 @@ import os, signal, sys
 from lenslet.cli import main
 from lenslet.training import run
 
-class Disk:
-    written = 0
+written, write = 0, run._write_arrays
 
-    def __getattr__(self, name):
-        return getattr(numpy, name)
+def write_or_die(path, arrays):
+    global written
+    write(path, arrays)
+    written += 1
+    if written == 3:  # once on entry, then after each epoch
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    def savez(self, path, **arrays):
-        numpy.savez(path, **arrays)
-        self.written += 1
-        if self.written == 3:  # once on entry, then after each epoch
-            os.truncate(path, os.path.getsize(path) // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-numpy, run.np = run.np, Disk()
+run._write_arrays = write_or_die
 main(["train", *sys.argv[1:]])
 """
 TWO_DEVICES = """

@@ -1,5 +1,7 @@
 """Runs on disk: which one goes on, which may not, and when patience is at an end."""
 
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from lenslet.training.run import (
     Checkpoint,
     CheckpointError,
     Run,
+    read_checkpoint,
     start_run,
     unfinished_run,
     write_checkpoint,
@@ -67,6 +70,28 @@ def test_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "20260101-mine" / "checkpoint.npz").write_bytes(b"no archive")
     with pytest.raises(CheckpointError, match=r"checkpoint\.npz is damaged"):
         unfinished_run(tmp_path, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "remedy"), [(0, "run this again"), (1, "--resume goes on from the last one")]
+)
+def test_checkpoint_that_has_no_room_leaves_the_one_before(tmp_path: Path, epochs: int, remedy: str) -> None:
+    state = np.zeros(100_000, np.float32)
+    for epoch in range(epochs):
+        write_checkpoint(tmp_path, Checkpoint(0.7, [state], [state], {"val_loss": [0.5] * (epoch + 1)}))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # as on a full disk
+    try:
+        with pytest.raises(
+            CheckpointError, match=rf"after 2 epochs could not be written .*: make room; {remedy}"
+        ):
+            write_checkpoint(tmp_path, Checkpoint(0.7, [state], [state], {"val_loss": [0.5, 0.4]}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    found = read_checkpoint(tmp_path)
+    assert (found.losses if found else None) == ([0.5] if epochs else None)
 
 
 @pytest.mark.parametrize(
