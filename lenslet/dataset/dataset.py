@@ -1,6 +1,7 @@
 """Labelled photos with decoded pixels, as training and evaluation take them, and their fingerprint."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +61,23 @@ class Dataset:
         return np.array(
             [number for number, photo in enumerate(self.photos) if photo.split == split], np.int64
         )
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of a dataset, uint8 RGB, shape (size, size, 3), read as they are asked for."""
+
+    dataset: Dataset
+    members: NDArray[np.int64]  # positions in `dataset.photos`
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self.dataset.pixels[row] for row in self.dataset.rows[self.members])
+
+    def __contains__(self, picture: object) -> bool:
+        return any(picture is each for each in self)
 
 
 def photos_per_split(dataset: Dataset) -> dict[str, int]:

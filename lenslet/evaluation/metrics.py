@@ -10,6 +10,8 @@ from scipy.stats import rankdata
 from sklearn import metrics as sklearn_metrics
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+MAX_DRAWN = 500_000_000  # of a bootstrap; the area under the ROC curve takes 0.2 µs for each
+
 
 def score(
     labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[np.float32]
@@ -57,8 +59,10 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The 95 % percentile interval of a metric over photos drawn with replacement (Efron 1979).
 
-    `metric` takes class indices (photos,) and probabilities (photos, classes).
+    `metric` takes class indices (photos,) and probabilities (photos, classes). Of very many probabilities there are
+    fewer draws, 100 at least: `MAX_DRAWN` probabilities in all.
     """
+    draws = min(draws, max(100, MAX_DRAWN // probabilities.size))
     random = np.random.default_rng(seed)
     drawn = (random.integers(0, len(targets), len(targets)) for _ in range(draws))
     values = [metric(targets[photos], probabilities[photos]) for photos in drawn]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,10 @@ def served_metrics(
     return score(labels, targets, check.probabilities) | sets_and_time
 
 
-def check_runtime(classifiers: Sequence[Classifier], pixels: NDArray[np.uint8]) -> list[RuntimeCheck]:
-    """Classify pictures one by one, as in serving: uint8 RGB, shape (photos, size, size, 3).
+def check_runtime(
+    classifiers: Sequence[Classifier], pixels: Collection[NDArray[np.uint8]]
+) -> list[RuntimeCheck]:
+    """Classify pictures one by one, as in serving: uint8 RGB, shape (size, size, 3) each.
 
     The classifiers alternate on each picture, so that a machine that slows down affects all of them alike.
     """

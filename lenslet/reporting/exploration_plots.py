@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from lenslet.reporting.figure_text import text_style, with_class_names
+
 JPEG_QUALITY = 82
 # Matplotlib's twenty colours, the strong ones before the pale ones.
 COLOURS = [colormaps["tab20"](number) for number in (*range(0, 20, 2), *range(1, 20, 2))]
@@ -34,18 +36,20 @@ def grid_figure(
         axes.set_axis_off()
     for axes, picture, caption in zip(cells.flat, pictures, captions, strict=False):
         axes.imshow(picture)
-        axes.set_title(caption, fontsize=8, pad=3, loc="left")
+        axes.set_title(caption, fontsize=8, pad=3, loc="left", **text_style(captions))
     return figure
 
 
+@with_class_names
 def balance_figure(labels: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Figure:
     """Photos of each class, one bar each; `counts`: split → photos of each class, in the order of `labels`."""
     figure = Figure(figsize=(6.4, 0.9 + 0.28 * len(labels)), layout="constrained")
     axes = figure.add_subplot()
     start = np.zeros(len(labels), int)
     for split, photos in counts.items():
-        axes.barh(labels, photos, left=start, label=split, height=0.7)
+        axes.barh(range(len(labels)), photos, left=start, label=split, height=0.7)
         start = start + np.array(photos)
+    axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set(xlabel="photos")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -53,6 +57,7 @@ def balance_figure(labels: Sequence[str], counts: Mapping[str, Sequence[int]]) -
     return figure
 
 
+@with_class_names
 def statistics_figure(
     labels: Sequence[str], targets: NDArray[np.int64], values: Mapping[str, NDArray[np.float64]]
 ) -> Figure:
@@ -82,6 +87,7 @@ def statistics_figure(
     return figure
 
 
+@with_class_names
 def map_figure(
     labels: Sequence[str],
     targets: NDArray[np.int64],
@@ -92,9 +98,10 @@ def map_figure(
     figure = Figure(figsize=(7.6, 5.4), layout="constrained")
     axes = figure.add_subplot()
     size = float(np.clip(6000 / len(places), 4, 24))
+    named = []
     for number, label in enumerate(labels):
         members = places[targets == number]
-        axes.scatter(
+        dots = axes.scatter(
             members[:, 0],
             members[:, 1],
             s=size,
@@ -102,8 +109,9 @@ def map_figure(
             label=label,
             linewidths=0,
         )
+        named.append(dots)
     if ringed is not None and ringed.any():
-        axes.scatter(
+        rings = axes.scatter(
             places[ringed, 0],
             places[ringed, 1],
             s=3 * size + 20,
@@ -112,8 +120,9 @@ def map_figure(
             linewidths=0.9,
             label="mistake",
         )
+        named.append(rings)
     axes.set(xticks=[], yticks=[])
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=1.5)
+    axes.legend(handles=named, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=1.5)
     return figure
 
 

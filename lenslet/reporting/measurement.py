@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.dataset import Dataset, Pictures
 from lenslet.dataset.description import NOT_SHOWN
 from lenslet.dataset.lint import KINDS, Finding, lint
 from lenslet.dataset.sampling import evenly_spaced
@@ -22,7 +22,7 @@ def measure_model(
     """Classify the test photos, and `corruption_photos` of them again under every corruption."""
     test = dataset.members("test")
     targets = dataset.targets[test]
-    [check] = check_runtime([classifier], dataset.pixels[dataset.rows[test]])
+    [check] = check_runtime([classifier], Pictures(dataset, test))
     some = evenly_spaced(len(test), corruption_photos)
     results = None
     if len(some):

@@ -17,6 +17,7 @@ from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS, are_few
 from lenslet.evaluation.metric_table import CLASS_METRICS, METRICS, interval_text
 from lenslet.evaluation.metrics import share_interval
 from lenslet.inference.artifact import Artifact
+from lenslet.reporting.confusions import most_confused
 from lenslet.reporting.gallery import Exhibit
 from lenslet.reporting.model_facts import model_facts, promise
 from lenslet.reporting.plots import svg
@@ -205,6 +206,8 @@ def report_page(
         sections=SECTIONS,
         rows={section.topic: _metrics_of(section.topic, figures) for section in SECTIONS},
         counts=counts.tolist(),
+        photos=counts.sum(axis=1).tolist(),
+        confused=most_confused(counts).tolist(),
         confusions=confusions(artifact.labels, counts),
         corruptions=corruption_rows(figures),
         promise=promise(artifact),

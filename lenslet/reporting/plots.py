@@ -10,17 +10,22 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
+from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.calibration import ReliabilityBins
 from lenslet.inference.atomic import replacing
 from lenslet.inference.classifier import Prediction
+from lenslet.reporting.confusions import most_confused
+from lenslet.reporting.figure_text import text_style, with_class_names
 from lenslet.reporting.gallery import overlay
 
 CHART_INCHES = (5.2, 5.0)  # small enough that the letters can still be read on a phone
 CURVES_NAMED = 10  # matplotlib has as many colours; of more classes, only the worst ones are in the legend
+CURVES_GREY = 50  # of the others, evenly spaced from the worst to the best
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # across, upward, area under it
 
@@ -44,23 +49,34 @@ def svg(figure: Figure) -> str:
     return picture.replace("<defs>", f"{SVG_INK}<defs>", 1)
 
 
+@with_class_names
 def confusion_figure(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure:
-    """Counts as numbers, shares of the true class as colour; `counts` as from `metrics.confusion`."""
+    """Counts as numbers, shares of the true class as colour; `counts` as from `metrics.confusion`.
+
+    Of very many classes, those with the most mistakes.
+    """
+    shown = most_confused(counts)
+    title = "Confusion matrix"
+    if len(shown) < len(labels):
+        title += f": the {len(shown)} of {len(labels):,} classes with the most mistakes"
+    photos = counts.sum(axis=1)[shown]  # those that were taken for other classes, too
+    labels, counts = [labels[number] for number in shown], counts[np.ix_(shown, shown)]
     side = 2.4 + 0.62 * len(labels)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.add_subplot()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = counts / np.maximum(photos, 1)[:, np.newaxis]
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix")
+    axes.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     return figure
 
 
+@with_class_names
 def roc_figure(
     labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> Figure:
@@ -72,13 +88,14 @@ def roc_figure(
 
     figure = Figure(figsize=CHART_INCHES, layout="constrained")
     axes = figure.add_subplot()
-    _draw_curves(axes, labels, targets, probabilities, curve)
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing (0.5)")
+    named = _draw_curves(axes, labels, targets, probabilities, curve)
+    named += axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing (0.5)")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC", aspect="equal")
-    axes.legend(title="class (area under curve)", loc="lower right", frameon=False)
+    axes.legend(handles=named, title="class (area under curve)", loc="lower right", frameon=False)
     return figure
 
 
+@with_class_names
 def precision_recall_figure(
     labels: Sequence[str], targets: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> Figure:
@@ -90,12 +107,12 @@ def precision_recall_figure(
 
     figure = Figure(figsize=CHART_INCHES, layout="constrained")
     axes = figure.add_subplot()
-    _draw_curves(axes, labels, targets, probabilities, curve)
+    named = _draw_curves(axes, labels, targets, probabilities, curve)
     axes.set(
         xlabel="recall: share of the class that is found", ylabel="precision: share of finds that are right"
     )
     axes.set(title="Precision and recall", aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.05))
-    axes.legend(title="class (average precision)", loc="lower left", frameon=False)
+    axes.legend(handles=named, title="class (average precision)", loc="lower left", frameon=False)
     return figure
 
 
@@ -105,15 +122,20 @@ def _draw_curves(
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     curve: Callable[[NDArray[np.bool_], NDArray[np.float32]], Curve],
-) -> None:
+) -> list[Line2D]:
+    """Returns the curves that belong into the legend; matplotlib itself would leave out a class called `_other`."""
     shown = range(len(labels)) if len(labels) > 2 else [1]
     curves = {column: curve(targets == column, probabilities[:, column]) for column in shown}
-    worst = sorted(curves, key=lambda column: curves[column][2])[:CURVES_NAMED]
-    for column, (across, upward, area) in curves.items():
-        if column in worst:
-            axes.plot(across, upward, label=f"{labels[column]} ({area:.4f})")
-        else:
-            axes.plot(across, upward, color="grey", linewidth=0.5)
+    worst = sorted(curves, key=lambda column: curves[column][2])
+    others = worst[CURVES_NAMED:]
+    for column in evenly_spaced(len(others), CURVES_GREY):
+        across, upward, _ = curves[others[column]]
+        axes.plot(across, upward, color="grey", linewidth=0.5)
+    named = []
+    for column in sorted(worst[:CURVES_NAMED]):
+        across, upward, area = curves[column]
+        named += axes.plot(across, upward, label=f"{labels[column]} ({area:.4f})")
+    return named
 
 
 def reliability_figure(bins: ReliabilityBins, before: ReliabilityBins) -> Figure:
@@ -184,7 +206,7 @@ def explanation_figure(
     photo, evidence, gradients = figure.subplots(1, 3)
     label, probability = prediction.ranked()[0]
     photo.imshow(pixels)
-    photo.set_title(f"{label}, {probability:.1%}")
+    photo.set_title(f"{label}, {probability:.1%}", **text_style([label]))
     explanation = prediction.explanation()
     if explanation is None:
         evidence.imshow(pixels)

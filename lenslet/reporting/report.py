@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -111,18 +110,17 @@ def plots(evidence: Evidence) -> dict[str, Figure]:
     probabilities = evidence.check.probabilities
     before = without_temperature(probabilities, evidence.artifact.temperature)
     bins = reliability(probabilities, targets), reliability(before, targets)
-    with matplotlib.rc_context({"text.parse_math": False}):  # a class may be called $5 or 10$
-        drawn = {"confusion_matrix": confusion_figure(labels, confusion(len(labels), targets, probabilities))}
-        if are_few({"photos": len(targets)}):
-            return drawn
-        drawn |= {
-            "roc": roc_figure(labels, targets, probabilities),
-            "precision_recall": precision_recall_figure(labels, targets, probabilities),
-            "reliability": reliability_figure(*bins),
-        }
-        if evidence.corruption:
-            results = evidence.corruption
-            drawn["robustness"] = corruption_figure(results.accuracies, results.clean)
+    drawn = {"confusion_matrix": confusion_figure(labels, confusion(len(labels), targets, probabilities))}
+    if are_few({"photos": len(targets)}):
+        return drawn
+    drawn |= {
+        "roc": roc_figure(labels, targets, probabilities),
+        "precision_recall": precision_recall_figure(labels, targets, probabilities),
+        "reliability": reliability_figure(*bins),
+    }
+    if evidence.corruption:
+        results = evidence.corruption
+        drawn["robustness"] = corruption_figure(results.accuracies, results.clean)
     return drawn
 
 
