@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from bench.console import at_least_one
+from bench.console import at_least_one, bench_parser
 from lenslet.config.params import read_params
 from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import write_text
@@ -138,10 +138,7 @@ def table(curves: dict[str, NDArray[np.float64]]) -> str:
 
 
 def read_arguments(argv: list[str] | None) -> argparse.Namespace:
-    description, _, details = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = bench_parser("active_learning", __doc__)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of labelled photos")
     add("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")

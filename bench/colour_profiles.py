@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from bench.console import at_least_one
+from bench.console import at_least_one, bench_parser
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
 from lenslet.shipped import shipped
@@ -121,20 +121,11 @@ SRGB = ImageCms.createProfile("sRGB")
 
 
 def read_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.colour_profiles",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--data", type=Path, default=shipped("sample"), help="folder of photos (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--model", type=Path, default=shipped("model"), help="model folder (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--photos", type=at_least_one, default=50, metavar="N", help="how many (default: %(default)s)"
-    )
+    parser = bench_parser("colour_profiles", __doc__)
+    add = parser.add_argument
+    add("--data", type=Path, default=shipped("sample"), help="folder of photos (%(default)s)")
+    add("--model", type=Path, default=shipped("model"), help="model folder (%(default)s)")
+    add("--photos", type=at_least_one, default=50, metavar="N", help="how many (%(default)s)")
     return parser.parse_args(argv)
 
 

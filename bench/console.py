@@ -1,7 +1,18 @@
-"""What every bench says on the screen while it works, and how it reads counts from the command line."""
+"""Command line and progress line of every bench."""
 
 import argparse
 import sys
+
+
+def bench_parser(name: str, document: str | None) -> argparse.ArgumentParser:
+    """The parser of `python -m bench.NAME`, whose module has the docstring `document`."""
+    description, _, details = (document or "").partition("\n\n")
+    return argparse.ArgumentParser(
+        prog=f"python -m bench.{name}",
+        description=description,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def progress(message: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bench.console import at_least_one
+from bench.console import at_least_one, bench_parser
 from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenslet.evaluation.ood import ood_sets
@@ -161,10 +161,7 @@ def table(rows: list[Row]) -> str:
 
 
 def read_arguments(argv: list[str] | None) -> argparse.Namespace:
-    description, _, details = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = bench_parser("drift", __doc__)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="the folder that the model was trained on")
     add("--model", type=Path, default=Path("model"), help="model folder (%(default)s)")

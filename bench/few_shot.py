@@ -6,7 +6,6 @@ For each number of photos a class, several draws: a logistic regression on poole
 five-fold cross-validation, judged by the photos of the folder that were not drawn. Prints a row a backbone.
 """
 
-import argparse
 import sys
 import warnings
 from dataclasses import replace
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV
 
-from bench.console import at_least_one
+from bench.console import at_least_one, bench_parser
 from lenslet.config import BackboneParams, read_params
 from lenslet.dataset.reading import read_dataset
 
@@ -25,9 +24,7 @@ STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # scikit-learn's C, of feat
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = bench_parser("few_shot", __doc__)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="a folder per class; every photo of it is used")
     add("--backbones", nargs="+", required=True, help="name@pixels, of lenslet/network/backbones.py")

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import REFUSED, Outcome, ask_all, watched_memory
-from bench.console import at_least_one, progress
+from bench.console import at_least_one, bench_parser, progress
 from bench.floor import PROCESSORS, inference_only
 from bench.goals import Goal, judge, verdicts_text
 from bench.load_pattern import (
@@ -248,23 +248,12 @@ def _timed(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--seconds", type=at_least_one, default=10, metavar="N", help="of each measurement (default: 10)"
-    )
-    parser.add_argument(
-        "--requests", type=at_least_one, default=10_000, metavar="N", help="of the long run (default: 10000)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=ROOT / "model",
-        metavar="FOLDER",
-        help="as convert.py writes it (model/)",
-    )
+    parser = bench_parser("load", __doc__)
+    add = parser.add_argument
+    add("--seconds", type=at_least_one, default=10, metavar="N", help="of each measurement (%(default)s)")
+    add("--requests", type=at_least_one, default=10_000, metavar="N", help="of the long run (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write all figures there too")
+    add("--model", type=Path, default=ROOT / "model", metavar="FOLDER", help="model folder (model/)")
     return parser
 
 

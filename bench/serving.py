@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from bench.console import at_least_one, progress, tail
+from bench.console import at_least_one, bench_parser, progress, tail
 from bench.goals import Goal, judge, verdicts_text
 from bench.peers import DECODE, FUNCTION, KERAS, ONNX, SUBJECTS
 from lenslet.inference.artifact import Artifact, read_artifact
@@ -249,19 +249,11 @@ def _run_process(subject: str, model: Path, photos: Path, calls: dict[str, int])
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.serving",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--rounds", type=at_least_one, default=5, help="fresh processes a subject (default: 5)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    parser.add_argument(
-        "--model", type=Path, default=ROOT / "model", metavar="FOLDER",
-        help="with model.tflite, model.keras and model.json (default: model/)",
-    )  # fmt: skip
+    parser = bench_parser("serving", __doc__)
+    add = parser.add_argument
+    add("--rounds", type=at_least_one, default=5, help="fresh processes a subject (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write all figures there too")
+    add("--model", type=Path, default=ROOT / "model", metavar="FOLDER", help="with model.keras too (model/)")
     return parser
 
 

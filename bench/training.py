@@ -7,7 +7,6 @@ stopping, against as many epochs of the tutorial, of which --tutorial-epochs run
 from their median. Prints, after some minutes, a table of medians and which goals are met.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.console import at_least_none, at_least_one, progress, tail
+from bench.console import at_least_none, at_least_one, bench_parser, progress, tail
 from bench.goals import Goal, judge, verdicts_text
 from bench.serving import PeerError
 from lenslet.config import read_params
@@ -49,9 +48,7 @@ GOALS = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = bench_parser("training", __doc__)
     add = parser.add_argument
     add("--data", type=Path, default=ROOT / "data/sample", help="folder of labelled photos (data/sample)")
     add("--photos", type=at_least_one, default=40, help="per class, a tenth to validate (%(default)s)")

@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import command_line
@@ -22,7 +22,10 @@ from lenslet.commands.parser import CommandParser, overrides_of, params_of, pars
 from lenslet.config import ParamsError, TrainParams
 
 if TYPE_CHECKING:
+    from lenslet.dataset.dataset import Dataset
+    from lenslet.network.devices import Acceleration
     from lenslet.registry.tracking import Tracker
+    from lenslet.training.record import History
     from lenslet.training.run import Run
 
 AFTER_CTRL_C = "; --resume continues fine-tuning after its last epoch"
@@ -30,6 +33,7 @@ AFTER_CTRL_C = "; --resume continues fine-tuning after its last epoch"
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
+    arguments.name = arguments.name or arguments.data.resolve().name
 
     from lenslet.registry.tracking import Tracker
     from lenslet.training.run import claimed
@@ -71,79 +75,77 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.dataset.dataset import photos_per_split
     from lenslet.dataset.description import describe
     from lenslet.dataset.reading import read_dataset
-    from lenslet.inference.atomic import write_or_keep
-    from lenslet.network.assembly import initial_network, set_head
-    from lenslet.network.devices import Acceleration, acceleration_here
+    from lenslet.network.assembly import initial_network
     from lenslet.registry.versions import weights_at_hand
-    from lenslet.training.distillation import soft_labels
     from lenslet.training.features import head_features
-    from lenslet.training.fine_tuning import fine_tune
-    from lenslet.training.head_fit import fit_head
+    from lenslet.training.head_fit import train_head
     from lenslet.training.photo_lint import check_photos
-    from lenslet.training.record import KERAS_NAME, record_of, save_network
-    from lenslet.training.run import Run, finish_run, new_run_folder, start_run
+    from lenslet.training.record import KERAS_NAME, record_of
+    from lenslet.training.run import save_trained
     from lenslet.training.validation import in_words, validate
 
     started = time.monotonic()
     dataset = read_dataset(arguments.data, params, arguments.cache)
     print(describe(dataset))
-    photos = photos_per_split(dataset)
-    wanted = not arguments.no_acceleration
-    accelerated = acceleration_here(photos, params.fine_tune.batch_size) if wanted else Acceleration()
-    run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
-    folder = new_run_folder(arguments.runs, arguments.out)
-    interrupted = find_interrupted(arguments.runs, arguments.out, run) if arguments.resume else None
-    if interrupted:
-        folder, run = interrupted
-        started -= 60 * run.minutes
-
-    name = arguments.name or arguments.data.resolve().name
-    sections = {"train": asdict(params), **overrides_of(arguments)}
-    tracker.begin(name, sections, dataset.fingerprint, unfinished=folder)
+    folder, run, accelerated = begin_run(params, dataset, arguments, tracker)
+    started -= 60 * run.minutes
     with weights_at_hand(params.backbone.weights) as weights:
         backbone, network = initial_network(params, len(dataset.labels), accelerated, weights)
     pretrained = backbone if params.backbone.weights != "none" else None
     checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
-
     history = dict(run.history)
-    if pretrained and not interrupted:
-        features = head_features(backbone, dataset, params, arguments.cache)
-        head, history["head"] = fit_head(*features, len(dataset.labels), params.head, params.class_weights)
-        set_head(network, head)
+    if pretrained and "head" not in history:
+        features = head_features(pretrained, dataset, params, arguments.cache)
+        history["head"] = train_head(network, features, params)
         print(f"head: {in_words(validate(network, dataset, params))}")
     if params.fine_tune.epochs:
-        if not interrupted:
-            start_run(folder, replace(run, history=history, minutes=(time.monotonic() - started) / 60))
-        tracker.note(folder)
-        targets = None
-        if params.distill.teachers != "none":
-            labels = soft_labels(dataset, params, arguments.data, arguments.cache)
-            print(f"{labels.photos:,} photos labelled by teachers, {labels.accuracy:.4f} as by people")
-            targets = labels.targets
-        add_epoch = partial(tracker.add_epoch, "fine_tune")
-        history["fine_tune"] = fine_tune(network, dataset, params, folder, run.precision, add_epoch, targets)
-
+        run = replace(run, history=history, minutes=(time.monotonic() - started) / 60)
+        history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
     validation = validate(network, dataset, params)
     print(f"network: {in_words(validation)}")
+    about = params, dataset.fingerprint, photos_per_split(dataset)
     minutes = (time.monotonic() - started) / 60
-    record = record_of(name, params, dataset.fingerprint, photos, validation, history, minutes, checked)
-    write_or_keep(partial(save_network, network, record), arguments.out)
-    if params.fine_tune.epochs:
-        finish_run(folder, arguments.out)
+    record = record_of(arguments.name, *about, validation, history, minutes, checked)
+    save_trained(network, record, arguments.out, folder)
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
     tracker.log_training(record, arguments.out)
 
 
-def find_interrupted(runs: Path, out: Path, wanted: "Run") -> "tuple[Path, Run] | None":
-    """The folder of the interrupted run for `out`, and the run; prints which one it found."""
-    from lenslet.training.run import unfinished_run
+def begin_run(
+    params: TrainParams, dataset: "Dataset", arguments: argparse.Namespace, tracker: "Tracker"
+) -> "tuple[Path, Run, Acceleration]":
+    """Folder and settings of the run, a resumed or a new one, and how it computes."""
+    from lenslet.dataset.dataset import photos_per_split
+    from lenslet.network.devices import Acceleration, acceleration_here
+    from lenslet.training.run import Run, resume_or_begin
 
-    found = unfinished_run(runs, wanted)
-    if not found:
-        # No error: a job that is restarted after an interruption gives --resume each time, also the first.
-        print(f"nothing to resume for {out} in {runs}: starting afresh")
-        return None
-    folder, run, epochs = found
-    print(f"resuming {folder} after {epochs} finished epochs")
-    return folder, run
+    batch_size, wanted = params.fine_tune.batch_size, not arguments.no_acceleration
+    accelerated = acceleration_here(photos_per_split(dataset), batch_size) if wanted else Acceleration()
+    run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
+    folder, run = resume_or_begin(arguments.runs, run, arguments.out, arguments.resume)
+    sections = {"train": asdict(params), **overrides_of(arguments)}
+    tracker.begin(arguments.name, sections, dataset.fingerprint, unfinished=folder)
+    return folder, run, accelerated
+
+
+def fine_tune_run(
+    network: Any,
+    dataset: "Dataset",
+    params: TrainParams,
+    begun: "tuple[Path, Run]",
+    arguments: argparse.Namespace,
+    tracker: "Tracker",
+) -> "History":
+    """Fine-tune in the folder of the run, which is made if the run is new; each epoch is tracked as it ends."""
+    from lenslet.training.distillation import distillation_targets
+    from lenslet.training.fine_tuning import fine_tune
+    from lenslet.training.run import start_run
+
+    folder, run = begun
+    if not folder.exists():
+        start_run(folder, run)
+    tracker.note(folder)
+    targets = distillation_targets(dataset, params, arguments.data, arguments.cache)
+    add_epoch = partial(tracker.add_epoch, "fine_tune")
+    return fine_tune(network, dataset, params, folder, run.precision, add_epoch, targets)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from lenslet.dataset.array_file import ArrayFile
 from lenslet.dataset.duplicates import cluster_names, near_duplicates
-from lenslet.dataset.pixel_cache import cached_pixels, read_all
+from lenslet.dataset.pixel_cache import Content, cached_pixels, read_all
 from lenslet.inference.classifier import Classifier, Prediction
 from lenslet.inference.printable import printable
 from lenslet.labelling.selection import select
@@ -55,49 +56,59 @@ def propose(
     photos that need no label. Raises: CacheFull.
     """
     contents = read_all(paths)
-    size = classifier.artifact.image_size
-    decoded = cached_pixels(contents, size, cache)
-    pixels, unreadable = decoded.pixels, decoded.unreadable
-    seen: set[str] = set(known)
-    rows = []
-    for row, content in enumerate(contents):
-        if row not in unreadable and content.sha256 not in seen:
-            seen.add(content.sha256)
-            rows.append(row)
-    exact_copies = len(paths) - len(unreadable) - len(rows)
-    number_known = sum(content.sha256 in known for content in contents)
-    if not rows:
-        left_out = {contents[row].path: reason for row, reason in unreadable.items()}
-        return Proposal(len(paths), (), exact_copies - number_known, 0, number_known, left_out)
-    members = decoded.rows[rows]
-    answers = [
-        classifier.classify(pixels[row]) for row in tqdm(members, "classifying", leave=False, disable=None)
-    ]
-    probabilities = np.stack([answer.probabilities for answer in answers])
-    hashes = [contents[row].sha256 for row in rows]
-    chosen = select(
-        probabilities,
-        extract(pixels, members) if extract else np.sqrt(probabilities),
-        count,
-        ood_scores=np.array([answer.ood_score for answer in answers]),
-        ood_threshold=classifier.artifact.ood_threshold,
-        groups=cluster_names(hashes, near_duplicates(pixels, members, hashes, cache)),
-    )
-    foreign = chosen.out_of_distribution[: max(1, count // 10)]
-    candidates = [
-        Candidate(contents[rows[number]].path, hashes[number], answers[number], is_known)
-        for numbers, is_known in ((chosen.chosen, True), (foreign, False))
-        for number in numbers
-    ]
-    copies = exact_copies - number_known + len(chosen.near_copies)
+    decoded = cached_pixels(contents, classifier.artifact.image_size, cache)
+    readable = [row for row in range(len(contents)) if row not in decoded.unreadable]
+    first = {contents[row].sha256: row for row in reversed(readable)}  # of the copies of a file
+    number_known = sum(contents[row].sha256 in known for row in readable)
+    fresh = sorted(row for sha256, row in first.items() if sha256 not in known)
+    candidates: list[Candidate] = []
+    near_copies = 0
+    if fresh:
+        photos = _Photos([contents[row] for row in fresh], decoded.pixels, decoded.rows[fresh])
+        candidates, near_copies = _choose(photos, classifier, count, cache, extract)
+    copies = len(readable) - number_known - len(fresh) + near_copies
     return Proposal(
         found=len(paths),
         candidates=tuple(candidates),
         near_copies=copies,
-        not_needed=len(paths) - len(candidates) - copies - number_known - len(unreadable),
+        not_needed=len(readable) - number_known - copies - len(candidates),
         known=number_known,
-        left_out={contents[row].path: reason for row, reason in unreadable.items()},
+        left_out={contents[row].path: reason for row, reason in decoded.unreadable.items()},
     )
+
+
+class _Photos(NamedTuple):
+    """Different photos, and where their pixels are."""
+
+    contents: list[Content]
+    pixels: ArrayFile
+    rows: NDArray[np.int64]  # of `pixels`, shape (photos,)
+
+
+def _choose(
+    photos: _Photos, classifier: Classifier, count: int, cache: Path, extract: Extract | None
+) -> tuple[list[Candidate], int]:
+    """Candidates in the order of selection, those out of distribution last; and the number of near copies."""
+    contents, pixels, rows = photos
+    progress = tqdm(rows, "classifying", leave=False, disable=None)
+    answers = [classifier.classify(pixels[row]) for row in progress]
+    probabilities = np.stack([answer.probabilities for answer in answers])
+    hashes = [content.sha256 for content in contents]
+    chosen = select(
+        probabilities,
+        extract(pixels, rows) if extract else np.sqrt(probabilities),
+        count,
+        ood_scores=np.array([answer.ood_score for answer in answers]),
+        ood_threshold=classifier.artifact.ood_threshold,
+        groups=cluster_names(hashes, near_duplicates(pixels, rows, hashes, cache)),
+    )
+    foreign = chosen.out_of_distribution[: max(1, count // 10)]
+    candidates = [
+        Candidate(contents[number].path, hashes[number], answers[number], is_in_distribution)
+        for numbers, is_in_distribution in ((chosen.chosen, True), (foreign, False))
+        for number in numbers
+    ]
+    return candidates, len(chosen.near_copies)
 
 
 def proposal_text(proposal: Proposal) -> str:

@@ -59,6 +59,17 @@ def soft_labels(dataset: Dataset, params: TrainParams, place: Path, cache: Path)
     return SoftLabels(targets, len(labelled), accuracy)
 
 
+def distillation_targets(
+    dataset: Dataset, params: TrainParams, place: Path, cache: Path
+) -> NDArray[np.float32] | None:
+    """Targets for `fine_tune`, as `soft_labels` gives them, or None without teachers; prints how many there are."""
+    if not teacher_folders(params.distill):
+        return None
+    labels = soft_labels(dataset, params, place, cache)
+    print(f"{labels.photos:,} photos labelled by teachers, {labels.accuracy:.4f} as by people")
+    return labels.targets
+
+
 def teacher_folders(params: DistillParams) -> list[Path]:
     """The model folders that `params.teachers` names; none for "none"."""
     names = [] if params.teachers == "none" else params.teachers.split(",")

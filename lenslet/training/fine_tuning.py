@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.inference.printable import unfiltered_output
-from lenslet.network.assembly import initial_network, set_head, unfreeze
+from lenslet.network.assembly import initial_network, unfreeze
 from lenslet.network.devices import Acceleration, computing_in
 from lenslet.network.folding import fold_network, unfold
 from lenslet.network.optimizers import build_optimizer
@@ -19,7 +19,7 @@ from lenslet.training.batches import split_batches, steps_per_epoch, train_batch
 from lenslet.training.checkpoint import Checkpointing, restore, state_of
 from lenslet.training.class_weights import class_weights
 from lenslet.training.features import LabelledFeatures
-from lenslet.training.head_fit import fit_head
+from lenslet.training.head_fit import train_head
 from lenslet.training.record import History
 from lenslet.training.run import Checkpoint, read_checkpoint, write_checkpoint
 
@@ -44,42 +44,49 @@ def fine_tune(
     `targets` is as `train_batches` takes it.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
-    tuned, members = params.fine_tune, dataset.members("train")
-    steps = steps_per_epoch(len(members), tuned)
-    is_judged = len(dataset.members("validation")) >= tuned.min_validation_photos
-    patience = tuned.patience if is_judged else tuned.epochs
-    validation = split_batches(dataset, "validation", tuned.batch_size)
     unfreeze(network, params.backbone)
     with network.distribute_strategy.scope():
         trained = fold_network(network)
     with network.distribute_strategy.scope(), computing_in(precision, trained.get_layer("backbone")):
-        _compile(trained, params, steps, precision)
-        checkpoint = _start_or_resume(trained, validation, run)
-        first = len(checkpoint.losses)
-        if first < tuned.epochs and not checkpoint.is_at_end_of(patience):
-            kept = Checkpointing(run, checkpoint, patience, is_judged)
-            with unfiltered_output():
-                trained.fit(
-                    train_batches(dataset, params, range(first, tuned.epochs), targets),
-                    validation_data=validation,
-                    initial_epoch=first,
-                    epochs=tuned.epochs,
-                    steps_per_epoch=steps,
-                    shuffle=False,  # the batches come in an order of their own
-                    class_weight=class_weights(
-                        dataset.targets[members], len(dataset.labels), params.class_weights
-                    ),
-                    # Scalars only: the graph and profiles are large, and slow every epoch.
-                    callbacks=[
-                        kept,
-                        keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0),
-                        keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end),
-                    ],
-                )
-            checkpoint = kept.checkpoint
+        _compile(trained, params, steps_per_epoch(len(dataset.members("train")), params.fine_tune), precision)
+        checkpoint = _fit(trained, dataset, params, run, on_epoch_end, targets)
         trained.set_weights(checkpoint.best)
     unfold(trained, network)
     return checkpoint.history
+
+
+def _fit(
+    trained: keras.Model,
+    dataset: Dataset,
+    params: TrainParams,
+    run: Path,
+    on_epoch_end: EpochCallback | None,
+    targets: NDArray[np.float32] | None,
+) -> Checkpoint:
+    """Fit the compiled model for the epochs that the checkpoint of `run` lacks. Returns: the last checkpoint."""
+    tuned, members = params.fine_tune, dataset.members("train")
+    is_judged = len(dataset.members("validation")) >= tuned.min_validation_photos
+    patience = tuned.patience if is_judged else tuned.epochs
+    validation = split_batches(dataset, "validation", tuned.batch_size)
+    checkpoint = _start_or_resume(trained, validation, run)
+    first = len(checkpoint.losses)
+    if first >= tuned.epochs or checkpoint.is_at_end_of(patience):
+        return checkpoint
+    kept = Checkpointing(run, checkpoint, patience, is_judged)
+    # Scalars only: the graph and profiles are large, and slow every epoch.
+    board = keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0)
+    with unfiltered_output():
+        trained.fit(
+            train_batches(dataset, params, range(first, tuned.epochs), targets),
+            validation_data=validation,
+            initial_epoch=first,
+            epochs=tuned.epochs,
+            steps_per_epoch=steps_per_epoch(len(members), tuned),
+            shuffle=False,  # the batches come in an order of their own
+            class_weight=class_weights(dataset.targets[members], len(dataset.labels), params.class_weights),
+            callbacks=[kept, board, keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)],
+        )
+    return kept.checkpoint
 
 
 def _compile(trained: keras.Model, params: TrainParams, steps: int, precision: str) -> None:
@@ -133,8 +140,7 @@ def train_network(
     `run` is as `fine_tune` takes it. Raises: WeightsUnavailable; CheckpointError.
     """
     _, network = initial_network(params, len(dataset.labels), accelerated)
-    weights, history = fit_head(*features, len(dataset.labels), params.head, params.class_weights)
-    set_head(network, weights)
+    history = train_head(network, features, params)
     if not params.fine_tune.epochs:
         return network, {"head": history}
     tuned = fine_tune(network, dataset, params, run, accelerated.precision)

@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lenslet.config import HeadParams
+from lenslet.config import HeadParams, TrainParams
+from lenslet.network.assembly import set_head
 from lenslet.network.head import build_head
 from lenslet.training.class_weights import ClassWeights, class_weights
 from lenslet.training.features import LabelledFeatures
@@ -44,3 +45,13 @@ def fit_head(
             verbose=0,
         )
     return head.get_weights(), fitted.history
+
+
+def train_head(
+    network: keras.Model, features: tuple[LabelledFeatures, LabelledFeatures], params: TrainParams
+) -> History:
+    """Fit a head to features of the training and validation photos, and put it into the network."""
+    classes = network.output["probabilities"].shape[-1]
+    weights, history = fit_head(*features, classes, params.head, params.class_weights)
+    set_head(network, weights)
+    return history

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,18 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lenslet.inference.atomic import probe_file, probe_folder, replacing, write_text
+from lenslet.inference.atomic import probe_file, probe_folder, replacing, write_or_keep, write_text
 from lenslet.inference.errors import InputError
 from lenslet.inference.folder_lock import folder_lock
 from lenslet.inference.json_text import has_shape, parse_json
-from lenslet.training.record import HISTORY_SHAPE, KERAS_NAME, RECORD_NAME, flat
+from lenslet.training.record import (
+    HISTORY_SHAPE,
+    KERAS_NAME,
+    RECORD_NAME,
+    TrainingRecord,
+    flat,
+    save_network,
+)
 
 RUN_NAME = "run.json"
 CHECKPOINT_NAME = "checkpoint.npz"  # there as long as the run is unfinished
@@ -95,6 +103,21 @@ def new_run_folder(runs: Path, out: Path) -> Path:
     now = datetime.now(UTC)
     # Microseconds: trainings for different folders of the same name may begin in the same second.
     return runs / f"{now:%Y%m%dT%H%M%S}.{now:%f}-{out.name}"
+
+
+def resume_or_begin(runs: Path, wanted: Run, out: Path, is_resuming: bool) -> tuple[Path, Run]:
+    """Folder and settings of the killed run that equals `wanted`, if it is to be resumed; else of a new one.
+
+    Raises: CheckpointError.
+    """
+    if is_resuming:
+        if found := unfinished_run(runs, wanted):
+            folder, run, epochs = found
+            print(f"resuming {folder} after {epochs} finished epochs")
+            return folder, run
+        # No error: a job that is restarted after an interruption gives --resume each time, also the first.
+        print(f"nothing to resume for {out} in {runs}: starting afresh")
+    return new_run_folder(runs, out), wanted
 
 
 def start_run(folder: Path, run: Run) -> None:
@@ -199,6 +222,13 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         return Checkpoint(variables=variables, best=best, **facts)
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds, MemoryError among them
         raise CheckpointError(f"{path} is damaged ({error}): start afresh without --resume") from error
+
+
+def save_trained(network: Any, record: TrainingRecord, out: Path, folder: Path) -> None:
+    """Write network and record into the model folder `out`, and end the run in `folder` if there was fine-tuning."""
+    write_or_keep(partial(save_network, network, record), out)
+    if record.params.fine_tune.epochs:
+        finish_run(folder, out)
 
 
 def finish_run(folder: Path, out: Path) -> None:
