@@ -1,7 +1,10 @@
 # Every command of the project; `make help` lists them.
 
 # Python 3.11 where it is found under its own name; a pyenv shim of a version that is not active does not count.
-PYTHON ?= $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null && echo $$name && break; done)
+# Looked for once: `?=` would start it again at each use.
+ifndef PYTHON
+PYTHON := $(shell for name in python3.11 python3; do $$name -c '' 2>/dev/null && echo $$name && break; done)
+endif
 MODEL ?= model
 PORT ?= 8080
 PAGE_PORT ?= 8501

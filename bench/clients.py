@@ -1,7 +1,7 @@
-"""Clients that ask one server at the same time and check every answer; how much memory the server takes meanwhile.
+"""Concurrent HTTP clients that check every answer, and the memory that the server takes meanwhile.
 
-Plain sockets, and requests that are bytes beforehand: client and server share the processors, and `http.client` would
-take three times as long for a request as `Connection` does.
+Plain sockets, and requests encoded beforehand: client and server share the processors, and `http.client` takes three
+times as long for a request as `Connection` does.
 """
 
 import json
@@ -18,19 +18,19 @@ from urllib.parse import urlsplit
 
 from bench.load_pattern import Request
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 LOST = "no answer"
 REFUSED = "overloaded"
 
 
 class Outcome(NamedTuple):
-    """What came of one request."""
+    """The result of one request."""
 
     kind: str
     status: int  # 0 if there was no answer
     code: str  # of an error; "" for a prediction
     seconds: float
-    is_right: bool  # the known answer, or a refusal that says when to come again
+    is_right: bool  # the known answer, or a refusal with Retry-After
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Answer:
 
 
 class Connection:
-    """One kept-alive HTTP/1.1 connection to a server that gives each answer a Content-Length."""
+    """A persistent HTTP/1.1 connection to a server that sends Content-Length with each answer."""
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
         assert parts.hostname and parts.port
-        self._socket = socket.create_connection((parts.hostname, parts.port), PATIENCE_S)
+        self._socket = socket.create_connection((parts.hostname, parts.port), TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, data: bytes) -> Answer:
-        """Raises OSError if the server breaks off or is silent, KeyError or ValueError if it says nonsense."""
+        """Raises: OSError without an answer in time; KeyError, ValueError for a malformed one."""
         self._socket.sendall(data)
         received = b""
         while b"\r\n\r\n" not in received:
@@ -68,14 +68,14 @@ class Connection:
     def _receive(self) -> bytes:
         data = self._socket.recv(65536)
         if not data:
-            raise ConnectionError("the server broke off")
+            raise ConnectionError("the server closed the connection")
         return data
 
 
 def ask_all(address: str, requests: Iterator[Request], clients: int, seconds: float = 3600) -> list[Outcome]:
-    """Let `clients` send `requests`, each its next one after its last answer, until they or the seconds are at an end.
+    """Send `requests` from concurrent `clients`, each waiting for its answer, until none is left or time is up.
 
-    A client that is refused waits as long as the answer says.
+    A refused client waits for the seconds of Retry-After.
     """
     outcomes: list[Outcome] = []
     end = time.monotonic() + seconds
@@ -106,7 +106,7 @@ def ask_all(address: str, requests: Iterator[Request], clients: int, seconds: fl
 
     with ThreadPoolExecutor(clients) as pool:
         for client in [pool.submit(work) for _ in range(clients)]:
-            client.result()  # a client that fails must not be taken for one that had nothing to ask
+            client.result()  # raises what the client raised
     return outcomes
 
 
@@ -121,14 +121,14 @@ def judged(request: Request, answer: Answer, seconds: float) -> Outcome:
 
 @contextmanager
 def watched_memory(process_id: int, every_s: float = 0.25) -> Iterator[list[float]]:
-    """The megabytes that a process and its children keep in memory, again and again; none where there is no /proc."""
+    """Samples of the resident memory of a process and its children, in MB; empty without /proc."""
     samples: list[float] = []
     is_over = threading.Event()
 
     def watch() -> None:
         with suppress(OSError):
             while not is_over.wait(every_s):
-                samples.append(sum(resident_mb(each) for each in [process_id, *family(process_id)]))
+                samples.append(sum(resident_mb(each) for each in [process_id, *descendants(process_id)]))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -139,8 +139,8 @@ def watched_memory(process_id: int, every_s: float = 0.25) -> Iterator[list[floa
         thread.join()
 
 
-def family(process_id: int) -> list[int]:
-    """The processes that this one has started, and those that they have."""
+def descendants(process_id: int) -> list[int]:
+    """Identifiers of all descendants of a process."""
     stats = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
@@ -148,7 +148,7 @@ def family(process_id: int) -> list[int]:
     # "number (name) state parent …", and a name may have brackets.
     pairs = [(int(stat.split()[0]), int(stat.rpartition(")")[2].split()[1])) for stat in stats]
     children = [number for number, parent in pairs if parent == process_id]
-    return [each for child in children for each in (child, *family(child))]
+    return [each for child in children for each in (child, *descendants(child))]
 
 
 def resident_mb(process_id: int) -> float:

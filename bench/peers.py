@@ -1,9 +1,9 @@
-"""What is timed side by side: each subject takes base64 in JSON and gives JSON, with libraries of its own.
+"""The subjects of `bench.serving`: each answers base64 in JSON with JSON, with its own libraries.
 
-Run as a program, this is one fresh process of one subject, which `bench.serving` starts and times.
+`bench.serving` runs this module as a fresh process for each subject, and times it.
 """
 
-# Nothing heavy is imported here: a subject's cold start must hold its own imports and no other's.
+# Only light imports here: a subject's cold start must include its own imports and no others.
 import base64
 import io
 import json
@@ -16,26 +16,28 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-ONNX_NAME = "model.onnx"  # in the folder of photos, which lives as long as one run of the benchmark
+ONNX_NAME = "model.onnx"  # in the temporary folder of the benchmark's photos
 
-Call = Callable[[], Any]  # answers the same request again
+Repeat = Callable[[], Any]  # answers one request; called once a measurement
 
 
 class Subject(NamedTuple):
-    """One row of the table."""
+    """A row of the table."""
 
     title: str
-    modules: tuple[str, ...]  # what must be installed beside this project's serving side
-    start: Callable[[Path, Path], Callable[[str], Call]]  # model folder, photos folder → request body → call
+    modules: tuple[str, ...]  # needed beside the packages of extra `serve`
+    start: Callable[
+        [Path, Path], Callable[[str], Repeat]
+    ]  # model folder, photos folder → request body → call
 
 
-def start_function(model: Path, photos: Path) -> Callable[[str], Call]:
+def start_function(model: Path, photos: Path) -> Callable[[str], Repeat]:
     os.environ["LENSLET_MODEL"] = str(model)
     from lambda_func import handler
 
     context = SimpleNamespace(aws_request_id="bench")
 
-    def prepare(body: str) -> Call:
+    def prepare(body: str) -> Repeat:
         event = {
             "version": "2.0",
             "rawPath": "/predict",
@@ -49,37 +51,37 @@ def start_function(model: Path, photos: Path) -> Callable[[str], Call]:
     return prepare
 
 
-def start_interpreter(model: Path, photos: Path) -> Callable[[str], Call]:
-    """The floor: the TFLite interpreter alone, on pixels that are decoded before the clock runs."""
+def start_interpreter(model: Path, photos: Path) -> Callable[[str], Repeat]:
+    """The floor: TFLite inference without decoding; the pixels are decoded before the clock starts."""
     from lenslet.inference.decode import decode
 
     size, invoke = _interpreter(model)
 
-    def prepare(body: str) -> Call:
+    def prepare(body: str) -> Repeat:
         pixels = decode(_image_of(body), size)
         return lambda: invoke(pixels)
 
     return prepare
 
 
-def start_decode(model: Path, photos: Path) -> Callable[[str], Call]:
-    """The floor and the decoding of the photo's bytes; no JSON, no base64, no routes, no log."""
+def start_decode(model: Path, photos: Path) -> Callable[[str], Repeat]:
+    """Decoding and inference, without JSON, base64, routes and logs."""
     from lenslet.inference.decode import decode
 
     size, invoke = _interpreter(model)
 
-    def prepare(body: str) -> Call:
+    def prepare(body: str) -> Repeat:
         data = _image_of(body)
         return lambda: invoke(decode(data, size))
 
     return prepare
 
 
-def start_keras(model: Path, photos: Path) -> Callable[[str], Call]:
-    """As tutorials serve a model: Flask, `load_img`, `predict`. Flask's test client saves it the network.
+def start_keras(model: Path, photos: Path) -> Callable[[str], Repeat]:
+    """Serving as in most tutorials: Flask, `load_img`, `predict`; called by Flask's test client, without a network.
 
-    Resized as the model was trained (bilinear; Pillow antialiases), not by `load_img`'s default, the nearest pixel:
-    every row of the table is to answer from the same pixels.
+    Resized as the model was trained (bilinear, antialiased) and not by `load_img`'s default (nearest pixel), so that
+    all rows of the table classify the same pixels.
     """
     import flask
     import keras
@@ -101,7 +103,7 @@ def start_keras(model: Path, photos: Path) -> Callable[[str], Call]:
 
     client = app.test_client()
 
-    def prepare(body: str) -> Call:
+    def prepare(body: str) -> Repeat:
         return lambda: _checked(
             client.post("/predict", data=body, content_type="application/json"),
             lambda answer: answer.status_code,
@@ -110,8 +112,8 @@ def start_keras(model: Path, photos: Path) -> Callable[[str], Call]:
     return prepare
 
 
-def start_onnx(model: Path, photos: Path) -> Callable[[str], Call]:
-    """ONNX Runtime without routes or log; Pillow decodes every pixel, then resizes as the model was trained."""
+def start_onnx(model: Path, photos: Path) -> Callable[[str], Repeat]:
+    """ONNX Runtime without routes or logs; Pillow decodes at full size, then resizes as the model was trained."""
     import numpy as np
     import onnxruntime
     from PIL import Image
@@ -131,7 +133,7 @@ def start_onnx(model: Path, photos: Path) -> Callable[[str], Call]:
 
 
 def convert_to_onnx(model: Path, photos: Path) -> None:
-    """Write the Keras model's probabilities as an ONNX graph: the same weights for every peer."""
+    """Convert the Keras model to an ONNX graph with the output `probabilities`: the same weights for every peer."""
     import keras
     import tensorflow as tf
     import tf2onnx
@@ -158,7 +160,7 @@ SUBJECTS = {
 def measure(
     subject: Subject, model: Path, photos: Path, calls: dict[str, int], report: Callable[[str], None]
 ) -> None:
-    """Answer once and report "answered"; then report the seconds of each warm call, as JSON, for each photo.
+    """Answer once and report "answered"; then, for each request, report the seconds of its warm calls as JSON.
 
     `calls`: name of a request in `photos` → how many warm calls are timed; the first one is the cold one.
     """
@@ -168,12 +170,12 @@ def measure(
         call()
         if index == 0:
             report("answered")
-        for _ in range(max(1, count // 10)):  # caches and lazy imports are the cold start's business
+        for _ in range(max(1, count // 10)):  # not timed: caches and lazy imports belong to the cold start
             call()
         report(json.dumps([_seconds(call) for _ in range(count)]))
 
 
-def _seconds(call: Call) -> float:
+def _seconds(call: Repeat) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
@@ -207,7 +209,7 @@ def _image_of(body: str) -> bytes:
 
 
 def _checked(answer: Any, status_of: Callable[[Any], int]) -> Any:
-    """A refusal is quick: it must not pass for an answer."""
+    """Raises: RuntimeError for an error answer, which would be quicker than a prediction."""
     if status_of(answer) != 200:
         raise RuntimeError(f"the request was not answered but refused: {answer}")
     return answer

@@ -3,8 +3,8 @@
     python data/download.py intel --out photos/intel
     python train.py --data photos/intel --out out/intel
 
-Needs `pip install kagglehub`; a Kaggle account only if Kaggle asks for one. What is already in place is kept,
-so an interrupted download may simply be repeated.
+Needs `pip install kagglehub`, and a Kaggle account if Kaggle asks for one. Folders that exist are kept, so that an
+interrupted download can be repeated.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from pathlib import Path
 
 
 class DownloadError(Exception):
-    """The data set could not be had; the message is one sentence that says what to do."""
+    """The data set cannot be fetched; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class PublicSet:
-    handle: str  # Kaggle's name for it, owner/set
+    handle: str  # owner/name on Kaggle
     title: str
     layout: dict[str, str]  # folder in the archive → folder to write
 
@@ -52,16 +52,16 @@ DATASETS = {
 }
 TERMS = "The photos belong to those who took them: read the terms on its page, and do not pass the photos on."
 
-# What an HTTP status of Kaggle's means for the user.
+# HTTP status → message for the user.
 ACCOUNT_NEEDED = (
-    "Kaggle wants an account: create a token at https://www.kaggle.com/settings/api, put it into "
+    "Kaggle asks for an account: create a token at https://www.kaggle.com/settings/api, put it into "
     "~/.kaggle/access_token or KAGGLE_API_TOKEN, accept the terms on {page}, then run this again"
 )
 REFUSALS = {
     401: ACCOUNT_NEEDED,
     403: ACCOUNT_NEEDED,
-    404: "Kaggle has no {page} any more: look for a copy and unpack it by hand",
-    429: "Kaggle has had too many requests: wait some minutes, then run this again",
+    404: "Kaggle no longer has {page}: look for a copy and unpack it by hand",
+    429: "Kaggle limits the rate of requests: wait some minutes, then run this again",
 }
 
 
@@ -96,17 +96,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def missing_folders(chosen: PublicSet, out: Path) -> dict[str, str]:
-    """The part of the set's layout that is not in `out` yet."""
+    """The part of the set's layout that `out` lacks."""
     return {source: folder for source, folder in chosen.layout.items() if not (out / folder).is_dir()}
 
 
 def fetch(chosen: PublicSet) -> Path:
-    """The folder where kagglehub keeps the unpacked archive, downloaded if it is not there yet.
+    """kagglehub's folder of the unpacked archive, downloaded unless it exists.
 
     Raises: DownloadError.
     """
     try:
-        # Imported only here: nothing else needs it, and it is in none of the requirements.
+        # Late: nothing else needs it, and it is in none of the requirements.
         import kagglehub  # type: ignore[import-not-found, unused-ignore]
         import requests
         from kagglehub.exceptions import (  # type: ignore[import-not-found, unused-ignore]
@@ -121,23 +121,23 @@ def fetch(chosen: PublicSet) -> Path:
     except (CredentialError, UnauthenticatedError) as error:
         raise DownloadError(ACCOUNT_NEEDED.format(page=chosen.page)) from error
     except DataCorruptionError as error:
-        raise DownloadError("the archive came damaged: run this again") from error
+        raise DownloadError("the downloaded archive is damaged: run this again") from error
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         refusal = REFUSALS.get(status, f"Kaggle answered with HTTP status {status}: try again later")
         raise DownloadError(refusal.format(page=chosen.page)) from error
     except requests.RequestException as error:
         raise DownloadError(
-            f"Kaggle is out of reach: check the network, or get {chosen.page} elsewhere and unpack it"
+            f"Kaggle cannot be reached: check the network, or get {chosen.page} elsewhere and unpack it"
         ) from error
     except (OSError, ValueError) as error:  # a full disk, a broken ~/.kaggle/kaggle.json
         raise DownloadError(
-            f"kagglehub gave up: {one_line(error)}; mend that, then run this again"
+            f"kagglehub failed: {one_line(error)}; correct that, then run this again"
         ) from error
 
 
 def lay_out(archive: Path, layout: dict[str, str], out: Path) -> None:
-    """Copy folders of the unpacked archive into `out`; each appears there whole or not at all.
+    """Copy folders of the unpacked archive into `out`, each whole or not at all.
 
     Raises: DownloadError if the archive is not as expected or `out` cannot be written.
     """
@@ -145,7 +145,7 @@ def lay_out(archive: Path, layout: dict[str, str], out: Path) -> None:
         if not (archive / source).is_dir():
             found = ", ".join(sorted(child.name for child in archive.iterdir())) or "nothing"
             raise DownloadError(
-                f"the archive has no folder {source} any more, but {found}: lay out {archive} by hand"
+                f"the archive has no folder {source}, but {found}: copy the folders of {archive} by hand"
             )
     try:
         out.mkdir(parents=True, exist_ok=True)

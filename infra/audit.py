@@ -2,8 +2,8 @@
 
     python -m infra.audit
 
-Prints one line if a vulnerability is known or if a package was skipped. Exit code 1 for a known vulnerability, or if
-pip-audit fails for another reason than a missing network; 0 without a network, so that `make check` works offline.
+Prints one line if a vulnerability is known or a package was skipped. Exit code 1 for a known vulnerability, or if
+pip-audit fails for any reason but a missing network; 0 without a network, so that `make check` works offline.
 `make audit` prints pip-audit's own report.
 """
 
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 REQUIREMENTS = ("requirements/lambda.txt", "requirements/http.txt")
-# What pip-audit's traceback ends with when PyPI does not answer, or nobody does.
+# How pip-audit's traceback ends when PyPI, or the whole network, cannot be reached.
 NO_NETWORK = re.compile(r"requests\.exceptions\.|ConnectionError|ServiceError|Timeout")
 
 
@@ -35,11 +35,11 @@ def main() -> int:
 
 
 def verdict(report: str, errors: str) -> tuple[int, str]:
-    """Exit code and sentence for what pip-audit printed: a JSON of its packages, or nothing but errors."""
+    """Exit code and sentence for pip-audit's output: a JSON report on stdout, or errors alone."""
     if not report.strip():
-        reason = (errors.strip().splitlines() or ["it said nothing"])[-1]
+        reason = (errors.strip().splitlines() or ["it printed nothing"])[-1]
         if NO_NETWORK.search(reason):
-            return 0, "known vulnerabilities: not looked for, because PyPI cannot be reached"
+            return 0, "known vulnerabilities: not checked, because PyPI cannot be reached"
         return 1, f"pip-audit failed: {reason}"
     packages = json.loads(report)["dependencies"]
     if found := [each["name"] for each in packages if each.get("vulns")]:
@@ -47,7 +47,7 @@ def verdict(report: str, errors: str) -> tuple[int, str]:
     if skipped := [each["skip_reason"] for each in packages if "skip_reason" in each]:
         return (
             0,
-            f"known vulnerabilities: {len(skipped)} of {len(packages)} packages not looked at: {skipped[0]}",
+            f"known vulnerabilities: {len(skipped)} of {len(packages)} packages not checked: {skipped[0]}",
         )
     return 0, ""
 

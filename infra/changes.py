@@ -11,7 +11,7 @@ FIGURES = ("accuracy", "roc_auc", "calibration_error", "robustness_mean")
 
 
 def table(now: Image | None, then: Image) -> str:
-    """Two columns: what runs, and what would run."""
+    """Two columns: the running image and the proposed one."""
     before, after = (described(now) if now else {}), described(then)
     lines = [f"{'':<20}{'now':<34}then"]
     lines += [f"{name:<20}{before.get(name, '-'):<34}{value}" for name, value in after.items()]
@@ -19,7 +19,7 @@ def table(now: Image | None, then: Image) -> str:
 
 
 def described(image: Image) -> dict[str, str]:
-    """Name → value. Figures come from git; where it does not know the commit, they are unknown."""
+    """Name → value. The metrics come from git, and are "unknown here" if it does not have the commit."""
     try:
         commit, model, architecture = image.source
     except ReleaseError:
@@ -36,7 +36,7 @@ def described(image: Image) -> dict[str, str]:
 
 
 def _figures(commit: str) -> dict[str, float]:
-    """On the test photos, of the model in that commit; without any, an empty dictionary."""
+    """Test metrics of the model in that commit; empty if git does not have it."""
     try:
         content: dict[str, Any] = json.loads(_git("show", model_json_in(commit)) or "{}")
         return dict(content.get("metrics", {}).get("test", {}))
@@ -45,7 +45,7 @@ def _figures(commit: str) -> dict[str, float]:
 
 
 def _git(*arguments: str) -> str | None:
-    """None if git is missing or knows nothing of it."""
+    """Output of git; None if git is missing or the command fails."""
     try:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
     except OSError:

@@ -11,26 +11,25 @@ from infra.preflight import ROOT, Account, ReleaseError, ReleaseFailed
 from infra.stacks import Stack, read_key
 from lenslet.checks.endpoint import BEARER_VARIABLE, KEY_VARIABLE, CheckError, open_endpoint, send_once
 
-# A new key is known to all of the gateway's machines after half a minute or so; before, it answers 403.
+# The gateway answers 403 to a new key until all of its machines know it, which takes about half a minute.
 KEY_WAIT_S = 120
 SMOKE = ("test.py",)
 ROBUSTNESS = ("-m", "lenslet", "accept")
 
 
 def check_keys(settings: Mapping[str, str]) -> None:
-    """`settings`: those that the stage will have. Raises: ReleaseError if its function would refuse the checks."""
+    """Raises: ReleaseError if a function with these `settings` would refuse the requests of the checks."""
     hashes, key = settings.get("ApiKeyHashes", ""), os.environ.get(BEARER_VARIABLE, "")
     if hashes and hashlib.sha256(key.encode()).hexdigest() not in hashes.lower().split(","):
         raise ReleaseError(
-            f"with ApiKeyHashes the function asks the checks for a key, too: export {BEARER_VARIABLE}=…, one of those "
-            "whose hashes it knows"
+            f"with ApiKeyHashes the checks need a key: export {BEARER_VARIABLE}=…, of which the function has the hash"
         )
 
 
 def check_stage(account: Account, stack: Stack, *, is_thorough: bool) -> None:
-    """Smoke check, and if `is_thorough` the robustness check. Raises: ReleaseFailed, naming the check that failed."""
+    """Smoke check and, if `is_thorough`, the robustness check. Raises: ReleaseFailed, naming the failed check."""
     url = stack.output("Endpoint")
-    # By the environment: a command line can be read by everybody on the computer.
+    # In the environment: other users of the computer can read a command line.
     environment = {**os.environ, KEY_VARIABLE: read_key(account, stack)}
     _wait_for_key(url, environment[KEY_VARIABLE])
     _check_http_api(stack, environment)
@@ -55,7 +54,7 @@ def _check_http_api(stack: Stack, environment: Mapping[str, str]) -> None:
 
 
 def _wait_for_key(url: str, key: str) -> None:
-    """Until the gateway lets the key in, or for two minutes; what it answers then is for the checks to judge."""
+    """Wait until the gateway accepts the key, at most KEY_WAIT_S; the checks report any other answer."""
     endpoint, deadline = open_endpoint(url, key), time.monotonic() + KEY_WAIT_S
     while time.monotonic() < deadline:
         try:

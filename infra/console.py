@@ -6,17 +6,17 @@ def say(message: str) -> None:
 
 
 def agreed(question: str, is_agreed: bool) -> bool:
-    """Whether somebody says yes; `is_agreed` without asking. Silence (no terminal) is a no."""
+    """Ask a yes-or-no question, unless `is_agreed`. No terminal counts as no."""
     return is_agreed or _answer(f"{question} [yes/no] ").lower() in ("y", "yes")
 
 
 def named(name: str) -> bool:
-    """Whether somebody types the name of what is to go."""
+    """Ask for the name of what is to be removed, as a confirmation."""
     return _answer(f"Type {name} to remove it: ") == name
 
 
 def declined() -> int:
-    """The exit code of a command that was not agreed to."""
+    """Say that nothing was changed. Returns: the exit code of a declined command."""
     say("not agreed: nothing was changed")
     return 1
 

@@ -1,4 +1,4 @@
-"""Monthly cost of one stage on AWS, and of a virtual machine that runs all month instead.
+"""Monthly cost of one stage on AWS, and of a virtual machine that runs all month.
 
     python -m infra.cost --requests 1000000 --ms 5.4
 
@@ -30,7 +30,7 @@ Bill = dict[str, float]  # line → US dollars a month
 
 @dataclass(frozen=True)
 class Prices:
-    """infra/prices.yaml, of each price the US dollars."""
+    """Content of infra/prices.yaml; of each price only the US dollars."""
 
     region: str
     written: str
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def read_prices(path: Path) -> Prices:
-    """Raises: InputError if something is missing, unknown or no number; OSError."""
+    """Raises: InputError if a key is missing or unknown, or a value is not a number; OSError."""
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         prices = content.pop("prices")
@@ -79,14 +79,14 @@ def read_prices(path: Path) -> Prices:
 
 
 def gigabyte_seconds(usage: Mapping[str, float], architecture: str) -> float:
-    """That Lambda bills for one request: whole milliseconds, and its share of a cold start."""
+    """What Lambda bills for one request: whole milliseconds, and the request's share of a cold start."""
     cold = usage["cold_start_share"] * math.ceil(usage["cold_start_ms"])
     more = usage["arm64_milliseconds_more"] if architecture == "arm64" else 0
     return (math.ceil(usage["milliseconds"] + more) + cold) / 1000 * usage["memory_mb"] / 1024
 
 
 def function_bill(requests: int, prices: Prices, architecture: str, *, has_free: bool) -> Bill:
-    """One stage for a month, behind the gateway."""
+    """Monthly bill of one stage behind the gateway."""
     usd, usage = prices.usd, prices.usage
 
     def charged(name: str, amount: float, price: str = "") -> float:
@@ -109,7 +109,7 @@ def function_bill(requests: int, prices: Prices, architecture: str, *, has_free:
 
 
 def instance_bill(requests: int, prices: Prices, name: str, *, has_free: bool) -> Bill:
-    """A virtual machine for a month, with its disk and address, and processor time above its baseline."""
+    """Monthly bill of a virtual machine: disk, address, and processor time above its baseline."""
     instance, usd = prices.instances[name], prices.usd
     busy_hours = requests * prices.usage["milliseconds"] / 3.6e6
     sent = requests * prices.usage["answer_bytes"] / 1e9 - (prices.free["data_out"] if has_free else 0)
@@ -142,7 +142,7 @@ def report(requests: int, prices: Prices) -> str:
         capacity = int(instance["processors"] * SECONDS * 1000 / ms)
         lines.append(f"{name:<28}" + row([f"{cost:.2f}", f"{capacity:,}"]))
     lines += ["", "A virtual machine has no API keys, quotas, throttling and TLS, and no replacement."]
-    return "\n".join([*lines, f"Not confirmed, look up before use: {', '.join(prices.unconfirmed)}"])
+    return "\n".join([*lines, f"Not confirmed; look these up before use: {', '.join(prices.unconfirmed)}"])
 
 
 def row(cells: Any) -> str:

@@ -1,9 +1,9 @@
 """Images in ECR: push, tags, and those that were in production.
 
-All that is known of an image stands in its tags, which are immutable, so that no computer holds any state:
-`<commit>-<model checksum>-<architecture>` is what it was built from, and `<event>-<time>` what happened to it then:
-it passed the checks in staging (`checked`) or did not (`failed`), it was brought to production (`production`) or rolled
-back from there (`withdrawn`).
+An image's tags, which are immutable, hold the whole state of a release, so that any computer can continue it.
+`<commit>-<model checksum>-<architecture>` says what the image was built from. `<event>-<time>` says what happened to
+it: it passed the checks in staging (`checked`) or failed them (`failed`), was promoted to production (`production`), or
+was rolled back (`withdrawn`).
 """
 
 import base64
@@ -27,11 +27,11 @@ URI = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/[a-z0-9
 class Image:
     digest: str  # "sha256:…"
     tags: tuple[str, ...]
-    bytes: int  # compressed, as it is stored
+    bytes: int  # compressed
 
     @property
     def source(self) -> tuple[str, str, str]:
-        """Commit, model checksum and architecture it was built from, as the tag says."""
+        """Commit, model checksum and architecture of the build, read from the tag. Raises: ReleaseError without one."""
         for tag in self.tags:
             if found := BUILT.fullmatch(tag):
                 return found[1], found[2], found[3]
@@ -39,12 +39,12 @@ class Image:
 
     @property
     def events(self) -> list[tuple[str, str]]:
-        """(time, event), the latest last."""
+        """(time, event) pairs, the latest last."""
         return sorted((found[2], found[1]) for tag in self.tags if (found := EVENT.fullmatch(tag)))
 
     @property
     def is_checked(self) -> bool:
-        """Whether it passed when it was checked last."""
+        """Whether the image passed its last check."""
         verdicts = [event for _, event in self.events if event in ("checked", "failed")]
         return verdicts[-1:] == ["checked"]
 
@@ -54,7 +54,7 @@ def built_tag(commit: str, artifact: Artifact, architecture: str) -> str:
 
 
 def event_tag(event: str) -> str:
-    """A tag for what happens to an image now, to the microsecond, so that there is no other like it."""
+    """A unique tag for an event now, with its time to the microsecond."""
     return f"{event}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
 
 
@@ -71,12 +71,12 @@ def digest_of(uri: str) -> str:
     """The digest in a stack's ImageUri. Raises: ReleaseError if it names none."""
     found = URI.fullmatch(uri)
     if not found:
-        raise ReleaseError(f"the stack runs {uri or 'no image'}, which names no digest: deploy it anew")
+        raise ReleaseError(f"the stack runs {uri or 'no image'}, which names no digest: deploy it again")
     return found[1]
 
 
 def read_images(account: Account) -> dict[str, Image]:
-    """Digest → image, of all in the repository."""
+    """Digest → image, for all images of the repository."""
     ecr = account.client("ecr")
     try:
         pages = list(ecr.get_paginator("describe_images").paginate(repositoryName=REPOSITORY))
@@ -96,19 +96,19 @@ def find_image(images: dict[str, Image], tag: str) -> Image | None:
 
 
 def build_and_push(account: Account, docker: str, tag: str, architecture: str) -> None:
-    """Raises: ReleaseFailed if the engine fails; its own words stand above."""
+    """Raises: ReleaseFailed if Docker fails; it has printed why."""
     _log_in(account, docker)
     commit, model, _ = tag.split("-")
     command = [
         docker, "buildx", "build", "--platform", PLATFORMS[architecture],
-        # Lambda takes a plain image only, not the index that an attestation makes of it.
+        # Lambda takes only a plain image; with an attestation, Docker pushes an index.
         "--provenance=false", "--sbom=false",
         "--label", f"org.opencontainers.image.revision={commit}", "--label", f"lenslet.model={model}",
         "--tag", f"{registry(account)}/{REPOSITORY}:{tag}", "--push", ".",
     ]  # fmt: skip
     if subprocess.run(command, cwd=ROOT).returncode:
         raise ReleaseFailed(
-            f"docker did not build and push {tag}: its reason stands above; the stage is as it was"
+            f"docker did not build and push {tag}: see its message above; the stage is unchanged"
         )
 
 
@@ -124,7 +124,7 @@ def _log_in(account: Account, docker: str) -> None:
 
 
 def add_tag(account: Account, digest: str, tag: str) -> None:
-    """Give an image one more tag. That it has it already is fine; that another image has it is an error."""
+    """Add a tag to an image, which may have it already. Raises: ReleaseError if the repository lacks the image."""
     ecr = account.client("ecr")
     found = ecr.batch_get_image(repositoryName=REPOSITORY, imageIds=[{"imageDigest": digest}])["images"]
     if not found:
@@ -139,7 +139,7 @@ def add_tag(account: Account, digest: str, tag: str) -> None:
 
 
 def remove_repository(account: Account) -> None:
-    """With all images; it outlives its stack on purpose."""
+    """Delete the repository with all images: the stack retains it when it is deleted."""
     ecr = account.client("ecr")
     try:
         ecr.delete_repository(repositoryName=REPOSITORY, force=True)
@@ -148,7 +148,7 @@ def remove_repository(account: Account) -> None:
 
 
 def production_history(images: dict[str, Image]) -> list[str]:
-    """Digests that were in production and were not rolled back since, the latest last."""
+    """Digests that were in production and have not been rolled back since, the latest last."""
     events = sorted((*event, image.digest) for image in images.values() for event in image.events)
     history: list[str] = []
     for _, event, digest in events:
@@ -160,14 +160,14 @@ def production_history(images: dict[str, Image]) -> list[str]:
 
 
 def digest_before(history: Sequence[str], current: str) -> str | None:
-    """What production goes back to: the release before `current`.
+    """The release before `current`, to which production is rolled back; None if there is none.
 
-    A release that was not recorded (its command was killed) came after all that were.
+    If `current` is not in the history (its command was killed), it came after all recorded releases.
     """
     earlier = history[: history.index(current)] if current in history else history
     return earlier[-1] if earlier else None
 
 
 def model_json_in(commit: str) -> str:
-    """Where git keeps the model.json of a commit, for `git show`."""
+    """The argument of `git show` that prints the model.json of a commit."""
     return f"{commit}:{MODEL.name}/model.json"

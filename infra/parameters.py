@@ -12,8 +12,8 @@ from infra.preflight import Account, ReleaseError
 from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, Stack, declared_parameters
 
 GIVEN = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)")
-# What a release sets itself. WithCanary: whether a change is tried on a tenth of the requests first, and given up if
-# an alarm rings. Going back is not: the alarm that made you go back is still ringing.
+# Set by the release itself. WithCanary: whether a change first gets a tenth of the requests and is rolled back on an
+# alarm. A rollback goes without: the alarm that caused it is still active.
 OWN = ("Stage", "ImageUri", "Architecture", "WithCanary", "PermissionsBoundary", "ReleasedAt")
 
 
@@ -28,14 +28,14 @@ def parameter(text: str) -> tuple[str, str]:
 
 
 def default_architecture() -> str:
-    """Of infra/template.yaml."""
+    """The default of infra/template.yaml."""
     return str(declared_parameters(TEMPLATE.read_text(encoding="utf-8"))["Architecture"]["Default"])
 
 
 def split(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Those of a stage and those of the account; one that both templates declare goes to both.
+    """Parameters of the stage's stack and of the account's stack; one that both declare goes to both.
 
-    Raises: ReleaseError on a name that neither declares, or a value that one of them does not take.
+    Raises: ReleaseError for a name that neither declares, or a value that one of them refuses.
     """
     stage, account = (
         declared_parameters(path.read_text(encoding="utf-8")) for path in (TEMPLATE, ACCOUNT_TEMPLATE)
@@ -48,17 +48,19 @@ def split(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def check_given(given: Mapping[str, str], declared: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises: ReleaseError on a name that is not declared, or a value that CloudFormation would refuse, late."""
+    """Raises: ReleaseError for an undeclared name, or a value that CloudFormation would refuse minutes later."""
     unknown = sorted(set(given) - set(declared))
     if unknown:
         raise ReleaseError(f"the template has no parameter {', '.join(unknown)}")
     for name, value in given.items():
         if wanted := _refusal(value, declared[name]):
-            raise ReleaseError(f"parameter {name} takes {wanted}")  # not what was given: it may be a secret
+            raise ReleaseError(
+                f"parameter {name} takes {wanted}"
+            )  # the value is not printed: it may be a secret
 
 
 def _refusal(value: str, rule: Mapping[str, Any]) -> str | None:
-    """What a parameter takes, if it does not take the value."""
+    """What the parameter takes, if it refuses the value; else None."""
     if "AllowedValues" in rule:
         allowed = [str(each) for each in rule["AllowedValues"]]
         return None if value in allowed else f"one of {', '.join(allowed)}"
@@ -70,20 +72,20 @@ def _refusal(value: str, rule: Mapping[str, Any]) -> str | None:
             is_good = False
         return None if is_good else f"a number from {least:g}" + (f" to {most:g}" if most < inf else "")
     pattern = rule.get("AllowedPattern")
-    if pattern is None or re.fullmatch(pattern, value):  # CloudFormation, too, looks at the whole value
+    if pattern is None or re.fullmatch(pattern, value):  # CloudFormation matches the whole value, too
         return None
     return str(rule.get("ConstraintDescription", pattern))
 
 
 def given_to(stack: Stack | None) -> dict[str, str]:
-    """A stage's settings: its parameters without those that a release sets itself. Empty without a stage."""
+    """Parameters of a stage that its owner has set; empty without a stage."""
     return {name: value for name, value in stack.parameters.items() if name not in OWN} if stack else {}
 
 
 def of_release(
     template: str, stage: str, account: Account, image: Image, *, with_canary: bool, boundary: str
 ) -> dict[str, str]:
-    """What a release of `image` to `stage` sets; of what the template declares, because an older one has less."""
+    """Parameters that a release of `image` to `stage` sets, if the template, which may be older, declares them."""
     wanted = {
         "Stage": stage,
         "ImageUri": image_uri(account, image.digest),

@@ -24,11 +24,11 @@ ENGINE_TIMEOUT_S = 60
 
 
 class ReleaseError(Exception):
-    """Something that a release needs is missing or refused; the message is one sentence with the remedy."""
+    """A precondition of a release is not met; the message is one sentence with the remedy."""
 
 
 class ReleaseFailed(ReleaseError):
-    """Something was tried and did not succeed; the message says what is now the case."""
+    """A step of a release failed; the message says in which state it left the stage."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Account:
 
 
 def find_sam() -> str:
-    """Path of SAM's command line: the project's own environment, else whatever the PATH has."""
+    """Path of SAM's command line: in the project's own environment, else on the PATH. Raises: ReleaseError."""
     own = ROOT / ".venv-infra" / "bin" / "sam"
     found = str(own) if own.exists() else shutil.which("sam")
     if not found:
@@ -53,7 +53,7 @@ def find_sam() -> str:
 
 
 def check_docker(architecture: str) -> str:
-    """Path of docker. Raises: ReleaseError unless an engine answers that can build for the architecture."""
+    """Path of docker. Raises: ReleaseError unless its engine answers and can build for the architecture."""
     docker = shutil.which("docker")
     if not docker:
         raise ReleaseError("docker is missing: https://docs.docker.com/engine/install/")
@@ -74,7 +74,7 @@ def check_docker(architecture: str) -> str:
 def find_account() -> Account:
     """Raises: ReleaseError without a region, or where AWS does not accept the credentials."""
     session = boto3.Session()
-    # boto3 itself knows the first name only, SAM and AWS's own machines the second.
+    # boto3 reads AWS_DEFAULT_REGION only; SAM and AWS's own machines set AWS_REGION.
     region = session.region_name or os.environ.get("AWS_REGION")
     if not region:
         raise ReleaseError("no AWS region is set: export AWS_DEFAULT_REGION=eu-central-1, or aws configure")
@@ -90,19 +90,19 @@ def find_account() -> Account:
 
 
 def find_commit() -> str:
-    """Twelve digits of the commit that is checked out. Raises: ReleaseError if files differ from it."""
+    """The first twelve digits of the current commit. Raises: ReleaseError if a file differs from it."""
     changed = _git("status", "--porcelain").splitlines()
     if changed:
         others = f" and {len(changed) - 1} more" if changed[1:] else ""
         raise ReleaseError(
-            "the image's tag will name the commit, so everything must be as in it: "
+            "the image's tag names the commit, so no file may differ from it: "
             f"commit or stash {changed[0][3:]}{others}"
         )
     return _git("rev-parse", "HEAD")[:DIGITS]
 
 
 def check_model() -> Artifact:
-    """The model that goes into the image. Raises: ReleaseError if it isn't whole, or lenslet gate refuses it."""
+    """The model of the image. Raises: ReleaseError if it is incomplete, or misses a limit of `lenslet gate`."""
     try:
         artifact = read_artifact(MODEL)
         read_model(MODEL, artifact)
@@ -131,7 +131,7 @@ def _git(*arguments: str) -> str:
 
 
 def _ask(*command: str) -> str | None:
-    """What the command prints; None if it fails or says nothing in time."""
+    """Output of the command; None if it fails or takes too long."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):

@@ -5,9 +5,9 @@
     python -m infra.release rollback              make rollback
     python -m infra.release destroy staging       make destroy STAGE=staging
 
-All that is needed is looked for before anything is changed. Exit code 0 if all is well, 1 if something was tried and
-failed or was declined (the message says what is now the case), 2 if something was missing and nothing was changed.
-docs/deploy.md tells the whole way.
+All preconditions are checked before anything is changed. Exit code 0 on success; 1 if a step failed or was declined
+(the message says which state it left); 2 if a precondition was not met and nothing was changed. docs/deploy.md explains
+each step.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"infra.release: AWS: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("infra.release: interrupted; what CloudFormation has begun goes on", file=sys.stderr)
+        print("infra.release: interrupted; CloudFormation finishes what it has begun", file=sys.stderr)
         return 130
 
 
@@ -58,14 +58,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     deployed = commands.add_parser("deploy", help="build, push, deploy to staging, check")
     deployed.add_argument("stage", choices=STAGES)
     deployed.add_argument("--architecture", choices=preflight.PLATFORMS, help="the template's, if not given")
-    promoted = commands.add_parser("promote", help="what is checked in staging goes to production")
+    promoted = commands.add_parser(
+        "promote", help="deploy the image that was checked in staging to production"
+    )
     for command in (deployed, promoted):
         command.add_argument(
             "--parameter", action="append", default=[], type=parameters.parameter, metavar="NAME=VALUE",
-            help="of infra/template.yaml or, at the first deploy, infra/account.yaml; kept until given anew",
+            help="of infra/template.yaml or, at the first deploy, infra/account.yaml; kept until it is given again",
         )  # fmt: skip
     promoted.add_argument("--digest", help="refuse if staging runs another image than this (sha256:…)")
-    undone = commands.add_parser("rollback", help="production goes back to the image before")
+    undone = commands.add_parser("rollback", help="return production to its previous image")
     for command in (promoted, undone):
         command.add_argument("--yes", action="store_true", help="do not ask")
     removed = commands.add_parser("destroy", help="remove a stage, or everything; asks for its name")
@@ -92,24 +94,24 @@ def deploy(arguments: argparse.Namespace) -> int:
     told = shared.get("AlarmEmail")
     if account_stack and told and told != account_stack.parameters.get("AlarmEmail"):
         say(
-            f"{told} will be told of alarms, but not of the budget: docs/deploy.md says how to change {ACCOUNT_STACK}"
+            f"{told} will get alarms, but not the budget's messages: docs/deploy.md says how to change {ACCOUNT_STACK}"
         )
     template = stacks.TEMPLATE.read_text(encoding="utf-8")
     own |= concurrency.fitting(
         account, own, parameters.given_to(before), stacks.declared_parameters(template)
     )
     tag = images.built_tag(commit, preflight.check_model(), architecture)
-    say(f"account {account.number} in {account.region}, image {tag}: all that is needed is there")
+    say(f"account {account.number} in {account.region}, image {tag}: all preconditions are met")
     if account_stack is None:
         shared |= gateway_logs.role_settings(account, shared)
         say(f"making stack {ACCOUNT_STACK}: repository, budget, roles")
         stacks.deploy_stack(account, sam, ACCOUNT_STACK, stacks.ACCOUNT_TEMPLATE, shared)
     image = pushed_image(account, docker, tag, architecture)
-    say(f"bringing {image.digest} to {name}")
+    say(f"deploying {image.digest} to {name}")
     stack = put_image(account, sam, arguments.stage, template, image, own)
     check_and_mark(account, stack, image)
     say(f"{arguments.stage} is up and checked")
-    tell_way_in(stack)
+    print_access(stack)
     say("next: make promote")
     return 0
 
@@ -129,14 +131,12 @@ def pushed_image(account: Account, docker: str, tag: str, architecture: str) -> 
 
 
 def check_and_mark(account: Account, stack: Stack, image: Image) -> None:
-    """The verdict becomes a tag of the image: make promote, on any computer, goes by the last one."""
+    """Check the stage, and record the result as a tag of the image, which `make promote` reads on any computer."""
     try:
         check_stage(account, stack, is_thorough=True)
     except ReleaseFailed as error:
         images.add_tag(account, image.digest, images.event_tag("failed"))
-        raise ReleaseFailed(
-            f"{error}: staging goes on with this image, and make promote refuses it"
-        ) from None
+        raise ReleaseFailed(f"{error}: staging still runs this image, and make promote refuses it") from None
     images.add_tag(account, image.digest, images.event_tag("checked"))
 
 
@@ -151,8 +151,10 @@ def promote(arguments: argparse.Namespace) -> int:
     if image is None or not image.is_checked:
         raise ReleaseError("the image in staging has not passed its checks: make deploy STAGE=staging")
     if arguments.digest not in (None, image.digest):
-        raise ReleaseError(f"staging runs {image.digest} by now, not {arguments.digest}: release anew")
-    # As it was checked, whatever is checked out here.
+        raise ReleaseError(
+            f"staging runs {image.digest} now, not {arguments.digest}: start the release again"
+        )
+    # The template that was checked in staging, not the one in this working tree.
     template = stacks.read_template(account, staging.name)
     given, declared = dict(arguments.parameter), stacks.declared_parameters(template)
     parameters.check_given(given, declared)
@@ -174,14 +176,14 @@ def promote(arguments: argparse.Namespace) -> int:
     except ReleaseFailed as error:
         if before is None:
             raise ReleaseFailed(
-                f"{error}: production goes on with this image, for there is none before it to go back to"
+                f"{error}: production still runs this image, because there is no earlier one to return to"
             ) from None
-        say(f"{error}: going back to {before.digest[:19]}")
+        say(f"{error}: rolling back to {before.digest[:19]}")
         put_image(account, sam, "production", earlier, before, settings, with_canary=False)
         raise ReleaseFailed(f"production runs {before.digest[:19]} again, because {error}") from None
     images.add_tag(account, image.digest, images.event_tag("production"))
     say(f"production runs {image.digest[:19]}; make rollback takes it back")
-    tell_way_in(production)
+    print_access(production)
     return 0
 
 
@@ -198,7 +200,7 @@ def rollback(arguments: argparse.Namespace) -> int:
     print(changes.table(known.get(current), known[before]))
     if not agreed("Take production back to this?", arguments.yes):
         return declined()
-    # Its own template: what was changed here since is no part of going back.
+    # The template it was deployed with: a rollback takes over no later change of it.
     template = stacks.read_template(account, production.name)
     production = put_image(account, sam, "production", template, known[before], {}, with_canary=False)
     if current in known:
@@ -208,8 +210,8 @@ def rollback(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def tell_way_in(stack: Stack) -> None:
-    """Everything but the key itself, which is nobody's to read in a log."""
+def print_access(stack: Stack) -> None:
+    """Print how to reach the stage: not the key itself, which would end up in logs."""
     print(f"  endpoint   {stack.output('Endpoint')}")
     command = "aws apigateway get-api-key --include-value --query value --output text --api-key"
     print(f"  its key    {command} {stack.output('ApiKeyId')}")
@@ -217,7 +219,7 @@ def tell_way_in(stack: Stack) -> None:
 
 
 def image_of(stack: Stack, known: Mapping[str, Image]) -> Image | None:
-    """None if the repository no longer has what the stack runs."""
+    """The image that the stack runs; None if the repository no longer has it."""
     return known.get(images.digest_of(stack.parameters.get("ImageUri", "")))
 
 
@@ -231,12 +233,12 @@ def put_image(
     *,
     with_canary: bool = True,
 ) -> Stack:
-    """Deploy a stage from the text of a template. `given`: parameters to change, the others stay."""
+    """Deploy an image to a stage. `template`: its text; `given`: parameters to change, the others stay."""
     shared = stacks.need_stack(account, ACCOUNT_STACK, "make deploy STAGE=staging").outputs
     own = parameters.of_release(
         template, stage, account, image, with_canary=with_canary, boundary=shared.get("BoundaryArn", "")
     )
-    # There for accounts whose workflows deploy: CloudFormation then works with that role's rights, not the caller's.
+    # Exists where workflows deploy: CloudFormation then uses that role's rights instead of the caller's.
     role = shared.get(f"{stage.title()}StackRoleArn")
     name = stack_name(stage)
     wanted = {**given, **own}

@@ -1,4 +1,4 @@
-"""Removal of a stage, or of everything, from an AWS account, with a list of what stays and may cost."""
+"""Removal of a stage, or of everything, from an AWS account, with a list of what remains and may cost."""
 
 import argparse
 
@@ -33,29 +33,29 @@ def destroy(arguments: argparse.Namespace) -> int:
         stacks.protect_stack(account, stack.name, is_on=False)
     stacks.delete_stack(account, stack.name)
     say(f"{stack.name} is removed")
-    tell_remains(account)
+    print_remains(account)
     return 0
 
 
 def destroy_everything(account: Account) -> int:
-    """The account's stack with all images; the stages must be gone, so that nothing runs on them."""
+    """Remove the account's stack with all images. Raises: ReleaseError while a stage exists, which needs its image."""
     left = [stage for stage in STAGES if stacks.read_stack(account, stack_name(stage))]
     if left:
         raise ReleaseError(f"a stage is still there: make destroy STAGE={left[0]}")
     stack = stacks.need_stack(account, ACCOUNT_STACK, "there is nothing to remove")
     known = images.read_images(account)
-    say(f"stack {ACCOUNT_STACK} with {len(known)} images: after this no release can be brought back")
+    say(f"stack {ACCOUNT_STACK} with {len(known)} images: after this no release can be restored")
     if not named(EVERYTHING):
         return declined()
     stacks.delete_stack(account, ACCOUNT_STACK)
     gateway_logs.restore_role(account, stack.outputs)
     images.remove_repository(account)
     say(f"{ACCOUNT_STACK} is removed, and the repository with its images")
-    tell_remains(account)
+    print_remains(account)
     return 0
 
 
-def tell_remains(account: Account) -> None:
+def print_remains(account: Account) -> None:
     lines = remains(account)
     say("still there, and may cost:" if lines else "nothing of this project is left in this region")
     for line in lines:
@@ -63,7 +63,7 @@ def tell_remains(account: Account) -> None:
 
 
 def remains(account: Account) -> list[str]:
-    """One line for each thing that is still there, with how to remove it."""
+    """One line for each remaining resource, with the command that removes it."""
     lines = []
     if known := images.read_images(account):
         gigabytes = sum(image.bytes for image in known.values()) / 1e9
@@ -89,7 +89,7 @@ def remains(account: Account) -> list[str]:
 
 
 def holds_objects(account: Account, bucket: str) -> bool:
-    """False for a bucket that does not exist, too."""
+    """Whether the bucket exists and is not empty."""
     if not bucket:
         return False
     try:

@@ -18,7 +18,7 @@ TEMPLATE = ROOT / "infra" / "template.yaml"
 ACCOUNT_TEMPLATE = ROOT / "infra" / "account.yaml"
 ACCOUNT_STACK = "lenslet-account"
 
-# States in which CloudFormation takes an update.
+# States in which CloudFormation accepts an update.
 READY = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 BUSY = "_IN_PROGRESS"
 
@@ -31,17 +31,17 @@ class Stack:
     outputs: Mapping[str, str]
 
     def output(self, name: str) -> str:
-        """Raises: ReleaseFailed if the stack has none of that name, or an empty one."""
+        """Raises: ReleaseFailed if the stack has no output of that name, or an empty one."""
         if not self.outputs.get(name):
             raise ReleaseFailed(f"stack {self.name} has no output {name}: see its events in CloudFormation")
         return self.outputs[name]
 
 
 class TemplateLoader(yaml.SafeLoader):
-    """YAML with CloudFormation's short functions, whose meaning is not needed here: `!Ref X` becomes "X"."""
+    """YAML with CloudFormation's short functions, which are not evaluated: `!Ref X` becomes "X"."""
 
 
-def _without_meaning(loader: TemplateLoader, suffix: str, node: yaml.Node) -> Any:
+def _not_evaluated(loader: TemplateLoader, suffix: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):
@@ -49,7 +49,7 @@ def _without_meaning(loader: TemplateLoader, suffix: str, node: yaml.Node) -> An
     return node.value
 
 
-TemplateLoader.add_multi_constructor("!", _without_meaning)
+TemplateLoader.add_multi_constructor("!", _not_evaluated)
 
 
 def stack_name(stage: str) -> str:
@@ -57,7 +57,7 @@ def stack_name(stage: str) -> str:
 
 
 def declared_parameters(template: str) -> dict[str, dict[str, Any]]:
-    """Name → declaration, of a template in YAML or JSON. Raises: ReleaseError if it is neither."""
+    """Name → declaration of each parameter of a YAML or JSON template. Raises: ReleaseError if it is neither."""
     try:
         content = yaml.load(template, TemplateLoader)  # nosec B506  # a SafeLoader
         return dict(content.get("Parameters") or {})
@@ -66,7 +66,7 @@ def declared_parameters(template: str) -> dict[str, dict[str, Any]]:
 
 
 def read_stack(account: Account, name: str) -> Stack | None:
-    """None if there is no such stack, or nothing in it: its first change set was made and never carried out."""
+    """None if there is no such stack, or it is empty: its first change set was never executed."""
     try:
         found = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -96,7 +96,7 @@ def check_ready(stack: Stack | None) -> None:
         return
     if stack.status.endswith(BUSY):
         raise ReleaseError(f"stack {stack.name} is being changed ({stack.status}): wait until that has ended")
-    if "UPDATE" in stack.status:  # it answers still: it must not be removed
+    if "UPDATE" in stack.status:  # it still serves requests, so it must not be removed
         remedy = f"aws cloudformation continue-update-rollback --stack-name {stack.name}"
     elif stack.name == ACCOUNT_STACK:
         remedy = f"aws cloudformation delete-stack --stack-name {stack.name}"
@@ -108,7 +108,7 @@ def check_ready(stack: Stack | None) -> None:
 
 
 def read_template(account: Account, name: str) -> str:
-    """The template that a stack was last deployed with, before SAM's transform."""
+    """The template of a stack's last deployment, before SAM's transform."""
     answer = account.client("cloudformation").get_template(StackName=name, TemplateStage="Original")
     body = answer["TemplateBody"]
     return body if isinstance(body, str) else json.dumps(body)
@@ -123,10 +123,9 @@ def deploy_stack(
     role: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Stack:
-    """Create or update a stack and wait. Parameters that are not given stay as they are; `role` does the work, and
-    everything in the stack that takes tags gets `tags`.
+    """Create or update a stack and wait. Parameters that are not given keep their values; every resource gets `tags`.
 
-    Raises: ReleaseFailed if AWS did not come to an end with it; what SAM says of the reasons stands above.
+    `role`: ARN of the role that CloudFormation uses. Raises: ReleaseFailed; SAM has printed the reason.
     """
     command = [
         sam, "deploy", "--template-file", str(template), "--stack-name", name, "--region", account.region,
@@ -145,11 +144,11 @@ def deploy_stack(
     stack = read_stack(account, name)
     if done.returncode or stack is None:
         what = (
-            "its update was taken back, so that it runs what it ran before"
+            "its update was rolled back, so it runs what it ran before"
             if stack and stack.status == "UPDATE_ROLLBACK_COMPLETE"
             else f"it is {stack.status if stack else 'not there'}"
         )
-        raise ReleaseFailed(f"stack {name} was not deployed; {what}; the reason stands above")
+        raise ReleaseFailed(f"stack {name} was not deployed; {what}; see the reason above")
     return stack
 
 
@@ -161,13 +160,13 @@ def protect_stack(account: Account, name: str, *, is_on: bool = True) -> None:
 
 
 def read_key(account: Account, stack: Stack) -> str:
-    """The value of the stage's API key: a secret, never to be printed."""
+    """The value of the stage's API key: a secret that must not be printed."""
     key = account.client("apigateway").get_api_key(apiKey=stack.output("ApiKeyId"), includeValue=True)
     return str(key["value"])
 
 
 def delete_stack(account: Account, name: str) -> None:
-    """Raises: ReleaseFailed with CloudFormation's first reason if something would not go."""
+    """Raises: ReleaseFailed with CloudFormation's first reason if a resource could not be deleted."""
     cloudformation = account.client("cloudformation")
     cloudformation.delete_stack(StackName=name)
     try:
@@ -180,6 +179,6 @@ def delete_stack(account: Account, name: str) -> None:
             if event["ResourceStatus"] == "DELETE_FAILED" and "ResourceStatusReason" in event
         ]
         raise ReleaseFailed(
-            f"stack {name} was not wholly removed ({reasons[0] if reasons else 'see its events'}): "
-            "remove what is named there, then try again"
+            f"stack {name} was not removed completely ({reasons[0] if reasons else 'see its events'}): "
+            "remove the resource it names, then try again"
         ) from None

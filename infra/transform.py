@@ -2,7 +2,7 @@
 
     make template
 
-prints how many resources of each type one stage has, and which of them only by parameter.
+prints how many resources of each type one stage has, and how many of them depend on a parameter.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "infra" / "template.yaml"
-# What must be given; any digest is as good as another.
+# Required parameters; any digest will do.
 EXAMPLE = {
     "Stage": "staging",
     "ImageUri": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/lenslet@sha256:{'0' * 64}",
@@ -24,14 +24,14 @@ EXAMPLE = {
 
 
 class NoManagedPolicies:
-    """The transform may ask IAM for the ARNs of AWS's policies; the template names none by its short name."""
+    """Stands for the ARNs of AWS's managed policies, which SAM would ask IAM for: the template uses none by name."""
 
     def load(self) -> dict[str, str]:
         return {}
 
 
 def read_template(path: Path = TEMPLATE) -> dict[str, Any]:
-    """A template as plain objects: `!Ref X` is {"Ref": "X"}."""
+    """A template as plain objects: `!Ref X` becomes {"Ref": "X"}."""
     from samtranslator.yaml_helper import yaml_parse
 
     content: dict[str, Any] = yaml_parse(path.read_text(encoding="utf-8"))
@@ -39,19 +39,21 @@ def read_template(path: Path = TEMPLATE) -> dict[str, Any]:
 
 
 def transform(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The template as CloudFormation runs it. Raises: InvalidDocumentException, naming what SAM does not understand."""
-    # Half a second of imports, which other commands of this package need not wait for.
+    """The template after SAM's transform. Raises: InvalidDocumentException, naming what SAM does not understand."""
+    # Late: its import takes half a second.
     from samtranslator.translator.transform import transform as translate
 
-    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it tells of features it does not have
-    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")  # it asks for the partition of some region
-    copy = json.loads(json.dumps(template))  # it changes what it is given
+    logging.getLogger("samtranslator").setLevel(
+        logging.ERROR
+    )  # its warnings are about features that are not used
+    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")  # SAM needs a region to find the partition
+    copy = json.loads(json.dumps(template))  # SAM changes its argument
     result: dict[str, Any] = translate(copy, {**EXAMPLE, **parameters}, NoManagedPolicies())
     return result
 
 
 def summary(transformed: Mapping[str, Any]) -> str:
-    """A table: resources by type, with those that stand under a condition."""
+    """A table of resources by type, those under a condition counted apart."""
     resources = transformed["Resources"].values()
     always = Counter(each["Type"] for each in resources if "Condition" not in each)
     optional = Counter(each["Type"] for each in resources if "Condition" in each)

@@ -1,4 +1,4 @@
-"""Smoke check of a running endpoint, local or deployed: does it answer as openapi.yaml promises?
+"""Smoke check of a running endpoint, local or deployed: does it answer as openapi.yaml says?
 
     python test.py                                             # http://127.0.0.1:8080
     python test.py https://….amazonaws.com/prod --key KEY --image-url https://example.com/photo.jpg

@@ -91,11 +91,11 @@ def _names(labels: set[str], others: set[str]) -> str:
     """All labels, or, of many, those that the others lack."""
     if len(labels) <= LISTED:
         return ", ".join(printable(repr(label)) for label in sorted(labels)) or "none"
-    alone = sorted(labels - others)
-    if not alone:
+    extra = sorted(labels - others)
+    if not extra:
         return "none of its own"
-    more = f" and {len(alone) - LISTED:,} more" if len(alone) > LISTED else ""
-    return f"{', '.join(printable(repr(label)) for label in alone[:LISTED])}{more} of its own"
+    more = f" and {len(extra) - LISTED:,} more" if len(extra) > LISTED else ""
+    return f"{', '.join(printable(repr(label)) for label in extra[:LISTED])}{more} of its own"
 
 
 def _likely_cause(labels: set[str], others: set[str]) -> str:

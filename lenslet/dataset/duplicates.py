@@ -36,10 +36,10 @@ def near_duplicates(
 
     def compute() -> NDArray[np.int64]:
         exact = copies(hashes)
-        alone = np.setdiff1d(np.arange(len(rows)), exact[:, 1])  # the first of each content
-        nominated = similar_pairs(*perceptual_hashes(pixels, rows[alone]))
-        similar = confirmed(pixels, rows[alone], nominated)
-        similar[:, :2] = alone[similar[:, :2]]
+        first = np.setdiff1d(np.arange(len(rows)), exact[:, 1])  # the first of each content
+        nominated = similar_pairs(*perceptual_hashes(pixels, rows[first]))
+        similar = confirmed(pixels, rows[first], nominated)
+        similar[:, :2] = first[similar[:, :2]]
         found: NDArray[np.int64] = np.unique(np.concatenate([exact, similar]), axis=0)
         return found
 

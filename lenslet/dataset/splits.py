@@ -31,13 +31,13 @@ def assign_splits(
     splits: list[str] = [photo.split or "train" for photo in photos]
     clusters = cluster_names(hashes, np.concatenate([duplicates, _group_pairs(photos)]))
     # What stays together even where all photos of a class are copies of each other.
-    alone = [photo.group or digest for photo, digest in zip(photos, hashes, strict=True)]
+    exact = [photo.group or digest for photo, digest in zip(photos, hashes, strict=True)]
     for split, fraction in fractions.items():
         if split in given or fraction == 0:
             continue
         members = [number for number in range(len(photos)) if splits[number] == "train"]
         labels = {number: photos[number].label for number in members}
-        groups = _groups(labels, clusters, alone, fraction)
+        groups = _groups(labels, clusters, exact, fraction)
         order = sorted(groups, key=lambda name: sha256_of(f"{params.split_seed} {name}".encode()))
         for number in _draw([groups[name] for name in order], labels, fraction):
             splits[number] = split
@@ -57,11 +57,11 @@ def _other_folds(
     members = [number for number in range(len(photos)) if splits[number] == "train"]
     members.sort(key=lambda number: sha256_of(f"fold {params.split_seed} {clusters[number]}".encode()))
     of_cluster: dict[str, int] = {}
-    dealt: Counter[str] = Counter()
+    assigned: Counter[str] = Counter()
     for number in members:
         if clusters[number] not in of_cluster:
-            of_cluster[clusters[number]] = dealt[photos[number].label] % folds + 1
-            dealt[photos[number].label] += 1
+            of_cluster[clusters[number]] = assigned[photos[number].label] % folds + 1
+            assigned[photos[number].label] += 1
     return {number for number in members if of_cluster[clusters[number]] != fold}
 
 
@@ -75,12 +75,12 @@ def _group_pairs(photos: Sequence[Photo]) -> NDArray[np.int64]:
 
 
 def _groups(
-    labels: Mapping[int, str], clusters: Sequence[str], alone: Sequence[str], fraction: float
+    labels: Mapping[int, str], clusters: Sequence[str], exact: Sequence[str], fraction: float
 ) -> dict[str, list[int]]:
     """Name → photos that are drawn together: the clusters of the photos in `labels`.
 
     If most of a class is one cluster (a fixed camera), and the rest too little to draw from, its photos are drawn one
-    by one: then only those stay together that have the same name in `alone`.
+    by one: then only those stay together that have the same name in `exact`.
     """
     sizes = Counter(labels.values())
     shares = Counter((clusters[number], label) for number, label in labels.items())
@@ -91,7 +91,7 @@ def _groups(
     }
     groups: dict[str, list[int]] = {}
     for number in labels:
-        name = alone[number] if clusters[number] in broken else clusters[number]
+        name = exact[number] if clusters[number] in broken else clusters[number]
         groups.setdefault(name, []).append(number)
     return groups
 

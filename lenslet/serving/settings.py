@@ -1,6 +1,6 @@
 """The `LENSLET_*` environment variables: what each means, and the check that none is mistyped.
 
-The service starts with defaults where a variable is not set, so a mistyped name would silently leave a door open:
+The service starts with defaults where a variable is not set, so a mistyped name would silently switch a protection off:
 `LENSLET_API_KEY` instead of `LENSLET_API_KEYS` lets everybody in. Therefore unknown names stop the start.
 """
 

@@ -50,10 +50,10 @@ def train_batches(
     numbers = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(positions)
     batches = _loaded(numbers, dataset, one_hot(dataset) if targets is None else targets)
     numbered = batches.enumerate(epochs.start * steps).map(augmented, num_parallel_calls=2)
-    alone = tf.data.Options()  # one machine reads all photos, however many GPUs share the batch
-    alone.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    options = tf.data.Options()  # one machine reads all photos, however many GPUs share the batch
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     counted = numbered.apply(tf.data.experimental.assert_cardinality(len(epochs) * steps))
-    return counted.with_options(alone).prefetch(2)
+    return counted.with_options(options).prefetch(2)
 
 
 def split_batches(dataset: Dataset, split: str, batch_size: int) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""The load benchmark's arithmetic on numbers written by hand, and its clients against servers that lie."""
+"""The load benchmark's arithmetic on numbers written by hand, and its clients against servers with wrong answers."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from bench.clients import (
     Connection,
     Outcome,
     ask_all,
-    family,
+    descendants,
     judged,
     resident_mb,
     watched_memory,
@@ -229,15 +229,15 @@ def test_memory_is_counted_of_children_and_theirs_too():
     with subprocess.Popen(["sh", "-c", "sleep 60 & wait"]) as child:
         try:
             end = time.monotonic() + 20
-            while len(family(child.pid)) != 1:
+            while len(descendants(child.pid)) != 1:
                 assert time.monotonic() < end
                 time.sleep(0.02)
-            assert {child.pid, *family(child.pid)} <= set(family(os.getpid()))
+            assert {child.pid, *descendants(child.pid)} <= set(descendants(os.getpid()))
             with watched_memory(child.pid, every_s=0.01) as samples:
                 time.sleep(0.3)
             assert samples[0] > resident_mb(child.pid)
         finally:
-            for process_id in [*family(child.pid), child.pid]:
+            for process_id in [*descendants(child.pid), child.pid]:
                 os.kill(process_id, signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""test.py against the real server, and against servers that lie."""
+"""test.py against the real server, and against servers with wrong answers."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""data/download.py: what it lays out, and what it says when Kaggle or the disk does not play along."""
+"""data/download.py: what it lays out, and its messages when Kaggle or the disk fails."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ import download  # noqa: E402
 
 INTEL_PAGE = "https://www.kaggle.com/datasets/puneet6060/intel-image-classification"
 ACCOUNT = (
-    "Kaggle wants an account: create a token at https://www.kaggle.com/settings/api, put it into "
+    "Kaggle asks for an account: create a token at https://www.kaggle.com/settings/api, put it into "
     f"~/.kaggle/access_token or KAGGLE_API_TOKEN, accept the terms on {INTEL_PAGE}, then run this again"
 )
 
@@ -90,26 +90,26 @@ def files_in(folder: Path) -> list[str]:
         (http_error(403), ACCOUNT),
         (UnauthenticatedError("User is not authenticated"), ACCOUNT),
         (CredentialError("no token"), ACCOUNT),
-        (http_error(404), f"Kaggle has no {INTEL_PAGE} any more: look for a copy and unpack it by hand"),
-        (http_error(429), "Kaggle has had too many requests: wait some minutes, then run this again"),
+        (http_error(404), f"Kaggle no longer has {INTEL_PAGE}: look for a copy and unpack it by hand"),
+        (http_error(429), "Kaggle limits the rate of requests: wait some minutes, then run this again"),
         (http_error(503), "Kaggle answered with HTTP status 503: try again later"),
         (requests.HTTPError("no answer at all"), "Kaggle answered with HTTP status 0: try again later"),
         (
             requests.ConnectionError("Max retries exceeded: Name or service not known"),
-            f"Kaggle is out of reach: check the network, or get {INTEL_PAGE} elsewhere and unpack it",
+            f"Kaggle cannot be reached: check the network, or get {INTEL_PAGE} elsewhere and unpack it",
         ),
         (
             requests.ReadTimeout("timed out"),
-            f"Kaggle is out of reach: check the network, or get {INTEL_PAGE} elsewhere and unpack it",
+            f"Kaggle cannot be reached: check the network, or get {INTEL_PAGE} elsewhere and unpack it",
         ),
-        (DataCorruptionError("MD5\nmismatch"), "the archive came damaged: run this again"),
+        (DataCorruptionError("MD5\nmismatch"), "the downloaded archive is damaged: run this again"),
         (
             OSError(28, "No space left on device"),
-            "kagglehub gave up: [Errno 28] No space left on device; mend that, then run this again",
+            "kagglehub failed: [Errno 28] No space left on device; correct that, then run this again",
         ),
         (
             ValueError("Invalid Kaggle credentials\nfile"),
-            "kagglehub gave up: Invalid Kaggle credentials file; mend that, then run this again",
+            "kagglehub failed: Invalid Kaggle credentials file; correct that, then run this again",
         ),
     ],
 )
@@ -196,8 +196,8 @@ def test_an_archive_of_another_shape_is_refused_before_anything_is_written(
     install(monkeypatch, archive)
     assert download.main(["intel", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == (
-        "download.py: the archive has no folder seg_test/seg_test any more, but readme.txt, seg_train: "
-        f"lay out {archive} by hand\n"
+        "download.py: the archive has no folder seg_test/seg_test, but readme.txt, seg_train: "
+        f"copy the folders of {archive} by hand\n"
     )
     assert not (tmp_path / "out").exists()
 

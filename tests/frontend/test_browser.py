@@ -336,7 +336,7 @@ def test_keys_are_asked_for_and_links_to_this_computer_refused(
     page.get_by_role("tab", name="Request examples").click()
     code = page.get_by_role("tabpanel", name="Request examples").inner_text()
     assert "$LENSLET_API_KEY" in code
-    assert KEY not in code  # whoever copies it, shows it to others
+    assert KEY not in code  # copied code is shown to others
 
 
 def test_files_that_cannot_be_sent_do_not_stop_the_others(visit: Visit) -> None:

@@ -94,7 +94,7 @@ def test_five_attempts_are_all(pauses):
     assert len(endpoint.requests) == 5 and len(pauses) == 4
 
 
-def test_whoever_waits_is_told():
+def test_waiting_is_shown():
     told: list[str] = []
     with answering(Answer(502, ""), GOOD) as endpoint:
         Gateway(endpoint.url).classify(b"photo", lambda failure: told.append(failure.code))

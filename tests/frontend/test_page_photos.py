@@ -166,6 +166,7 @@ def test_picture_that_is_too_large_for_the_page_too():
     assert prepare(data) == photos.Prepared(data, "", None)
 
 
+@pytest.mark.slow
 def test_picture_that_costs_much_takes_little_memory():
     """59 million pixels with alpha, 240 MB decoded; a second copy would need as much again."""
     source = """

@@ -63,9 +63,9 @@ def test_writers_in_two_process_namespaces_do_not_meet(tmp_path: Path) -> None:
         "    print(path, flush=True)\n    sys.stdin.read()\n    path.write_text('x')"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.txt")]
-    alone = ["unshare", "--pid", "--fork"]
-    if shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True).returncode == 0:
-        command = [*alone, *command]
+    isolated = ["unshare", "--pid", "--fork"]
+    if shutil.which("unshare") and subprocess.run([*isolated, "true"], capture_output=True).returncode == 0:
+        command = [*isolated, *command]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as two:
         assert one.stdout.readline() != two.stdout.readline()

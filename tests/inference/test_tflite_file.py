@@ -22,6 +22,7 @@ def test_shipped_model_is_whole(shipped):
     check_tflite(shipped)
 
 
+@pytest.mark.slow
 def test_no_damage_kills_the_process(shipped):
     """Of these 120 copies 50 ended in SIGSEGV before there was the check."""
     artifact = read_artifact(MODEL)

@@ -20,7 +20,7 @@ OFFLINE = "Traceback\nrequests.exceptions.ConnectionError: HTTPSConnectionPool(h
         ([GOOD, BAD, UNKNOWN], (1, "known vulnerabilities in pillow: make audit says which")),
         (
             [GOOD, UNKNOWN],
-            (0, "known vulnerabilities: 1 of 2 packages not looked at: not found on PyPI"),
+            (0, "known vulnerabilities: 1 of 2 packages not checked: not found on PyPI"),
         ),
     ],
 )
@@ -31,9 +31,9 @@ def test_verdict_about_packages(packages: list[object], expected: tuple[int, str
 @pytest.mark.parametrize(
     ("errors", "expected"),
     [
-        (OFFLINE, (0, "known vulnerabilities: not looked for, because PyPI cannot be reached")),
+        (OFFLINE, (0, "known vulnerabilities: not checked, because PyPI cannot be reached")),
         ("usage: …\nInvalidVersion: ''\n", (1, "pip-audit failed: InvalidVersion: ''")),
-        ("", (1, "pip-audit failed: it said nothing")),
+        ("", (1, "pip-audit failed: it printed nothing")),
     ],
 )
 def test_verdict_without_a_report(errors: str, expected: tuple[int, str]) -> None:

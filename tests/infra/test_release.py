@@ -182,7 +182,7 @@ def test_deploy_builds_deploys_checks_and_marks(project: Project) -> None:
     [(digest, tags)] = project.tags().items()
     [built] = set(tags) - {"checked"}
     assert re.fullmatch(r"[0-9a-f]{12}-e35240308d70-arm64", built) and "checked" in tags
-    assert f"bringing {digest} to lenslet-staging" in said
+    assert f"deploying {digest} to lenslet-staging" in said
     assert project.stacks()["lenslet-staging"] == {
         "Stage": "staging",
         "ImageUri": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/lenslet@{digest}",
@@ -219,7 +219,7 @@ def test_the_whole_way_and_back(project: Project) -> None:
         declined = project.run("promote", answer=answer)
         assert declined.returncode == 1 and "nothing was changed" in declined.stdout
         assert "lenslet-production" not in project.stacks()
-    expect_refusal(project.run("promote", "--yes", "--digest", B), f"staging runs {first} by now, not {B}")
+    expect_refusal(project.run("promote", "--yes", "--digest", B), f"staging runs {first} now, not {B}")
     said = project.succeed("promote", "--digest", first, answer="yes\n")
     assert project.running("production") == first
     assert "robustness check" not in said  # production is smoked only
@@ -280,7 +280,7 @@ def test_what_has_not_passed_is_not_promoted(project: Project) -> None:
     said = project.succeed("deploy", "staging", "--parameter", "AlarmEmail=a@b.c")
     assert "is not built again" in said
     # The account's stack was made without it, and is not changed by the way.
-    assert "a@b.c will be told of alarms, but not of the budget" in said
+    assert "a@b.c will get alarms, but not the budget's messages" in said
     project.succeed("promote", "--yes")
     assert len([line for line in project.log("docker") if line[:2] == ["buildx", "build"]]) == 1
 
@@ -308,7 +308,7 @@ def test_a_first_production_that_fails_its_check_has_nothing_to_go_back_to(proje
     project.succeed("deploy", "staging")
     (project.folder / "test.py").write_text("import sys; sys.exit(1)")
     done = project.run("promote", "--yes")
-    expect_refusal(done, "test.py failed .*: production goes on with this image, for there is none", code=1)
+    expect_refusal(done, "test.py failed .*: production still runs this image, because there is no", code=1)
     assert project.running("production") == project.running("staging")
     assert "production" not in project.tags()[project.running("staging")]
 
@@ -504,7 +504,7 @@ def test_a_build_that_fails_deploys_nothing(project: Project) -> None:
     done = project.run("deploy", "staging", DOCKER_FAILS="1")
     assert done.returncode == 1
     assert "no space left on device" in done.stderr
-    assert "the stage is as it was" in done.stderr
+    assert "the stage is unchanged" in done.stderr
     assert list(project.stacks()) == ["lenslet-account"]
 
 
@@ -515,7 +515,7 @@ def test_files_that_differ_from_the_commit_are_refused(project: Project) -> None
     (project.folder / "new.py").write_text("")
     expect_refusal(
         project.run("deploy", "staging"),
-        "must be as in it: commit or stash lenslet/inference/decode.py and 1 more",
+        "no file may differ from it: commit or stash lenslet/inference/decode.py and 1 more",
     )
     assert project.stacks() == {}
 

@@ -106,7 +106,7 @@ BREAKAGES: dict[Any, list[tuple[str, object, str]]] = {
         ("FunctionRole/AssumeRolePolicyDocument/Statement/0/Principal", {"AWS": "*"}, "FunctionRole trusts"),
     ],
     rules.logs_end: [
-        ("FunctionLogs/RetentionInDays", GONE, "FunctionLogs is kept for ever"),
+        ("FunctionLogs/RetentionInDays", GONE, "FunctionLogs has no retention limit"),
         ("Function/LoggingConfig", GONE, "not of this stack"),
     ],
     rules.the_function_ends_before_the_gateway: [
@@ -114,7 +114,7 @@ BREAKAGES: dict[Any, list[tuple[str, object, str]]] = {
         ("Function/Events/Predict/Properties/TimeoutInMillis", 20_000, "20000 ms"),
         ("HttpIntegration/TimeoutInMillis", 20_000, "HttpIntegration gives up after 20000 ms"),
     ],
-    rules.what_strangers_can_cost_is_bounded: [
+    rules.cost_of_untrusted_callers_is_bounded: [
         ("Function/ReservedConcurrentExecutions", GONE, "Function has no reserved"),
         ("UploadFunction/ReservedConcurrentExecutions", GONE, "UploadFunction has no reserved"),
         ("Api/MethodSettings/0/ThrottlingRateLimit", GONE, "the stage has no throttle"),
@@ -140,7 +140,7 @@ BREAKAGES: dict[Any, list[tuple[str, object, str]]] = {
     ],
     rules.alarms_tell: [
         ("LatencyAlarm/AlarmActions", GONE, "LatencyAlarm tells nobody"),
-        ("CrashAlarm/TreatMissingData", "breaching", "rings when nobody calls"),
+        ("CrashAlarm/TreatMissingData", "breaching", "alarms without traffic"),
     ],
     rules.releases_are_tried_first: [
         ("Function/DeploymentPreference/Type", "AllAtOnce", "LambdaAllAtOnce"),
@@ -264,8 +264,8 @@ def test_every_setting_of_the_service_can_be_set() -> None:
 
 
 def test_the_role_reads_the_listed_buckets_and_no_other() -> None:
-    alone = stage().resources["FunctionRole"]["Properties"]["Policies"]
-    assert [policy["PolicyName"] for policy in alone] == ["write-its-log"]
+    own = stage().resources["FunctionRole"]["Properties"]["Policies"]
+    assert [policy["PolicyName"] for policy in own] == ["write-its-log"]
     reading = variant("with everything").resources["FunctionRole"]["Properties"]["Policies"][1]
     assert reading["PolicyDocument"]["Statement"] == [
         {

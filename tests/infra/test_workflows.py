@@ -1,5 +1,7 @@
 """The workflows of .github/: what they name exists, nothing of others moves under them, and they may do little."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -7,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from lenslet.cli import COMMANDS
+from lenslet.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".github" / "workflows"
@@ -79,9 +82,8 @@ def complaints_of_job(name: str, job_name: str, job: dict[str, Any]) -> Iterator
 def missing(script: str) -> Iterator[str]:
     """Targets, files and options that a script names and that are not there."""
     for words in re.findall(r"^\s*make ([^\n|;&]+)", script, re.MULTILINE):
-        dry = subprocess.run(["make", "--dry-run", *words.split()], cwd=ROOT, capture_output=True, text=True)
-        if dry.returncode:
-            yield f"make {words}: {dry.stderr.strip()}"
+        if complaint := complaint_of_make(words):
+            yield f"make {words}: {complaint}"
     written = re.findall(r"(?:--output|>) (\S+)", script)
     for file in re.findall(r"""[\s@"]((?:[\w.-]+/)*[\w.-]+\.(?:py|json|yml|yaml))\b""", f" {script}"):
         if file not in written and not any((folder / file).is_file() for folder in (ROOT, FOLDER)):
@@ -95,10 +97,18 @@ def missing(script: str) -> Iterator[str]:
         yield from (f"lenslet {command} has no {option}" for option in unknown)
 
 
+@cache
+def complaint_of_make(words: str) -> str:
+    dry = subprocess.run(["make", "--dry-run", *words.split()], cwd=ROOT, capture_output=True, text=True)
+    return dry.stderr.strip() if dry.returncode else ""
+
+
 def help_of(command: str, *subcommand: str) -> str:
-    asked = [sys.executable, "-m", "lenslet", command, *subcommand, "--help"]
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
-    return " ".join(re.split(r"[\s\]]+", done.stdout)) + " "
+    printed = io.StringIO()
+    with pytest.raises(SystemExit) as stopped, contextlib.redirect_stdout(printed):
+        main([command, *subcommand, "--help"])
+    assert stopped.value.code == 0
+    return " ".join(re.split(r"[\s\]]+", printed.getvalue())) + " "
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lenslet.cli import main
 from lenslet.commands.output import command_line
 from lenslet.tuning.study import _storage
 from tests.support.photos import GREEN, RED, write_class
@@ -43,25 +44,14 @@ def test_printed_command_can_be_pasted(folder: Path) -> None:
     assert shlex.split(line)[-1] == str(folder / "photos")
 
 
-def test_photos_are_read_and_listed(folder: Path) -> None:
+def test_photos_are_read_and_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_class(folder / "photos" / folder.name, 12, RED)
     write_class(folder / "photos" / "green", 12, GREEN, first_seed=50)
-    command = [
-        sys.executable,
-        "-m",
-        "lenslet",
-        "lint",
-        "photos",
-        "--weights",
-        "none",
-        "--set",
-        "train.image_size=16",
-    ]
-    done = subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "24 files found (a folder per class): 24 photos used, 0 left out" in done.stdout
+    monkeypatch.chdir(folder)
+    assert main(["lint", "photos", "--weights", "none", "--set", "train.image_size=16"]) == 0
+    assert "24 files found (a folder per class): 24 photos used, 0 left out" in capsys.readouterr().out
     assert sorted(path.name for path in (folder / "report").iterdir()) == ["lint.csv", "lint.html"]
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 

@@ -1,4 +1,4 @@
-"""The wheel in an empty environment, used from another folder: what the package promises to work without a checkout."""
+"""The wheel in an empty environment, used from another folder: what works without a checkout."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Trainings as runs of MLflow: in a folder, on a real server, and where there is neither."""
+"""Trainings as MLflow runs: in a folder, on a real server, and without either."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The notebook tells its story in order, defines nothing, shows what the shipped model measures, and runs."""
+"""The notebook has its sections in order, defines nothing, shows the shipped model's metrics, and runs."""
 
 import ast
 import json

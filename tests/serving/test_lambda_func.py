@@ -709,11 +709,11 @@ def test_calls_from_many_threads_do_not_mix(monkeypatch, output):
 @pytest.mark.slow
 def test_the_model_itself_answers_many_threads():
     pictures = [encoded(png((shade, 255 - shade, 128))) for shade in range(0, 256, 32)]
-    alone = [ask({"image": picture})[1] for picture in pictures]
-    assert len({json.dumps(answer) for answer in alone}) > 4
+    single = [ask({"image": picture})[1] for picture in pictures]
+    assert len({json.dumps(answer) for answer in single}) > 4
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda index: ask({"image": pictures[index % 8]})[1], range(200)))
-    assert together == alone * 25
+    assert together == single * 25
 
 
 START_UP = """

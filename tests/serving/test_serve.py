@@ -198,10 +198,10 @@ def test_requests_at_the_same_time_get_their_own_answers(url):
         )
         return answer.json()["predictions"]
 
-    alone = [ask(picture) for picture in pictures]
-    assert len({json.dumps(each) for each in alone}) > 4
+    single = [ask(picture) for picture in pictures]
+    assert len({json.dumps(each) for each in single}) > 4
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(ask, pictures * 5)) == alone * 5
+        assert list(pool.map(ask, pictures * 5)) == single * 5
 
 
 @pytest.mark.slow

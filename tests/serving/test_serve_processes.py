@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bench.clients import family
+from bench.clients import descendants
 from bench.loopback import running
 from lenslet.serving.http.server import split_evenly
 from tests.support import link_server
@@ -33,7 +33,7 @@ def test_split_evenly(whole, count, expected):
 
 def workers_of(process):
     """Process ids of those that serve; beside them, Python has one that tidies up."""
-    commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in family(process.pid)}
+    commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in descendants(process.pid)}
     return [child for child, command in commands.items() if b"spawn_main" in command]
 
 

@@ -23,6 +23,9 @@ from tests.support.photos import quadrants, saved
 
 PHOTO = saved(quadrants("RGBY"), "JPEG")
 IMAGE = {"Content-Type": "image/jpeg"}
+
+pytestmark = pytest.mark.slow
+
 SERVE = [sys.executable, "-m", "lenslet", "serve", "--port", "0"]
 
 IMPATIENT = """

@@ -31,7 +31,7 @@ Visit = Callable[..., Page]
 
 
 def find_program(*names: str) -> str:
-    """The path of the first that is there. Without one, tests are skipped with a sentence, and in CI they fail."""
+    """Path of the first program that is installed. Without one, tests are skipped, and in CI they fail."""
     found = next(filter(None, map(shutil.which, names)), None)
     if not found:
         sentence = f"this test needs {names[0]}: apt-get install --no-install-recommends {names[0]}"
@@ -61,7 +61,7 @@ def running_page(**environment: str) -> Iterator[str]:
             (found for line in process.stdout if (found := re.search(r"URL: (http://\S+)", line))), None
         )
         assert address, "the page did not start"
-        # What it prints must be read, else it fills the pipe and the page waits for ever.
+        # What it prints must be read, else it fills the pipe and the page blocks.
         Thread(target=process.stdout.read, daemon=True).start()
         yield address[1]
     finally:
@@ -97,7 +97,7 @@ def upload(page: Page, *files: Path | dict[str, Any]) -> None:
 
 
 def wait_for_answers(page: Page, count: int) -> None:
-    """Until there are as many cards, each with its chart drawn."""
+    """Wait for this number of cards, each with its chart drawn."""
     page.wait_for_function(
         f"document.querySelectorAll('.lens-answer').length === {count}"
         f' && document.querySelectorAll(\'[data-testid="stVegaLiteChart"] canvas,'

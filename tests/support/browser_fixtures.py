@@ -82,7 +82,7 @@ def page_address(function: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def open_address() -> Iterator[str]:
-    """The page without an endpoint of its own: whoever uses it enters one."""
+    """The page without an endpoint of its own: its user enters one."""
     with running_page() as address:
         yield address
 

@@ -26,7 +26,7 @@ def damaged_copies(model: bytes, count: int) -> Iterator[bytes]:
 
 
 def end_of_start(model: bytes, artifact: Artifact) -> str:
-    """What becomes of a process that loads the model and classifies a black photo: its sentence, or its signal."""
+    """How a process ends that loads the model and classifies a black photo: its error message, or its signal."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

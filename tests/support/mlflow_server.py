@@ -34,7 +34,7 @@ def mlflow_server(mlflow_folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def in_folder(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """MLflow as without any setting, in a folder that tests share."""
+    """MLflow with default settings, in a folder that tests share."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(mlflow_client, "FOLDER", mlflow_folder)
     return mlflow_folder
@@ -62,7 +62,7 @@ def running(folder: Path) -> Iterator[str]:
     try:
         line = process.stdout.readline()
         assert line.startswith("open http://127.0.0.1:"), line
-        # Its log must be read, else it fills the pipe and the server waits for ever.
+        # Its log must be read, else it fills the pipe and the server blocks.
         Thread(target=process.stdout.read, daemon=True).start()
         address = line.strip().removeprefix("open ")
         _wait(address, process)

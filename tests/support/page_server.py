@@ -52,7 +52,7 @@ DESCRIPTION = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What the endpoint says once: JSON, or text as it is."""
+    """One answer of the endpoint: JSON, or plain text."""
 
     status: int
     content: Any
@@ -61,7 +61,7 @@ class Answer:
 
 @dataclass
 class Endpoint:
-    """Where it answers, what it will answer to POST (the last answer again and again) and to GET, what it was asked."""
+    """Address, answers to POST (the last one repeats) and to GET, and the recorded requests."""
 
     url: str = ""
     answers: list[Answer] = field(default_factory=lambda: [Answer(200, PREDICTION)])

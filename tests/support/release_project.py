@@ -1,4 +1,4 @@
-"""A copy of the project under git, before an AWS of its own: for tests of the release commands.
+"""A copy of the project under git, with a simulated AWS account: for tests of the release commands.
 
 Real are boto3, git, lenslet gate, test.py against lenslet serve, and infra/account.yaml. A stub stands in for
 docker, because a build needs an engine: it records what it was told and puts an image into moto's repository, as a
@@ -122,7 +122,7 @@ Outputs:
 
 @dataclass
 class Project:
-    """A copy of the project under git, with its own PATH, before an AWS of its own."""
+    """A copy of the project under git, with its own PATH and simulated AWS account."""
 
     folder: Path
     environment: dict[str, str]
@@ -143,7 +143,7 @@ class Project:
         return done.stdout
 
     def commit(self) -> None:
-        """Something new, so that the next image is another one."""
+        """Commit a change, so that the next image is a new one."""
         git(self.folder, "commit", "--quiet", "--allow-empty", "--message", "another")
 
     def log(self, tool: str) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""CloudFormation's functions, worked out: a transformed template and parameters in, the resources there will be out."""
+"""CloudFormation's functions, evaluated: from a transformed template and parameters to the resources of the stack."""
 
 import re
 from collections.abc import Mapping

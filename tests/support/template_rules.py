@@ -1,4 +1,4 @@
-"""What a stage must never be: each rule takes a resolved stack and names what breaks it."""
+"""Rules for a stage: each takes a resolved stack and names what violates it."""
 
 import json
 import re
@@ -122,7 +122,7 @@ def trust_is_narrow(stack: Stack) -> Findings:
 def logs_end(stack: Stack) -> Findings:
     for name, group in stack.of_type("AWS::Logs::LogGroup").items():
         if not group.get("RetentionInDays"):
-            yield f"{name} is kept for ever"
+            yield f"{name} has no retention limit"
     for name, function in stack.of_type("AWS::Lambda::Function").items():
         group = function.get("LoggingConfig", {}).get("LogGroup", "")
         if group.strip("<>") not in stack.of_type("AWS::Logs::LogGroup"):
@@ -140,7 +140,7 @@ def the_function_ends_before_the_gateway(stack: Stack) -> Findings:
             yield f"{name} gives up after {integration['TimeoutInMillis']} ms"
 
 
-def what_strangers_can_cost_is_bounded(stack: Stack) -> Findings:
+def cost_of_untrusted_callers_is_bounded(stack: Stack) -> Findings:
     for name, function in stack.of_type("AWS::Lambda::Function").items():
         # Of the image, which callers reach; what CodeDeploy calls once a release reserves nothing.
         if "ReservedConcurrentExecutions" not in function and "ImageUri" in function["Code"]:
@@ -202,7 +202,7 @@ def alarms_tell(stack: Stack) -> Findings:
         if alarm.get("AlarmActions") != ["<AlarmTopic>"]:
             yield f"{name} tells nobody"
         if alarm.get("TreatMissingData") != "notBreaching":
-            yield f"{name} rings when nobody calls"
+            yield f"{name} alarms without traffic"
 
 
 def releases_are_tried_first(stack: Stack) -> Findings:
@@ -368,7 +368,7 @@ def no_circle(stack: Stack) -> Findings:
 
 RULES: tuple[Callable[[Stack], Findings], ...] = (
     a_key_is_needed, no_role_has_a_wildcard, trust_is_narrow, logs_end, the_function_ends_before_the_gateway,
-    what_strangers_can_cost_is_bounded, the_gateways_errors_are_readable, logs_hold_no_query,
+    cost_of_untrusted_callers_is_bounded, the_gateways_errors_are_readable, logs_hold_no_query,
     photos_are_binary_and_json_is_text, alarms_tell, releases_are_tried_first, buckets_are_closed,
     an_answer_wakes_nothing, nobody_is_let_in_by_a_side_door, stages_share_no_name, outputs_hold_no_secret, no_circle,
     apis_carry_their_stage, names_of_the_account_carry_the_region, a_version_is_asked_first,

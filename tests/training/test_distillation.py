@@ -1,4 +1,4 @@
-"""Soft labels: who labels what, how they are mixed with the labels, and which teachers are refused."""
+"""Soft labels: which photos each teacher labels, how they are mixed with the labels, and which teachers are refused."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -94,7 +94,7 @@ def test_label_smoothing_is_in_the_loss(smoothing: float, expected: float, tmp_p
 
 @pytest.mark.parametrize(("min_photos", "epochs"), [(8, 2), (9, 4)])
 def test_few_validation_photos_stop_nothing(min_photos: int, epochs: int, tmp_path: Path) -> None:
-    """At rate 0 no epoch is better than the first: patience 1 ends after two, if 8 photos may judge."""
+    """At rate 0 no epoch is better than the first: patience 1 stops after two, if 8 validation photos are enough."""
     from lenslet.training.fine_tuning import fine_tune
 
     params = params_with(learning_rate=0.0, min_validation_photos=min_photos)
@@ -104,7 +104,7 @@ def test_few_validation_photos_stop_nothing(min_photos: int, epochs: int, tmp_pa
 
 @pytest.mark.parametrize("min_photos", [8, 9])
 def test_weights_on_entry_stay_unless_the_last_epoch_counts(min_photos: int, tmp_path: Path) -> None:
-    """A rate of 10 damages any network: what it was on entry is better, if 8 photos may judge."""
+    """A rate of 10 damages any network: its weights on entry are better, if 8 validation photos are enough."""
     from lenslet.training.fine_tuning import fine_tune
 
     params = params_with(learning_rate=10.0, warmup_epochs=0.0, epochs=1, min_validation_photos=min_photos)

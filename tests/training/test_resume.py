@@ -1,4 +1,4 @@
-"""Fine-tuning that is killed goes on as if nothing had happened, and says so when it cannot."""
+"""Killed fine-tuning resumes with the same result, and is refused where it cannot."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Runs on disk: which one goes on, which may not, and when patience is at an end."""
+"""Runs on disk: which one is resumed, which is refused, and when patience is exhausted."""
 
 import resource
 import signal

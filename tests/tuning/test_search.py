@@ -1,4 +1,4 @@
-"""The search: what it draws, looks at, keeps, refuses and writes."""
+"""The search: what it samples, measures, stores, refuses and writes."""
 
 import json
 import os
@@ -17,7 +17,6 @@ from lenslet.cli import main
 from lenslet.config import Params, ParamsError, Range, read_params, write_params
 from lenslet.dataset import reading
 from lenslet.dataset.dataset import Dataset
-from lenslet.tuning import fine_tuned_trials
 from tests.support.tiny import SPLITS, tiny_dataset
 
 SHIPPED = Path("params.yaml")
@@ -388,7 +387,7 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
     assert {path.name for path in run.iterdir()} >= {"model.keras", "training.json", "log.csv"}
     assert not (run / "checkpoint.npz").exists()
     with monkeypatch.context() as patched:
-        patched.setattr(fine_tuned_trials, "fine_tune_trial", None)  # nothing is trained twice
+        patched.setattr("lenslet.tuning.fine_tuned_trials.fine_tune_trial", None)  # nothing is trained twice
         assert main(["tune", *common, "--fine-tune-top", "1"]) == 0
     assert f"trial {number} fine-tuned, in {run}: log_loss" in capsys.readouterr().out
 
