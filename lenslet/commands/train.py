@@ -103,9 +103,8 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
         history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
     validation = validate(network, dataset, params)
     print(f"network: {in_words(validation)}")
-    about = params, dataset.fingerprint, photos_per_split(dataset)
-    minutes = (time.monotonic() - started) / 60
-    record = record_of(arguments.name, *about, validation, history, minutes, checked)
+    about, minutes = (dataset.fingerprint, photos_per_split(dataset)), (time.monotonic() - started) / 60
+    record = record_of(arguments.name, params, *about, validation, history, minutes, checked)
     save_trained(network, record, arguments.out, folder)
     print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
@@ -147,5 +146,5 @@ def fine_tune_run(
         start_run(folder, run)
     tracker.note(folder)
     targets = distillation_targets(dataset, params, arguments.data, arguments.cache)
-    add_epoch = partial(tracker.add_epoch, "fine_tune")
-    return fine_tune(network, dataset, params, folder, run.precision, add_epoch, targets)
+    on_epoch = partial(tracker.add_epoch, "fine_tune")
+    return fine_tune(network, dataset, params, folder, run.precision, on_epoch, targets)

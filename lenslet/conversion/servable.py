@@ -42,7 +42,7 @@ def make_servable(
     """
     validation = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
-    temperature = fit_temperature(logits_of(network).predict(pixels, verbose=0), targets)
+    temperature = temperature_of(network, dataset)
     network = with_temperature(network, temperature)
     expected = network.predict(pixels, verbose=0)["probabilities"]
     keras_accuracy = accuracy(targets, expected)
@@ -59,6 +59,13 @@ def make_servable(
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
     check = checks[chosen.precision]
     return finished_artifact(draft, chosen, check, targets, params, dataset.fingerprint), chosen.model
+
+
+def temperature_of(network: keras.Model, dataset: Dataset) -> float:
+    """The temperature with the lowest log loss on the validation photos."""
+    validation = dataset.members("validation")
+    pixels = dataset.pixels[dataset.rows[validation]]
+    return fit_temperature(logits_of(network).predict(pixels, verbose=0), dataset.targets[validation])
 
 
 def draft_artifact(

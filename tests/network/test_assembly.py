@@ -68,6 +68,21 @@ def test_hidden_units_leave_no_map(params: TrainParams) -> None:
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("hidden_units", [0, 5])
+def test_dropout_is_in_the_network_and_rests_outside_of_training(
+    params: TrainParams, hidden_units: int
+) -> None:
+    from lenslet.network.assembly import logits_of
+
+    network = logits_of(
+        build(replace(params, head=replace(params.head, dropout=0.5, hidden_units=hidden_units)))
+    )
+    first, second = (network(pictures(), training=True).numpy() for _ in range(2))
+    assert (first != second).any()
+    answers = [network(pictures(), training=False).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*answers)
+
+
 def test_temperature_divides_the_logits(params: TrainParams) -> None:
     from lenslet.network.assembly import logits_of, with_temperature
 

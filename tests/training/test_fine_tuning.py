@@ -57,6 +57,13 @@ def test_third_epoch_is_the_same_without_the_first_two(dataset: Dataset, params:
     assert other.tobytes() != first.tobytes()
 
 
+def test_equal_photos_are_augmented_otherwise_in_each_epoch(dataset: Dataset, params: TrainParams) -> None:
+    """With one picture for all, only the augmentation can tell epochs apart."""
+    one = replace(dataset, rows=np.zeros_like(dataset.rows))
+    first, second = epochs_of(one, params, range(2))
+    assert (first != second).any()
+
+
 def test_every_epoch_shows_every_photo_once_in_another_order(dataset: Dataset, params: TrainParams) -> None:
     plain = replace(params.augmentation, flip="none", shift=0.0, zoom=0.0, contrast=0.0, mixup=0.0)
     orders = epochs_of(dataset, replace(params, augmentation=plain), range(2))

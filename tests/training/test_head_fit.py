@@ -62,6 +62,19 @@ def test_weights_are_those_of_the_best_epoch(params: HeadParams) -> None:
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
+def test_dropout_drops_features_in_training_only(params: HeadParams) -> None:
+    """Of 400 features of 1, a half is dropped and the others count twice: 400 ± 20 in training, 400 otherwise."""
+    from lenslet.network.head import build_head
+
+    head = build_head(400, 1, replace(params, dropout=0.5))
+    head.set_weights([np.ones((400, 1), np.float32), np.zeros(1, np.float32)])
+    features = np.ones((50, 400), np.float32)
+    dropped = head(features, training=True).numpy()
+    assert set(np.unique(dropped % 2)) == {0.0}
+    assert 10 < dropped.std() < 30
+    np.testing.assert_allclose(head(features, training=False), 400)
+
+
 def test_dropout_rests_when_a_trial_is_judged(params: HeadParams) -> None:
     from lenslet.tuning.trials import fit_epochs
 
