@@ -181,7 +181,7 @@ $(SAGEMAKER): requirements/sagemaker.txt
 	$(call make_environment,.venv-sagemaker,requirements/sagemaker.txt)
 
 # Tests in two processes, each module in one of them (tests/conftest.py).
-two_processes := --numprocesses 2 --dist loadgroup
+two_processes := --numprocesses 2 --dist loadscope
 
 $(LABEL_STUDIO): requirements/label-studio.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,18 +40,29 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return is_unwanted.get(str(config.getoption("markexpr"))) or None
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Modules, or groups of them, go to one process, so that none builds a fixture of another again.
+
+    xdist's own --dist loadgroup does nothing under pytest 9: it changes an attribute of tests that is no longer read.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups for `pytest --dist loadgroup`: modules keep their fixtures, which they would each build twice."""
     ranks = {group: rank for rank, group in enumerate(LONGEST)}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
     if config.getoption("markexpr") == "slow":
-        items.sort(key=lambda item: ranks.get(group_of(item), len(ranks)))
+        items.sort(key=lambda item: ranks.get(group_of(item.nodeid), len(ranks)))
 
 
-def group_of(item: pytest.Item) -> str:
-    module = item.nodeid.partition("::")[0]
+def group_of(nodeid: str) -> str:
+    module = nodeid.partition("::")[0]
     return GROUPS.get(module, module)
 
 

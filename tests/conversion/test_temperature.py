@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_temperature_is_that_of_the_validation_photos() -> None:
     """The network says "light" to light photos by 6 logits; of the 8 validation photos 6 are labelled so.
 
-    With one right and one wrong answer more, as the fit counts, the best probability is 7/10, at a difference of ln 7/3:
+    With one more right and one more wrong answer, as the fit counts, the probability is 7/10, a difference of ln 7/3:
     the temperature is 6 / ln 7/3 = 7.081. Training and test photos are all right, and would make it below 3.
     """
     import keras
