@@ -51,7 +51,7 @@ def write_teacher(
     kernel[0, 1], kernel[2, 1] = 4 * sign, -4 * sign
     logits.set_weights([kernel])
     seen = read_dataset(photos, params, photos.parent / "cache")
-    record = record_of("teacher", params, seen.fingerprint, photos_per_split(seen), {}, {}, 0.0)
+    record = record_of("teacher", params, seen.fingerprint, photos_per_split(seen), {}, {}, 0.0, {})
     save_network(network, record, folder)
 
 
