@@ -1,0 +1,96 @@
+"""Inputs of a retraining (of retrain.yml, or of an event's client_payload), written into params.yaml and dvc.yaml.
+
+    python -m infra.training_inputs '{"learning_rate": "2e-4", "augmentation": "zoom=0.3 hue=0.1"}'
+
+Empty inputs leave the file's values. Prints `DATA_SOURCE=s3://…` if there is an input `data`, for $GITHUB_ENV. Exit
+code 2 with a sentence for an unknown input, a value that params.yaml does not take, or an address that is not s3://.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lenslet.config.params import read_params, write_params
+from lenslet.config.parsing import ParamsError
+
+KEYS = {
+    "backbone": "train.backbone.name",
+    "batch_size": "train.fine_tune.batch_size",
+    "optimizer": "train.head.optimizer",
+    "learning_rate": "train.fine_tune.learning_rate",
+}
+AUGMENTATION = "train.augmentation."
+NO_PARAMETERS = ("data", "because")
+PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./=@+-]*)?")
+
+
+def main(argv: list[str] | None = None) -> int:
+    [text] = sys.argv[1:] if argv is None else argv
+    try:
+        inputs = json.loads(text) or {}
+        overrides = overrides_of(inputs)
+        place = data_source(inputs)
+        apply(overrides, Path("params.yaml"), Path("dvc.yaml"))
+    except (ParamsError, ValueError, AttributeError, OSError) as error:
+        print(f"infra.training_inputs: {error}", file=sys.stderr)
+        return 2
+    if place:
+        print(f"DATA_SOURCE={place}")
+    return 0
+
+
+def overrides_of(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted key of params.yaml → text. Raises: ParamsError for an input that is not known."""
+    unknown = sorted(set(inputs) - set(KEYS) - {"augmentation", *NO_PARAMETERS})
+    if unknown:
+        raise ParamsError(
+            f"there is no input {', '.join(unknown)}, only {', '.join(KEYS)}, augmentation and data"
+        )
+    found = {KEYS[name]: str(inputs[name]).strip() for name in KEYS if str(inputs.get(name) or "").strip()}
+    for pair in str(inputs.get("augmentation") or "").split():
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ParamsError(f"augmentation takes name=value with spaces between, not {pair!r}")
+        found[AUGMENTATION + name] = value
+    return found
+
+
+def data_source(inputs: Mapping[str, Any]) -> str:
+    place = str(inputs.get("data") or "").strip()
+    if place and not PLACE.fullmatch(place):
+        raise ParamsError(f"data takes s3://bucket/prefix, not {place!r}")
+    return place
+
+
+def apply(overrides: Mapping[str, str], params: Path, stages: Path) -> None:
+    """Check all of them against params.yaml first. Raises: ParamsError, and then nothing was changed."""
+    if not overrides:
+        return
+    before = read_params(params)
+    after = read_params(params, [f"{key}={value}" for key, value in overrides.items()])
+    write_params(params, {key: value_at(after, key) for key in overrides})
+    if after.train.backbone.name != before.train.backbone.name:
+        # dvc.yaml's weights are of the backbone before.
+        stages.write_text(without_own_weights(stages.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def value_at(params: Any, key: str) -> Any:
+    for name in key.split("."):
+        params = getattr(params, name)
+    return params
+
+
+def without_own_weights(text: str) -> str:
+    """dvc.yaml that starts from the weights of params.yaml, as its comment says."""
+    text = re.sub(r"^    weights: .*\n", "", text, flags=re.MULTILINE)
+    text = text.replace(" --weights ${weights}", "").replace("      - ${weights}\n", "")
+    return text.replace(
+        "      - train.backbone.name\n", "      - train.backbone.name\n      - train.backbone.weights\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
