@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bench.console import at_least_one, bench_parser
+from lenslet.batch.files import find_files
 from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from lenslet.evaluation.ood import ood_sets
@@ -75,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
             found = answers_for(classifier, damaged, targets[some], f"{kind} {severity}")
             rows.append(resample(f"{kind} {severity}", clean, replaced_by(found, 1.0), arguments))
     if arguments.foreign:
-        foreign = ood_sets(classifier.artifact.image_size, arguments.foreign)["photos"]
+        foreign = ood_sets(classifier.artifact.image_size, find_files([arguments.foreign]))["photos"]
         found = answers_for(classifier, foreign, np.full(len(foreign), -1), "foreign photos")
         for share in (0.05, 0.1, 0.2, 0.5):
             rows.append(resample(f"foreign photos, {share:.0%}", clean, replaced_by(found, share), arguments))

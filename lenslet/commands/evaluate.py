@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
+    from lenslet.batch.files import find_files
     from lenslet.dataset.reading import read_dataset
     from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS
     from lenslet.evaluation.metric_table import headline_table
@@ -48,8 +49,13 @@ def main(argv: list[str] | None = None) -> int:
         probe_folder(arguments.model, "--record in")
     dataset = read_dataset(arguments.data, record.params, arguments.cache, only_test=arguments.all)
     check_labels(dataset, classifier.artifact, arguments.data, arguments.model)
-    sets = ood_sets(classifier.artifact.image_size, arguments.ood)
+    foreign = find_files([arguments.ood]) if arguments.ood else None
+    sets = ood_sets(classifier.artifact.image_size, foreign)
     with json_output(arguments.json) as print_json:
+        if foreign:
+            print(
+                f"{len(sets['photos']):,} of the {len(foreign):,} files of --ood are photos that can be read"
+            )
         if dataset.fingerprint != record.data_fingerprint:
             print("note: the model was trained on other photos; make sure that these are not among them")
         megabytes = (arguments.model / TFLITE_NAME).stat().st_size / 1e6

@@ -99,7 +99,7 @@ def _names(labels: set[str], others: set[str]) -> str:
 
 
 def _likely_cause(labels: set[str], others: set[str]) -> str:
-    by_letters = {_letters(label): label for label in labels - others}
+    by_letters = {_letters(label): label for label in labels}
     for label in sorted(others - labels):
         if same := by_letters.get(_letters(label)):
             return f"{printable(repr(same))} and {printable(repr(label))} differ only in capitals or spaces; rename one"

@@ -1,6 +1,6 @@
 """Out-of-distribution (OOD) detection: the threshold of the OOD score, OOD test sets, and AUROC on them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,26 +45,26 @@ def ood_threshold(ood_score: NDArray[np.float64], share: float) -> float:
     return float(np.quantile(ood_score, share, method="higher"))
 
 
-def ood_sets(size: int, folder: Path | None = None) -> dict[str, NDArray[np.uint8]]:
+def ood_sets(size: int, photos: Sequence[Path] | None = None) -> dict[str, NDArray[np.uint8]]:
     """OOD set → pictures, uint8 RGB, shape (pictures, size, size, 3); deterministic.
 
-    The sets are those of `OOD_SETS` and, with a `folder`, `photos`: the readable photos in and below it.
-    Raises: NoOodPhotos if the folder has none.
+    The sets are those of `OOD_SETS` and, with files of `photos`, `photos`: those of them that can be read.
+    Raises: NoOodPhotos if none can.
     """
     sets = {
         name: np.stack([draw(size, np.random.default_rng(number)) for number in range(SET_SIZE)])
         for name, draw in OOD_SETS.items()
     }
-    return sets if folder is None else {**sets, "photos": _read_photos(folder, size)}
+    return sets if photos is None else {**sets, "photos": _read_photos(photos, size)}
 
 
-def _read_photos(folder: Path, size: int) -> NDArray[np.uint8]:
+def _read_photos(paths: Sequence[Path], size: int) -> NDArray[np.uint8]:
     photos = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with suppress(LensletError):
+    for path in paths:
+        with suppress(LensletError, OSError):
             photos.append(decode(path.read_bytes(), size))
     if not photos:
-        raise NoOodPhotos(f"{folder} holds no photo that can be read")
+        raise NoOodPhotos(f"none of the {len(paths):,} out-of-distribution files is a photo that can be read")
     return np.stack(photos)
 
 

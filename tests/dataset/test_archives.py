@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lenslet.config import read_params
 from lenslet.dataset import archives
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError
-from lenslet.dataset.reading import read_dataset
 from tests.dataset.test_layouts import counts, found, left_out
-from tests.support.photos import GREEN, RED, write_class
 
 FILES = {"photos/cat/1.jpg": b"1", "photos/dog/2.jpg": b"2", "__MACOSX/photos/cat/._1.jpg": b"3"}
 
@@ -159,21 +156,3 @@ def test_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(DatasetError, match=r"No space left on device; name another folder with --cache"):
         find_photos(zipped(tmp_path / "data.zip", FILES), cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_same_photos_have_the_same_fingerprint_whichever_way_they_come(tmp_path: Path) -> None:
-    write_class(tmp_path / "photos" / "red", 12, RED)
-    write_class(tmp_path / "photos" / "green", 12, GREEN, first_seed=50)
-    paths = sorted((tmp_path / "photos").rglob("*.png"))
-    files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in paths}
-    rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in paths]
-    (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
-    places = [
-        tmp_path / "photos",
-        tmp_path / "list.csv",
-        zipped(tmp_path / "data.zip", files),
-        tarred(tmp_path / "data.tar", files, "w"),
-    ]
-    params = read_params(Path("params.yaml")).train
-    fingerprints = {read_dataset(place, params, tmp_path / "cache").fingerprint for place in places}
-    assert len(fingerprints) == 1

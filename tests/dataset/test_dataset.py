@@ -235,6 +235,12 @@ def make_disagreement(folder: Path) -> None:
         write_class(folder / split / names[1], 9, GREEN, first_seed=100 * seed)
 
 
+def make_split_class(folder: Path) -> None:
+    for seed, (split, names) in enumerate((("train", ("red", "green")), ("test", ("red", "Red", "green")))):
+        for name in names:
+            write_class(folder / split / name, 3, RED, first_seed=100 * seed)
+
+
 def make_additional_class(folder: Path) -> None:
     for split, names in (("train", ("red", "green")), ("test", ("red", "green", "blue"))):
         for name in names:
@@ -256,6 +262,22 @@ def make_additional_class(folder: Path) -> None:
         (
             make_too_few,
             r"class 'green' has 2 photos, too few to draw .* --drop-small-classes 3",
+        ),
+        (
+            make_disagreement,
+            "train has 'Red ', 'green', test has 'green', 'red': 'Red ' and 'red' differ only in capitals or spaces",
+        ),
+        (
+            make_copies,
+            r"the train split is empty \(18 photos were left out as copies of others: --leaks keep uses them\)",
+        ),
+        (
+            make_split_class,
+            "train has 'green', 'red', test has 'Red', 'green', 'red': 'red' and 'Red' differ only in capitals",
+        ),
+        (
+            make_additional_class,
+            "train has 'green', 'red', test has 'blue', 'green', 'red': add the missing photos",
         ),
     ],
 )

@@ -115,14 +115,6 @@ FOLDERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_layout_is_recognised_by_what_is_inside(name: str, tmp_path: Path) -> None:
-    files, expected = FOLDERS[name]
-    listing = find_photos(write(tmp_path, *files))
-    assert (listing.layout, counts(listing)) == expected
-    assert_books_balance(listing)
-
-
 def test_sixty_photos_in_sub_folders_are_used(tmp_path: Path) -> None:
     names = [f"{label}/{number}.jpg" for label in ("cat", "dog") for number in range(6)]
     names += [
