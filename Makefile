@@ -10,7 +10,7 @@ PORT ?= 8080
 PAGE_PORT ?= 8501
 ENDPOINT ?=
 DATA ?= data/sample
-# In recipes as "$$MODEL" and "$$DATA": a name may hold spaces and quotes. After their defaults: `export` alone defines a
+# In recipes as "$$MODEL" and "$$DATA": a name may hold spaces and quotes (a dollar is written twice). After their defaults: `export` alone defines a
 # variable as empty, and `?=` would leave it so.
 export MODEL DATA
 INPUTS ?= 20000
@@ -22,6 +22,7 @@ STUDIO_PORT ?= 8090
 STUDIO_FOLDER ?= .label-studio
 # Folder that Label Studio may show photos from.
 PHOTOS ?= .
+export MLFLOW_FOLDER STUDIO_FOLDER PHOTOS
 STAGE ?= staging
 # Of infra/template.yaml, as PARAMETERS="AlarmEmail=me@example.com MemoryMB=3008".
 PARAMETERS ?=
@@ -102,23 +103,23 @@ tune: $(FULL)  ## search hyperparameters on DATA; resumes the last search (OPTIO
 	.venv/bin/python -m lenslet tune --data "$$DATA" $(OPTIONS)
 
 mlflow: $(FULL)  ## MLflow's page of runs, searches and registered models on MLFLOW_PORT, until Ctrl-C
-	@mkdir -p $(MLFLOW_FOLDER)
+	@mkdir -p "$$MLFLOW_FOLDER"
 	@echo "open http://127.0.0.1:$(MLFLOW_PORT)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server \
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
-		--backend-store-uri sqlite:///$(MLFLOW_FOLDER)/mlflow.db --artifacts-destination $(MLFLOW_FOLDER)/artifacts
+		--backend-store-uri "sqlite:///$$MLFLOW_FOLDER/mlflow.db" --artifacts-destination "$$MLFLOW_FOLDER/artifacts"
 
 label-studio: $(LABEL_STUDIO)  ## Label Studio on STUDIO_PORT for photos below PHOTOS, until Ctrl-C (docs/loop.md)
-	@mkdir -p "$(STUDIO_FOLDER)"
+	@mkdir -p "$$STUDIO_FOLDER"
 	@echo "open http://127.0.0.1:$(STUDIO_PORT)"
-	@LABEL_STUDIO_BASE_DATA_DIR="$(abspath $(STUDIO_FOLDER))" LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \
-	LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$(abspath $(PHOTOS))" COLLECT_ANALYTICS=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
+	@LABEL_STUDIO_BASE_DATA_DIR="$$(cd "$$STUDIO_FOLDER" && pwd)" LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \
+	LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$$(cd "$$PHOTOS" && pwd)" COLLECT_ANALYTICS=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
 	LATEST_VERSION_CHECK=false ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false USE_DEFAULT_BANNED_SUBNETS=false \
 	.venv-label-studio/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port $(STUDIO_PORT) --log-level WARNING
 
 pipeline: $(FULL)  ## run the changed stages of dvc.yaml: train, convert, evaluate, gate
-	@test "$(origin DATA)" = file || { echo "make pipeline takes its photos from the line 'data:' of dvc.yaml: write $(DATA) there" >&2; exit 2; }
-	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/dvc repro
+	@test "$(origin DATA)" = file || { echo "make pipeline takes its photos from the line 'data:' of dvc.yaml: write $$DATA there" >&2; exit 2; }
+	PATH="$$PWD/.venv/bin:$$PATH" .venv/bin/dvc repro
 
 notebook: $(FULL)  ## execute notebook.ipynb on DATA with MODEL, and save its outputs
 	@.venv/bin/python -c "$$run_notebook"

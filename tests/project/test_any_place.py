@@ -1,11 +1,16 @@
 """Projects and photos in folders with any name: nothing lands elsewhere, and printed commands can be pasted."""
 
+import json
+import os
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lenslet.cli import main
 from lenslet.commands.output import command_line
@@ -68,3 +73,73 @@ def test_tracking_database_is_in_the_folder(folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert (folder / ".mlflow" / "mlflow.db").stat().st_size > 0
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+RECORDER = """#!{python}
+import json, os, sys, time
+for _ in range(200):  # `make demo` stops its server after the smoke check
+    if "test" not in sys.argv or os.path.exists({log!r}) and "serve" in open({log!r}).read():
+        break
+    time.sleep(0.1)
+with open({log!r}, "a") as log:
+    log.write(json.dumps(sys.argv[1:]) + "\\n")
+for place in {outputs!r}:
+    os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
+    open(place, "w").close()
+"""
+
+
+def record_calls(path: Path, log: Path, outputs: Sequence[str] = ()) -> None:
+    """A program at `path` that writes its arguments into `log`, and makes empty `outputs`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(RECORDER.format(python=sys.executable, log=str(log), outputs=list(outputs)))
+    path.chmod(0o755)
+
+
+def calls(log: Path) -> list[list[str]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_make_passes_data_and_model_on(folder: Path, tmp_path: Path) -> None:
+    """With the project in the folder, and its name for the photos and the model, too."""
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "requirements").mkdir()
+    for environment in (".venv", ".venv-serve"):
+        record_calls(folder / environment / "bin" / "python", tmp_path / "log")
+        (folder / environment / "installed").touch()
+    for name in ("requirements.txt", "requirements/serve.txt"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+    written = folder.name.replace("$", "$$")  # as the user of make has to
+    variables = [f"DATA={written}", f"MODEL={written}"]
+    command = ["make", "tune", "demo", *variables, f"PYTHON={sys.executable}"]
+    settings = {**os.environ, "MAKEFLAGS": "", "MAKELEVEL": "0"}
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
+    called = calls(tmp_path / "log") if (tmp_path / "log").exists() else done.stdout + done.stderr
+    assert ["-m", "lenslet", "tune", "--data", folder.name] in called
+    assert ["-m", "lenslet", "serve", "--port", "8080", "--model", folder.name] in called
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if not set(name) & set('"$')])
+def test_dvc_passes_the_photos_on(name: str, tmp_path: Path) -> None:
+    """The stages of dvc.yaml, whose commands only write down what they were given."""
+    project = tmp_path / name
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    pipeline["vars"][0]["data"] = name
+    outputs = [out for stage in pipeline["stages"].values() for out in stage.get("outs", ())]
+    outputs = [out if Path(out).suffix else f"{out}/metrics.json" for out in outputs]
+    pipeline["stages"] = {stage: keys | {"deps": ["${data}"]} for stage, keys in pipeline["stages"].items()}
+    write_class(project / name, 1, RED)
+    (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    shutil.copy(ROOT / "params.yaml", project)
+    record_calls(tmp_path / "bin" / "python", tmp_path / "log", outputs)
+    settings = {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    for arguments in (["init", "--quiet", "--no-scm"], ["repro"]):
+        command = [sys.executable, "-m", "dvc", *arguments]
+        done = subprocess.run(command, cwd=project, env=settings, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    given = [call[call.index("--data") + 1] for call in calls(tmp_path / "log") if "--data" in call]
+    assert given == [name] * 3
+    assert (project / "dvc.lock").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["bin", "log", name])
