@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
         with printable_output(kind) as output:
             code = dispatch(words)
             output.flush()
+    except KeyboardInterrupt:  # before or after a command's work, which says what it keeps
+        print("\nlenslet: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader of the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -89,7 +92,8 @@ def run_command(name: str, words: list[str]) -> int:
     try:
         code: int = module.main(words)
     except KeyboardInterrupt:
-        note = getattr(module, "AFTER_CTRL_C", "")  # what a command keeps, and how it continues
+        # What a command keeps, and how it continues.
+        note = module.AFTER_CTRL_C(words) if hasattr(module, "AFTER_CTRL_C") else ""
         print(f"\nlenslet {name}: stopped{note}", file=sys.stderr)
         return 130
     except BrokenPipeError:

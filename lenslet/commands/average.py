@@ -54,7 +54,14 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.atomic import write_or_keep
     from lenslet.network.weight_averaging import AveragingRefused, answers_between, average_into
-    from lenslet.training.record import KERAS_NAME, check_fingerprint, load_network, read_record, save_network
+    from lenslet.training.record import (
+        KERAS_NAME,
+        check_fingerprint,
+        load_network,
+        place_of_training,
+        read_record,
+        save_network,
+    )
     from lenslet.training.validation import calibrated_figures
 
     record = read_record(arguments.second)
@@ -85,7 +92,8 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     history = {name: [figures[name] for figures in tried] for name in ("accuracy", "log_loss")}
     steps = {**record.history, "average": {"share": list(SHARES), **history}}
     averaged = replace(record, validation=tried[best], history=steps)
-    write_or_keep(partial(save_network, second, averaged), arguments.out)
-    print(f"{arguments.out / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
+    place = place_of_training(arguments.out)
+    write_or_keep(partial(save_network, second, averaged), place)
+    print(f"{place / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
-    tracker.log_training(averaged, arguments.out)
+    tracker.log_training(averaged, place)

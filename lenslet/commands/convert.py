@@ -25,23 +25,25 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.model_card import CARD_NAME, write_model_card
     from lenslet.reporting.model_facts import promise
-    from lenslet.training.record import check_fingerprint, load_network, read_record
+    from lenslet.training.record import adopt, check_fingerprint, load_network, newest_training, read_record
 
     folder = arguments.model
     params = params_of(arguments).convert
-    read_record(folder)  # before a lock is written into what may be no model folder at all
+    read_record(newest_training(folder))  # before a lock is written into what may be no model folder at all
     probe_folder(folder, "--model")
     with json_output(arguments.json) as print_json, folder_lock(folder, "lenslet convert"):
         from lenslet.conversion.servable import make_servable  # now, because it loads TensorFlow
 
-        record = read_record(folder)
+        trained = newest_training(folder)
+        record = read_record(trained)
         dataset = read_dataset(arguments.data, record.params, arguments.cache)
         check_fingerprint(record, dataset.fingerprint, arguments.data)
-        artifact, model = make_servable(load_network(folder), dataset, record.name, record.params, params)
+        artifact, model = make_servable(load_network(trained), dataset, record.name, record.params, params)
         if record.cross_validation:
             figures = {**artifact.metrics, "cross_validation": record.cross_validation}
             artifact = replace(artifact, metrics=figures)
         write_or_keep(partial(write_model_folder, artifact, model), folder)
+        adopt(trained, folder)
         write_model_card(artifact, folder)
         print(f"prediction sets: {promise(artifact)}")
         print(f"{folder} holds {artifact.name} {artifact.version}; serve it with")

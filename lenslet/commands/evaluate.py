@@ -4,16 +4,17 @@
 
 Uses the test split of the folder, drawn again as `lenslet train` drew it; --all uses every photo of a folder that the
 model never saw. Measures accuracy, calibration, prediction sets, OOD detection, robustness to corruptions, and speed.
-Prints the metrics, and writes report.html, metrics.json and plots into report/; with --record, also writes the metrics
-into model.json and MODEL_CARD.md of the model folder.
+Prints the main figures, and writes report.html, metrics.json and plots into report/ of the model folder. Figures on the
+test photos of the training are recorded in model.json and MODEL_CARD.md, too, unless --no-record; others with --record.
 """
 
+import argparse
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenslet.commands.options import add_options
+from lenslet.commands.options import add_options, report_folder
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
 
@@ -44,8 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     params = params_of(arguments).evaluate
     classifier = Classifier.load(arguments.model)
     record = read_record(arguments.model)
-    probe_folder(arguments.report, "--report")
-    if arguments.record:
+    report = arguments.report or report_folder(arguments.model)
+    probe_folder(report, "--report")
+    if arguments.record is not False:
         probe_folder(arguments.model, "--record in")
     dataset = read_dataset(arguments.data, record.params, arguments.cache, only_test=arguments.all)
     check_labels(dataset, classifier.artifact, arguments.data, arguments.model)
@@ -71,11 +73,12 @@ def main(argv: list[str] | None = None) -> int:
         facts = training_facts(record, dataset)
         background = collect_background(classifier, dataset, evidence, facts, arguments.cache)
         write = partial(write_report, evidence, figures, photos, background)
-        written = write_or_keep(write, arguments.report)
-        print(f"written into {arguments.report}: {', '.join(written)}")
-        if arguments.record:
+        written = write_or_keep(write, report)
+        print(f"written: {report / 'report.html'}, and beside it {', '.join(written)}")
+        is_its_test = dataset.fingerprint == record.data_fingerprint and not arguments.all
+        if is_its_test if arguments.record is None else arguments.record:
             record_figures(classifier.artifact, figures, photos, arguments.model)
-        files = {"report": [arguments.report / name for name in written]}
+        files = {"report": [report / name for name in written]}
         files["model"] = [arguments.model / name for name in (JSON_NAME, CARD_NAME)]
         add_to_run(arguments.model, "test", figures, files)
         print_json(
@@ -86,11 +89,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def make_parser() -> CommandParser:
     parser = parser_for("evaluate", __doc__, sections=["evaluate"])
-    add_options(parser, "--data", "--model", "--report", "--cache", "--json")
+    add_options(parser, "--data", "--model", "--cache", "--json")
+    add_options(parser, "--report", default=None, help="where to write figures and plots (MODEL/report)")
     add = parser.add_argument
     add("--all", action="store_true", help="evaluate on every photo, not only on the test split")
     add("--ood", type=Path, metavar="FOLDER", help="out-of-distribution photos, of none of the classes")
-    add("--record", action="store_true", help="write the metrics into the model folder, too")
+    recorded = (
+        "write the figures into model.json and the model card (default: those on the photos of the training)"
+    )
+    add("--record", action=argparse.BooleanOptionalAction, help=recorded)
     return parser
 
 

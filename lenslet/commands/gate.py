@@ -1,12 +1,12 @@
 """Decide whether a model may be released, by the figures of its evaluation and the limits in params.yaml.
 
     lenslet evaluate --data my_photos --model out/mine
-    lenslet gate
+    lenslet gate --metrics out/mine
 
 Prints which model was measured, and each limit with the measured value and a verdict. Exit code 0 if all limits are
 kept, 1 if one is not, 2 if the figures cannot be read. With --champion, the figures of the model in use, accuracy
-must not be below their 95 % interval. Figures are a metrics.json, a model folder after `lenslet evaluate --record`, or
-a registered model such as `registry:production`. Champions measured on other test photos are refused. A model is not
+must not be below their 95 % interval. Figures are a metrics.json, a model folder after `lenslet evaluate`, or a
+registered model such as `registry:production`. Champions measured on other test photos are refused. A model is not
 compared with itself, so that its figures can be updated.
 """
 
@@ -53,7 +53,7 @@ def figures_at(place: str) -> dict[str, Any]:
 def make_parser() -> CommandParser:
     parser = parser_for("gate", __doc__, sections=["gate"])
     add = parser.add_argument
-    add("--metrics", default="report/metrics.json", help="figures of the new model (%(default)s)")
+    add("--metrics", default="model", metavar="PLACE", help="figures of the new model (%(default)s)")
     add("--champion", help="figures of the model in use")
     add_options(parser, "--json")
     return parser

@@ -2,9 +2,9 @@
 
     lenslet lint my_photos
 
-Prints the number of findings of each kind and the first of them; writes all of them to report/lint.csv, and shows the
-pairs and doubtful photos as pictures in report/lint.html. Labels are checked with a linear model on the features of
-the backbone that params.yaml names, if its weights are at hand.
+Prints the number of findings of each kind and the first of them; writes all of them to report/lint-my_photos/lint.csv,
+and shows the pairs and doubtful photos as pictures in lint.html beside it. Labels are checked with a linear model on
+the features of the backbone that params.yaml names, if its weights are at hand.
 Exit code 2 if two splits share a photo and --leaks refuse is given. No photo is moved or deleted.
 """
 
@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from lenslet.commands.options import DATA_OPTIONS, add_options, photo_place
+from lenslet.commands.options import DATA_OPTIONS, add_options, photo_place, report_of_photos
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
 from lenslet.config import BackboneParams
@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.atomic import probe_file, write_or_keep
     from lenslet.reporting.contact_sheet import write_contact_sheet
 
-    probe_file(arguments.lint_csv, "--lint-csv")
+    lint_csv = arguments.lint_csv or report_of_photos(arguments.folder, "lint") / "lint.csv"
+    probe_file(lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json:
         params = params_of(arguments).train
         dataset = read_dataset(arguments.folder, params, arguments.cache)
@@ -43,14 +44,14 @@ def main(argv: list[str] | None = None) -> int:
         findings = lint(dataset, arguments.cache, features)
         counts = Counter(finding.kind for finding in findings)
         splits = Counter(photo.split for photo in dataset.photos)
-        print_json({"photos": splits, "findings": counts, "csv": arguments.lint_csv})
-        sheet = arguments.lint_csv.with_suffix(".html")
+        print_json({"photos": splits, "findings": counts, "csv": lint_csv})
+        sheet = lint_csv.with_suffix(".html")
         write_or_keep(
             lambda folder: write_contact_sheet(findings, KINDS, dataset.name_of, folder / sheet.name),
             sheet.parent,
         )
         print(f"pictures of them: {sheet}")
-        report_findings(findings, arguments.lint_csv, params.leaks, SHOWN)
+        report_findings(findings, lint_csv, params.leaks, SHOWN)
     return 0
 
 

@@ -4,12 +4,9 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lenslet.shipped import shipped
-
-if TYPE_CHECKING:
-    pass
 
 KEY_VARIABLE = "LENSLET_API_KEY"
 KEY_HELP = f"sent as X-Api-Key; ${KEY_VARIABLE} is a better place for it: other users can read command lines"
@@ -20,7 +17,6 @@ COLUMNS = {
     "split": "splits; none: the splits are drawn",
     "group": "groups, such as patients or scenes, that no split may tear apart",
 }
-# Options about how the photos are found.
 DATA_OPTIONS = ("--leaks", "--drop-small-classes", "--root", *(f"--{name}-column" for name in COLUMNS))
 
 
@@ -126,9 +122,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--lint-csv": {
         "type": Path,
-        "default": Path("report/lint.csv"),
         "metavar": "FILE",
-        "help": "findings about the photos (%(default)s)",
+        "help": "findings about the photos (lint.csv in the folder of the report)",
     },
     "--json": {"action": "store_true", "help": "print JSON to stdout, and everything else to stderr"},
 }
@@ -138,6 +133,16 @@ def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) ->
     """Add the options of these names, with `changes` to how argparse reads them."""
     for name in names:
         parser.add_argument(name, **{**OPTIONS[name], **changes})
+
+
+def report_folder(model: Path) -> Path:
+    """Where reports on the model in a folder are written and looked for: with it, so that none replaces another's."""
+    return model / "report"
+
+
+def report_of_photos(place: Path, kind: str) -> Path:
+    """Where a search of photos, or findings about them, are written: a folder of the photos' name."""
+    return Path("report") / f"{kind}-{place.resolve().stem or 'photos'}"
 
 
 def here_or_shipped(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -39,7 +40,12 @@ def json_text(answer: Any) -> str:
 
 
 def command_line(*words: object) -> str:
-    """An indented command line, quoted for a shell where that is needed."""
+    """An indented command line that works as it is printed, quoted for a shell where that is needed.
+
+    Where no `lenslet` is on the PATH, the interpreter that runs now is named.
+    """
+    if words[0] == "lenslet" and not shutil.which("lenslet"):
+        words = (sys.executable, "-m", *words)
     return "  " + shlex.join(map(str, words))
 
 

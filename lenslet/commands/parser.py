@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 MAX_DIGITS = 18
 
+# Options of former versions and of other tools → what they are called here.
+RETIRED = {
+    "--allow-leaks": "--leaks keep",
+    "--strangers": "--ood",
+    "--output": "--out",
+    "--output-dir": "--out",
+    "--dataset": "--data",
+    "--data-dir": "--data",
+    "--lr": "--set train.fine_tune.learning_rate=…",
+    "--img-size": "--set train.image_size=…",
+}
+
 
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser that answers a mistyped option with the likely option or key of params.yaml."""
@@ -55,6 +67,8 @@ class CommandParser(argparse.ArgumentParser):
         return found
 
     def _remedy(self, name: str) -> str:
+        if (meant := RETIRED.get(name, "")).partition(" ")[0] in self.options():
+            return f"use {meant}"
         close = get_close_matches(name, self.options(), n=1, cutoff=0.75)
         if not close and self.sections:
             # Here, and in `params_of`: the image of `lenslet serve` has neither settings nor a YAML reader.

@@ -1,6 +1,6 @@
 """Register models that pass the gate as numbered versions, promote them to staging and production, and fetch them.
 
-    lenslet register register --model out/mine --alias staging    a whole model folder, after lenslet evaluate --record
+    lenslet register register --model out/mine --alias staging    a whole model folder, after lenslet evaluate
     lenslet register promote staging production                   the version in staging goes into production, too
     lenslet register promote 3 production                         back to version 3
     lenslet register list
@@ -18,7 +18,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from lenslet.commands.options import add_options
+from lenslet.commands.options import add_options, report_folder
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
 
@@ -37,7 +37,7 @@ def make_parser() -> CommandParser:
     new = commands.add_parser("register", help="register a model that passes the gate as a new version")
     new.sections = ["gate"]
     add_options(new, "--model", help="whole model folder (%(default)s)")
-    add_options(new, "--report", help="report folder of lenslet evaluate (%(default)s)")
+    add_options(new, "--report", default=None, help="report folder of lenslet evaluate (MODEL/report)")
     new.add_argument("--alias", choices=ALIASES, help="promote it to this alias")
     add_options(new, "--params", "--set")
     new.set_defaults(run=run_register)
@@ -79,7 +79,8 @@ def run_register(arguments: argparse.Namespace) -> int:
     print(decision.table)
     if not decision.is_passed:
         return 1
-    version, is_new = register(registry, arguments.model, arguments.report, decision.table, arguments.alias)
+    report = arguments.report or report_folder(arguments.model)
+    version, is_new = register(registry, arguments.model, report, decision.table, arguments.alias)
     aliases = f", in {' and '.join(version.aliases)}" if version.aliases else ""
     print(f"{arguments.model} is {version}{aliases}" + ("" if is_new else ", as it was registered before"))
     return 0
@@ -94,8 +95,15 @@ def run_promote(arguments: argparse.Namespace) -> int:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
+    from lenslet.registry.mlflow_client import FOLDER, SERVER, is_new
+    from lenslet.registry.mlflow_registry import RegistryError
     from lenslet.registry.versions import open_registry, versions_table
 
+    if is_new():
+        raise RegistryError(
+            f"there is no registry in {FOLDER.resolve()}: go to the folder where the models were registered, "
+            f"or name a server as {SERVER}"
+        )
     nothing = "no model is registered yet: `lenslet register register` does that"
     with json_output(arguments.json) as print_json:
         versions = open_registry().versions()

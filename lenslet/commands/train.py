@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenslet.commands.options import DATA_OPTIONS, add_options
+from lenslet.commands.options import DATA_OPTIONS, add_options, report_folder
 from lenslet.commands.output import command_line
-from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for
-from lenslet.config import ParamsError, TrainParams
+from lenslet.commands.parser import CommandParser, overrides_of, parser_for
+from lenslet.commands.train_params import chosen_params
+from lenslet.config import TrainParams
 
 if TYPE_CHECKING:
     from lenslet.dataset.dataset import Dataset
@@ -28,19 +29,33 @@ if TYPE_CHECKING:
     from lenslet.training.record import History
     from lenslet.training.run import Run
 
-AFTER_CTRL_C = "; --resume continues fine-tuning after its last epoch"
-
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     arguments.name = arguments.name or arguments.data.resolve().name
 
     from lenslet.registry.tracking import Tracker
-    from lenslet.training.run import claimed
+    from lenslet.training.run import RunFinished, claimed
 
+    arguments.lint_csv = arguments.lint_csv or report_folder(arguments.out) / "lint.csv"
     with claimed(arguments.out, arguments.runs, arguments.lint_csv), Tracker() as tracker:
-        train(chosen_params(arguments), arguments, tracker)
+        try:
+            train(chosen_params(arguments), arguments, tracker)
+        except RunFinished as reason:
+            print(reason)
     return 0
+
+
+def unfinished_training(words: list[str]) -> str:
+    """What an interrupted training with this command line leaves to be continued, as the end of a sentence."""
+    from lenslet.training.run import unfinished_epochs
+
+    arguments, _ = make_parser().parse_known_args(words)
+    found = unfinished_epochs(arguments.runs, arguments.out)
+    return f"; --resume continues it after {found[1]} epochs" if found else ""
+
+
+AFTER_CTRL_C = unfinished_training
 
 
 def make_parser() -> CommandParser:
@@ -54,20 +69,6 @@ def make_parser() -> CommandParser:
     add("--resume", action="store_true", help="continue the interrupted run for --out, if any")
     add_options(parser, "--cache", "--runs", "--no-acceleration", *DATA_OPTIONS, "--lint-csv")
     return parser
-
-
-def chosen_params(arguments: argparse.Namespace) -> TrainParams:
-    """Section `train` of params.yaml, changed by the options. Raises: ParamsError, RegistryError."""
-    from lenslet.registry.versions import pinned
-
-    params = params_of(arguments).train
-    weights = pinned(arguments.weights or params.backbone.weights)
-    params = replace(params, backbone=replace(params.backbone, weights=weights))
-    if arguments.no_fine_tune:
-        params = replace(params, fine_tune=replace(params.fine_tune, epochs=0))
-    if params.backbone.weights == "none" and not params.fine_tune.epochs:
-        raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
-    return params
 
 
 def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> None:
@@ -105,10 +106,10 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     print(f"network: {in_words(validation)}")
     about, minutes = (dataset.fingerprint, photos_per_split(dataset)), (time.monotonic() - started) / 60
     record = record_of(arguments.name, params, *about, validation, history, minutes, checked)
-    save_trained(network, record, arguments.out, folder)
-    print(f"{arguments.out / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
+    place = save_trained(network, record, arguments.out, folder)
+    print(f"{place / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
-    tracker.log_training(record, arguments.out)
+    tracker.log_training(record, place)
 
 
 def begin_run(

@@ -1,23 +1,20 @@
 """Search for settings: a learning rate, or the backbone and the settings of its head.
 
-    lenslet tune --data my_photos --lr-finder              a learning rate for the head: seconds
-    lenslet tune --data my_photos --lr-finder --fine-tune  the peak learning rate of fine-tuning: minutes
+    lenslet tune --data my_photos --lr-finder              a learning rate: seconds; with --fine-tune minutes
     lenslet tune --data my_photos                          a search: minutes, once the features are cached
     lenslet tune --data my_photos --fine-tune-top 3 --write
 
-The finder raises the rate from batch to batch, prints where the loss falls fastest and draws report/lr_finder.png.
-The search tries backbones, optimizers and numbers (section `tune` of params.yaml) on cached features and compares
-them on the validation photos; the test photos are only checked for copies of other photos. Every trial is kept in the
-study, a file: after Ctrl-C the same command continues it, and several processes may work at once. It ends with a table
-of the best trials, report/tune_history.png, report/tune_importance.png and an MLflow run (see `lenslet train --help`).
---fine-tune-top writes its networks into folders of --runs, which convert.py makes servable.
+The finder prints where the loss falls fastest. The search tries backbones, optimizers and numbers (section `tune` of
+params.yaml) on cached features and the validation photos; the same command continues it, in several processes too.
+--fine-tune-top writes networks into --runs, which convert.py makes servable. Plots go into report/tune-my_photos/.
 """
 
 import argparse
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenslet.commands.options import DATA_OPTIONS, add_options
+from lenslet.commands.options import DATA_OPTIONS, add_options, report_of_photos
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for, whole_number
 from lenslet.config import Params, write_params
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from lenslet.registry.tracking import Tracker
 
 SHOWN = 10  # trials in the table
-AFTER_CTRL_C = "; a study keeps its trials, and the same command continues it"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.training.photo_lint import check_photos
     from lenslet.tuning.space import with_weights
 
-    for option in ("--report", "--runs"):
-        probe_folder(getattr(arguments, option[2:]), option)
+    probe_folder(arguments.report, "--report")
+    probe_folder(arguments.runs, "--runs")
     probe_file(arguments.lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json, Tracker() as tracker:
         params = params_of(arguments)
@@ -57,6 +53,15 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def unfinished_search(words: list[str]) -> str:
+    """What a stopped search leaves to be continued, as the end of a sentence."""
+    study = make_parser().parse_known_args(words)[0].study
+    return "; the same command continues the study" if "://" in study or Path(study).exists() else ""
+
+
+AFTER_CTRL_C = unfinished_search
+
+
 def make_parser() -> CommandParser:
     parser = parser_for("tune", __doc__, sections=["tune", "train"])
     add = parser.add_argument
@@ -64,11 +69,10 @@ def make_parser() -> CommandParser:
     add("--lr-finder", action="store_true", help="only find a learning rate, for the head")
     add("--fine-tune", action="store_true", help="with --lr-finder: for fine-tuning instead")
     add("--study", default="runs/tune.db", help="SQLite file, .journal file or database URL (%(default)s)")
-    best = "fine-tune the whole network with the settings of the best N trials"
-    add("--fine-tune-top", type=whole_number(0), default=0, metavar="N", help=best)
+    add("--fine-tune-top", type=whole_number(0), default=0, metavar="N", help="fine-tune the best N trials")
     add("--write", action="store_true", help="write the best settings into the params file; comments stay")
-    add_options(parser, "--report", "--cache", "--runs", "--no-acceleration", *DATA_OPTIONS, "--lint-csv")
-    add_options(parser, "--json")
+    add_options(parser, "--report", default=None, help="where to write plots (report/tune-NAME)")
+    add_options(parser, "--cache", "--runs", "--no-acceleration", *DATA_OPTIONS, "--lint-csv", "--json")
     return parser
 
 
@@ -79,6 +83,8 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--fine-tune goes with --lr-finder; a search is followed by --fine-tune-top N")
     if arguments.lr_finder and (arguments.fine_tune_top or arguments.write):
         parser.error("--fine-tune-top and --write go with a search, not with --lr-finder")
+    arguments.report = arguments.report or report_of_photos(arguments.data, "tune")
+    arguments.lint_csv = arguments.lint_csv or arguments.report / "lint.csv"
     return arguments
 
 
@@ -109,7 +115,7 @@ def search(
     from lenslet.tuning.learning_rates import features_by_backbone, suggested_rates
     from lenslet.tuning.space import found_values, search_space, with_weights
     from lenslet.tuning.study import best_trials, open_study, silence_libraries, without_password
-    from lenslet.tuning.summary import study_figures, trial_table, trials_json
+    from lenslet.tuning.summary import save_study_figures, trial_table, trials_json
     from lenslet.tuning.trials import run_trials
 
     silence_libraries()
@@ -125,9 +131,8 @@ def search(
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
     print(f"{len(study.trials)} trials in {without_password(arguments.study)}; the best by {objective}:")
     print(trial_table(trials[:SHOWN]))
-    figures = study_figures(study).items()
-    drawn = [save_figure(each, arguments.report / f"tune_{name}.png") for name, each in figures]
-    print("\n".join(f"written: {path}" for path in drawn))
+    drawn = save_study_figures(study, arguments.report, save_figure)
+    print(*(f"written: {path}" for path in drawn), sep="\n")
     tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": drawn})
     for trial in trials[:SHOWN]:
         tracker.add_trial(f"trial {trial.number}", found_values(trial), trial.user_attrs["figures"])

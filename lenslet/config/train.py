@@ -2,9 +2,24 @@
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from lenslet.config.parsing import Count, Fraction, LearningRate, ParamsError, Range, Seed, Share
+
+# Rows of lenslet/network/backbones.py, which takes seconds to import; a test holds both equal.
+BACKBONE_NAMES = (
+    "mobilenet_v2",
+    "mobilenet_v2_035",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_v2_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "resnet50",
+    "vgg16",
+    "small_cnn",
+)
 
 
 @dataclass(frozen=True)
@@ -12,6 +27,12 @@ class BackboneParams:
     name: str
     weights: str
     layers_unfrozen: int | Literal["all"]
+
+    def __post_init__(self) -> None:
+        if self.name not in BACKBONE_NAMES:
+            close = get_close_matches(self.name, BACKBONE_NAMES, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are: {', '.join(BACKBONE_NAMES)}"
+            raise ParamsError(f"train.backbone.name: there is no backbone {self.name!r}; {hint}")
 
 
 @dataclass(frozen=True)

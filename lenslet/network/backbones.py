@@ -124,8 +124,6 @@ def build_backbone(params: BackboneParams) -> keras.Model:
     Returns: a model float32 (batch, height, width, 3), scaled → feature map (batch, h, w, channels).
     Raises: WeightsUnavailable.
     """
-    if params.name not in BACKBONES:
-        raise WeightsUnavailable(f"backbone {params.name!r} is unknown; known are: {', '.join(BACKBONES)}")
     row = BACKBONES[params.name]
     construct = partial(row.constructor, input_shape=(None, None, 3), include_top=False)
     if params.weights == "imagenet":

@@ -177,7 +177,7 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
 
 def _check_report(report: Path, artifact: Artifact, folder: Path) -> None:
     """Check that the report is of this model, and of the photos of the figures in model.json."""
-    place, remedy = report / REPORT_NAME, f"run lenslet evaluate --model {folder} --report {report} --record"
+    place, remedy = report / REPORT_NAME, f"run lenslet evaluate --model {folder} --report {report}"
     if not place.is_file():
         raise RegistryError(f"a version carries its report, but {place} does not exist: {remedy}")
     page = place.read_text(encoding="utf-8", errors="replace")
@@ -205,7 +205,12 @@ def _with_alias(registry: Registry, alias: str, version: ModelVersion) -> ModelV
 
 
 def _is_model_folder(folder: Path) -> bool:
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {*FILES, NOTE_NAME, LOCK_NAME}
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {
+        *FILES,
+        NOTE_NAME,
+        LOCK_NAME,
+        "report",
+    }
 
 
 def _download(registry: Registry, version: ModelVersion, names: Sequence[str], folder: Path) -> None:

@@ -30,6 +30,7 @@ SHAPES = {
 
 RECORD_NAME = "training.json"
 KERAS_NAME = "model.keras"
+NEXT_NAME = "next"  # folder in a servable one: a training that is not converted yet
 
 
 class RecordError(InputError):
@@ -85,13 +86,34 @@ def record_of(
 def save_network(network: Any, record: TrainingRecord, folder: Path) -> None:
     """Write the Keras network and its record, both whole before either takes its name.
 
-    A failure leaves the folder as it was, servable if it was. Else `model.json` of the former network is removed: until
-    this one is converted, the folder is not a whole model folder.
+    A failure leaves the folder as it was. `folder` is that of `place_of_training`, not one that serves another network.
     """
     with replacing(folder / KERAS_NAME) as network_path, replacing(folder / RECORD_NAME) as record_path:
         network.save(network_path)
         record_path.write_text(_json_of(record), encoding="utf-8")
-        (folder / JSON_NAME).unlink(missing_ok=True)
+
+
+def place_of_training(folder: Path) -> Path:
+    """Where a training for a model folder is written: into it or, while it serves, into a folder inside.
+
+    A servable folder stays as it is, record and network included, until the new model is whole and `adopt`ed.
+    """
+    return folder / NEXT_NAME if (folder / JSON_NAME).exists() else folder
+
+
+def newest_training(folder: Path) -> Path:
+    """The folder that holds the training to be converted: NEXT_NAME in `folder` if there is one, else `folder`."""
+    return folder / NEXT_NAME if (folder / NEXT_NAME / RECORD_NAME).exists() else folder
+
+
+def adopt(place: Path, folder: Path) -> None:
+    """Move the files of a training from `place`, inside the folder that serves its model now, up into that."""
+    if place == folder:
+        return
+    for path in sorted(place.iterdir()):
+        if path.is_file():
+            path.replace(folder / path.name)
+    place.rmdir()
 
 
 def load_network(folder: Path) -> Any:

@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +26,8 @@ from lenslet.training.record import (
     RECORD_NAME,
     TrainingRecord,
     flat,
+    newest_training,
+    place_of_training,
     save_network,
 )
 
@@ -42,6 +44,10 @@ RUN_SHAPES = {
     "minutes": float,
 }
 FACT_SHAPES = {"entry_loss": float, "history": {str: [float]}, "minutes": float}  # of a checkpoint
+
+
+class RunFinished(Exception):
+    """The run that should be resumed has ended; the message says so."""
 
 
 class CheckpointError(InputError):
@@ -108,9 +114,15 @@ def new_run_folder(runs: Path, out: Path) -> Path:
 def resume_or_begin(runs: Path, wanted: Run, out: Path, is_resuming: bool) -> tuple[Path, Run]:
     """Folder and settings of the killed run that equals `wanted`, if it is to be resumed; else of a new one.
 
-    Raises: CheckpointError.
+    Raises: RunFinished if there is nothing left to resume; CheckpointError.
     """
+    if not is_resuming and (there := unfinished_epochs(runs, out)):
+        print(f"note: {there[0]} was stopped after {there[1]} epochs; --resume would continue it")
     if is_resuming:
+        if done := _finished_run(runs, out, wanted):
+            raise RunFinished(
+                f"{done} has finished with these photos and settings: nothing is left to resume for {out}"
+            )
         if found := unfinished_run(runs, wanted):
             folder, run, epochs = found
             print(f"resuming {folder} after {epochs} finished epochs")
@@ -142,6 +154,32 @@ def unfinished_run(runs: Path, wanted: Run) -> tuple[Path, Run, int] | None:
         raise CheckpointError(
             f"{folder} cannot go on: {_changes(run, wanted)}; undo that, or start afresh without --resume"
         )
+    return None
+
+
+def unfinished_epochs(runs: Path, out: Path) -> tuple[Path, int] | None:
+    """The newest run for `out` that was stopped after an epoch or more, and how many; its settings may differ."""
+    for folder, _ in _killed_runs(runs, str(out.resolve())):
+        with suppress(CheckpointError):
+            checkpoint = read_checkpoint(folder)
+            if checkpoint and checkpoint.losses:
+                return folder, len(checkpoint.losses)
+    return None
+
+
+def _finished_run(runs: Path, out: Path, wanted: Run) -> Path | None:
+    """The newest run for `out`, if it has ended with the `wanted` photos and settings and `out` holds its network."""
+    if next(_killed_runs(runs, wanted.out), None):
+        return None
+    places = [place / RECORD_NAME for place in (newest_training(out), out)]
+    for path in sorted(runs.glob(f"*/{RUN_NAME}"), reverse=True):
+        with suppress(OSError, ValueError, TypeError):
+            run = Run(**parse_json(path.read_text(encoding="utf-8")))
+            if run.out != wanted.out:
+                continue
+            record = (path.parent / RECORD_NAME).read_bytes()
+            is_there = any(place.exists() and place.read_bytes() == record for place in places)
+            return path.parent if is_there and not _changes(run, wanted) else None
     return None
 
 
@@ -224,11 +262,18 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         raise CheckpointError(f"{path} is damaged ({error}): start afresh without --resume") from error
 
 
-def save_trained(network: Any, record: TrainingRecord, out: Path, folder: Path) -> None:
-    """Write network and record into the model folder `out`, and end the run in `folder` if there was fine-tuning."""
-    write_or_keep(partial(save_network, network, record), out)
+def save_trained(network: Any, record: TrainingRecord, out: Path, folder: Path) -> Path:
+    """Write network and record for the model folder `out`, and end the run in `folder` if there was fine-tuning.
+
+    Returns: where they are: `place_of_training`.
+    """
+    place = place_of_training(out)
+    write_or_keep(partial(save_network, network, record), place)
     if record.params.fine_tune.epochs:
-        finish_run(folder, out)
+        finish_run(folder, place)
+    if place != out:
+        print(f"{out} serves its former model until the new one is converted")
+    return place
 
 
 def finish_run(folder: Path, out: Path) -> None:

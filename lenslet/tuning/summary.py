@@ -1,8 +1,9 @@
 """A study for people: the table of trials and the figures."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -45,6 +46,13 @@ def study_figures(study: optuna.Study) -> dict[str, Figure | SubFigure]:
         with suppress(RuntimeError, ValueError):
             figures["importance"] = optuna_plots.plot_param_importances(study).figure
     return figures
+
+
+def save_study_figures(
+    study: optuna.Study, folder: Path, save: Callable[[Figure | SubFigure, Path], Path]
+) -> list[Path]:
+    """Write each of `study_figures` as a PNG by `save`; returns their paths."""
+    return [save(figure, folder / f"tune_{name}.png") for name, figure in study_figures(study).items()]
 
 
 def trials_json(trials: Sequence[FrozenTrial], fine_tuned: Mapping[int, FineTuning]) -> list[dict[str, Any]]:

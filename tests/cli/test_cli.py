@@ -99,7 +99,7 @@ def test_expected_errors_are_one_sentence(
         raise error
 
     module = fake_command(monkeypatch, main)
-    module.AFTER_CTRL_C = "; the half is kept"  # type: ignore[attr-defined]
+    module.AFTER_CTRL_C = lambda words: "; the half is kept"  # type: ignore[attr-defined]
     assert cli.main(["predict"]) == code
     assert capsys.readouterr().err.endswith(printed)
 

@@ -1,13 +1,18 @@
 """Options that commands share: mistyped ones, --set, and paths of shipped files."""
 
 import argparse
+import contextlib
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from lenslet.cli import main
 from lenslet.commands.options import add_options, here_or_shipped
+from lenslet.commands.output import command_line
 from lenslet.commands.parser import params_of, parser_for, whole_number
+from lenslet.config.train import BACKBONE_NAMES
 
 
 @pytest.mark.parametrize(
@@ -83,3 +88,47 @@ def test_shipped_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: py
     assert here_or_shipped("model") == Path("model")
     monkeypatch.chdir(tmp_path)
     assert here_or_shipped("model").samefile(root / "model")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("lint data/sample --allow-leaks", "--allow-leaks is not an option; use --leaks keep"),
+        ("evaluate --data data/sample --strangers x", "--strangers is not an option; use --ood"),
+        ("train --data data/sample --output x", "--output is not an option; use --out"),
+        ("train --data data/sample --out x --no-finetune", "did you mean --no-fine-tune?"),
+        (
+            "train --data data/sample --out x --set train.backbone.name=mobilnet_v2",
+            "train.backbone.name: there is no backbone 'mobilnet_v2'; did you mean mobilenet_v2?",
+        ),
+        (
+            "train --data data/sample --out x --weights nowhere.keras",
+            "the initial weights nowhere.keras do not exist: give a .keras file, imagenet or none",
+        ),
+    ],
+)
+def test_wrong_words_are_answered_before_photos_are_read(
+    words: str,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("lenslet.dataset.reading.read_dataset", lambda *_: pytest.fail("photos were read"))
+    given = [str(tmp_path) if word == "x" else word for word in words.split()]
+    with contextlib.suppress(SystemExit):
+        assert main(given) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_backbones_of_params_are_those_of_the_network() -> None:
+    source = Path("lenslet/network/backbones.py").read_text(encoding="utf-8")
+    table = source[source.index("BACKBONES = {") : source.index("def build_backbone")]
+    assert tuple(re.findall(r'^    "(\w+)": Backbone\(', table, re.MULTILINE)) == BACKBONE_NAMES
+
+
+def test_printed_commands_work_where_there_is_no_lenslet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert command_line("lenslet", "serve").split() == [sys.executable, "-m", "lenslet", "serve"]
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/lenslet")
+    assert command_line("lenslet", "serve").split() == ["lenslet", "serve"]

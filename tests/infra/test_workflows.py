@@ -150,7 +150,7 @@ BREAKS = [
     ("image.yml", "infra/sbom.py", "infra/bom.py", "there is no infra/bom.py"),
     ("image.yml", "bench/image_speed.py", "bench/speed.py", "there is no bench/speed.py"),
     ("rollback.yml", "make rollback YES=1", "make roll-back YES=1", "No rule to make target 'roll-back'"),
-    ("retrain.yml", "--record", "--recorded", "lenslet evaluate has no --recorded"),
+    ("retrain.yml", "--alias staging", "--aliased staging", "lenslet register has no --aliased"),
     ("retrain.yml", "git add model", "make install\n          git add model", "runs the project's code with a token"),
     ("retrain.yml", "gh workflow run check.yml", "gh workflow run test.yml", "there is no test.yml"),
 ]  # fmt: skip

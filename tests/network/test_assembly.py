@@ -180,7 +180,6 @@ def test_missing_imagenet_weights_say_which_file_and_what_else_to_do(
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
-        ("mobilenet_v9", "none", "backbone 'mobilenet_v9' is unknown; known are: mobilenet_v2, "),
         ("small_cnn", "imagenet", "small_cnn has no ImageNet weights"),
         ("small_cnn", "nowhere.keras", "nowhere.keras, where the initial weights should be, does not exist"),
         ("small_cnn", "model/model.keras", "model/model.keras holds no weights for the backbone small_cnn"),

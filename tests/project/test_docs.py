@@ -41,9 +41,11 @@ MAKEFILE = read("Makefile")
 PARAMS = yaml.safe_load(read("params.yaml"))
 FIGURES = json.loads(read("model/model.json"))["metrics"]["test"]
 # What commands write; no file of the repository.
-WRITTEN = {"metrics.json", "report.html"} | {
-    f"report/{name}" for name in ("report.html", "lint.csv", "lint.html", "explanation.png", "drift.html")
-}
+WRITTEN = (
+    {"metrics.json", "report.html"}
+    | {f"report/{name}" for name in ("explanation.png", "drift.html", "lint-my_photos/lint.csv")}
+    | {"out/mine/report/report.html"}
+)
 EXAMPLES = {"answers.csv", "labels.csv", "photo.jpg", "metadata.csv", "_classes.csv"}
 
 

@@ -55,7 +55,7 @@ def converted(folder: Path, trained: str) -> str:
 @pytest.fixture(scope="module")
 def evaluated(folder: Path, converted: str) -> str:
     arguments = ("--data", SAMPLE, "--model", folder / "model", "--cache", folder / "cache")
-    return run("evaluate", *arguments, "--report", folder / "report", "--record").stdout
+    return run("evaluate", *arguments, "--report", folder / "report").stdout
 
 
 def test_training_learns_the_drawings(trained: str, folder: Path) -> None:
@@ -238,9 +238,22 @@ def test_wrong_call_is_one_sentence_and_exit_code_2(make, message: str, converte
     assert "Traceback" not in finished.stderr
 
 
-def test_retraining_takes_the_old_model_json_away(converted: str, folder: Path) -> None:
+def test_servable_folder_serves_its_model_until_the_next_one_is_whole(converted: str, folder: Path) -> None:
     """Weights and model.json of different trainings must never look like one whole model."""
-    shutil.copytree(folder / "model", folder / "retrained")
-    places = ("--out", folder / "retrained", "--cache", folder / "cache", "--runs", folder / "runs")
-    run("train.py", "--data", SAMPLE, *places, "--weights", "model/model.keras", "--no-fine-tune")
-    assert not (folder / "retrained" / "model.json").exists()
+    retrained = folder / "retrained"
+    shutil.copytree(folder / "model", retrained)
+    before = {path.name: path.read_bytes() for path in retrained.iterdir() if path.is_file()}
+    places = ("--cache", folder / "cache")
+    into = ("--out", retrained, "--runs", folder / "runs", "--set", "train.head.epochs=1")
+    printed = run(
+        "train.py", "--data", SAMPLE, *places, *into, "--weights", "model/model.keras", "--no-fine-tune"
+    )
+    assert "serves its former model until the new one is converted" in printed.stdout
+    now = {path.name: path.read_bytes() for path in retrained.iterdir() if path.is_file()}
+    assert now == before
+    Classifier.load(retrained)
+    network = (retrained / "next" / "model.keras").read_bytes()
+    run("convert.py", "--data", SAMPLE, "--model", retrained, *places)
+    assert not (retrained / "next").exists()
+    assert (retrained / "model.keras").read_bytes() == network
+    assert Classifier.load(retrained).artifact.sha256 != json.loads(before["model.json"])["sha256"]

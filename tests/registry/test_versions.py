@@ -372,7 +372,7 @@ def test_registry_follows_to_new_test_photos(
     registered(registry, make_model(tmp_path / "champion", name), "production")
 
     def register_judged(folder: Path) -> int:
-        """After `lenslet evaluate --record` on the new photos, as far as figures and report go."""
+        """After `lenslet evaluate` on the new photos, as far as figures and report go."""
         artifact = read_artifact(folder)
         test = {**artifact.metrics["test"], "data_fingerprint": "new photos", "test_fingerprint": "new"}
         write_artifact(replace(artifact, metrics={**artifact.metrics, "test": test}), folder)
@@ -381,10 +381,7 @@ def test_registry_follows_to_new_test_photos(
 
     challenger = make_model(tmp_path / "challenger", name, b"new")
     assert register_judged(challenger) == 2
-    assert (
-        "with `lenslet evaluate --record` after `lenslet register fetch`, and register"
-        in capsys.readouterr().err
-    )
+    assert "with `lenslet evaluate` after `lenslet register fetch`, and register" in capsys.readouterr().err
     fetch_version(registry, f"{name}@production", tmp_path / "fetched")
     assert register_judged(tmp_path / "fetched") == 0
     assert "@1, in production, as it was registered before" in capsys.readouterr().out
@@ -439,8 +436,10 @@ def test_list_of_nothing(
 ) -> None:
     if setting is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", setting)
-    assert main(["register", "list"]) == 0
-    assert capsys.readouterr().out == "no model is registered yet: `lenslet register register` does that\n"
+    assert main(["register", "list"]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"lenslet register: there is no registry in {nowhere.resolve()}: go to"
+    )
     assert not nowhere.exists()  # looking writes nothing
 
 

@@ -153,6 +153,18 @@ def resumed(folder: Path) -> list[list[float]]:
     return log_of(folder, "killed")
 
 
+def test_finished_run_is_not_trained_again(resumed, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = folder / "killed" / "model.keras"
+    before = network.stat().st_mtime_ns
+    assert main(["train", *command(folder, "killed", "--resume")]) == 0
+    assert (
+        "has finished with these photos and settings: nothing is left to resume for"
+        in capsys.readouterr().out
+    )
+    assert network.stat().st_mtime_ns == before
+    assert len(list((folder / "runs").glob("*-killed"))) == 1
+
+
 def test_killed_run_ends_as_an_unbroken_one(unbroken, resumed, folder: Path) -> None:
     # Patience was at an end three epochs after the best, which was over before the first kill.
     assert [row[0] for row in unbroken] == [0, 1, 2, 3, 4]

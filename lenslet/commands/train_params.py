@@ -1,0 +1,24 @@
+"""The settings of a training: section `train` of params.yaml, changed by the options of `lenslet train`."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from lenslet.commands.parser import params_of
+from lenslet.config import ParamsError, TrainParams
+
+
+def chosen_params(arguments: argparse.Namespace) -> TrainParams:
+    """Section `train` of params.yaml, changed by the options. Raises: ParamsError, RegistryError."""
+    from lenslet.registry.versions import pinned
+
+    params = params_of(arguments).train
+    weights = pinned(arguments.weights or params.backbone.weights)
+    params = replace(params, backbone=replace(params.backbone, weights=weights))
+    if arguments.no_fine_tune:
+        params = replace(params, fine_tune=replace(params.fine_tune, epochs=0))
+    if weights not in ("imagenet", "none") and ":" not in weights and not Path(weights).is_file():
+        raise ParamsError(f"the initial weights {weights} do not exist: give a .keras file, imagenet or none")
+    if params.backbone.weights == "none" and not params.fine_tune.epochs:
+        raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
+    return params
