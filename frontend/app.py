@@ -41,8 +41,9 @@ def main() -> None:
     if has_wrong_secrets():
         st.error(WRONG_SECRETS, icon=":material/key_off:")
     gateway, address = choose_gateway()
-    st.title("Lenslet", anchor=False)
     description, trouble = ask_description(gateway)
+    name = str(description.get("name", "")) if description else ""
+    st.title(markup.plain(name.replace("_", " ")) or "Lenslet", anchor=False)
     st.markdown(introduction(description))
     classify, model, requests = st.tabs(["Classify", "Model card", "Request examples"])
     with classify:
@@ -103,15 +104,25 @@ def describe(url: str, key: str) -> Description:
 
 
 def introduction(description: Description | None) -> str:
-    labels = [str(label) for label in description["labels"]] if description else []
+    labels = labels_of(description)
     known = f" It knows {markup.plain(both(labels))}." if 0 < len(labels) <= LABELS_IN_A_SENTENCE else ""
     return f"Give it a photo, and see the label, how certain the model is, and where it looked.{known}"
 
 
+def labels_of(description: Description | None) -> list[str]:
+    return [str(label) for label in description["labels"]] if description else []
+
+
 def show_photos(gateway: Gateway, description: Description | None, trouble: str) -> None:
     photos: dict[str, SentPhoto] = st.session_state.setdefault("sent_photos", {})
-    given, removed = input_methods.take()
-    for identity in removed:
+    given, removed, method = input_methods.take(labels_of(description))
+    # Errors of another input method are answered by leaving it.
+    left = {
+        each
+        for each, photo in photos.items()
+        if photo.outcome and not photo.answer and photo.method != method
+    }
+    for identity in removed | left:
         photos.pop(identity, None)
     for identity, photo in given.items():
         if identity not in photos:

@@ -1,24 +1,40 @@
-"""Sample pictures: drawings made by a program, one of each class."""
+"""Sample pictures of the model's classes: photos that come with its model folder, or drawings made by a program."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent / "data" / "sample" / "test"
+DRAWINGS = Path(__file__).parent.parent / "data" / "sample" / "test"
+VARIABLE = (
+    "LENSLET_SAMPLES"  # a folder per class; `make serve` names MODEL/samples if the model folder has it
+)
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A drawing, and the class that it shows."""
+    """A picture, and the class that it shows."""
 
     path: Path
     scene: str
 
     @property
     def name(self) -> str:
-        return f"drawing of {self.scene}"
+        return f"{'drawing' if are_drawings() else 'photo'} of {self.scene}"
 
 
-def samples(folder: Path = FOLDER) -> list[Sample]:
-    """The first drawing of each class; none where the page was installed without them."""
-    scenes = sorted(path for path in folder.glob("*") if path.is_dir())
-    return [Sample(drawing, scene.name) for scene in scenes for drawing in sorted(scene.glob("*.jpg"))[:1]]
+def are_drawings() -> bool:
+    return not os.environ.get(VARIABLE)
+
+
+def samples(labels: Sequence[str]) -> list[Sample]:
+    """The first picture of each class of the model; none where there are no samples of its classes."""
+    folder = Path(os.environ.get(VARIABLE) or DRAWINGS)
+    found = []
+    for label in sorted(labels):
+        if label.startswith(".") or "/" in label or not (folder / label).is_dir():
+            continue
+        pictures = sorted(path for path in (folder / label).iterdir() if path.suffix.lower() in ENDINGS)
+        found += [Sample(picture, label) for picture in pictures[:1]]
+    return found

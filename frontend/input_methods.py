@@ -1,7 +1,9 @@
-"""Input methods: upload, link, camera, sample drawings. Each returns photos by an identity that stays the same."""
+"""Input methods: upload, link, camera, samples. Each returns photos by an identity that stays the same."""
 
 import re
 import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -17,20 +19,32 @@ LINK = re.compile(r"(https?|s3)://[^\s/]+\S*", re.IGNORECASE)
 LONGEST_LINK = 8192  # openapi.yaml, schema `Link`
 
 
-def take() -> tuple[dict[str, SentPhoto], set[str]]:
-    """Photos of the chosen input method, and the identities of those that were removed from the uploader.
+def take(labels: Sequence[str]) -> tuple[dict[str, SentPhoto], set[str], str]:
+    """Photos of the chosen input method, the identities of those that were removed from the uploader, and the method.
 
-    On every run of the script, a photo has the same identity.
+    On every run of the script, a photo has the same identity. Samples are offered if there are any of the `labels`.
     """
-    chosen = st.segmented_control(
-        "Input method", list(INPUT_METHODS), default="Upload", required=True, key="input-method"
+    methods: dict[str, Callable[[], dict[str, SentPhoto]]] = {
+        "Upload": upload,
+        "Link": link,
+        "Camera": camera,
+    }
+    if samples := gallery.samples(labels):
+        methods["Samples"] = partial(take_sample, samples)
+    chosen = (
+        st.segmented_control(
+            "Input method", list(methods), default="Upload", required=True, key="input-method"
+        )
+        or "Upload"
     )
     # Only the chosen one: the browser asks for the camera as soon as its widget is on the page.
-    given = INPUT_METHODS[chosen or "Upload"]()
+    given = methods[chosen]()
+    for photo in given.values():
+        photo.method = chosen
     # After another method the uploader is empty again, which does not mean that photos were removed.
     before = st.session_state.get("in_uploader", set()) if chosen == "Upload" else set()
     st.session_state.in_uploader = set(given) if chosen == "Upload" else set()
-    return given, before - set(given)
+    return given, before - set(given), chosen
 
 
 def upload() -> dict[str, SentPhoto]:
@@ -68,14 +82,13 @@ def camera() -> dict[str, SentPhoto]:
     return {photo.file_id: SentPhoto("camera.jpg", photo.getvalue)} if photo else {}
 
 
-def drawings() -> dict[str, SentPhoto]:
-    samples = gallery.samples()
-    if not samples:
-        st.info("This page was installed without its sample pictures: upload a photo instead.")
-        return {}
-    st.caption(
-        "Drawings made by a program: not photos, so the answers say little about the model's accuracy."
-    )
+def take_sample(samples: Sequence[gallery.Sample]) -> dict[str, SentPhoto]:
+    if gallery.are_drawings():
+        st.caption(
+            "Drawings made by a program: not photos, so the answers say little about the model's accuracy."
+        )
+    else:
+        st.caption("Photos that came with the model: it may have learned from them.")
     chosen = []
     with st.container(key="samples"):
         for sample in samples:
@@ -84,11 +97,8 @@ def drawings() -> dict[str, SentPhoto]:
                 if st.button(f"Try {sample.scene}", width="stretch", key=f"try-{sample.scene}"):
                     chosen.append(sample)
     if st.button("Try all of them", icon=":material/select_all:", key="try-all"):
-        chosen = samples
+        chosen = list(samples)
     return {uuid.uuid4().hex: SentPhoto(f"{sample.scene}.jpg", sample.path.read_bytes) for sample in chosen}
-
-
-INPUT_METHODS = {"Upload": upload, "Link": link, "Camera": camera, "Samples": drawings}
 
 
 @st.cache_data

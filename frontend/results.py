@@ -22,12 +22,17 @@ def show(photos: Sequence[SentPhoto], labels: Sequence[str] | None) -> None:
     """Everything about `photos` except errors; `labels` in the model's order, None if GET / did not answer."""
     answered = least_certain_first((photo, photo.answer) for photo in photos if photo.answer)
     failed = [photo for photo in photos if photo.outcome and not photo.answer]
+    # The answer comes first: on a phone, controls above it would push it off the screen.
     if answered:
         st.header("What the model found", anchor=False)
-        show_controls(has_map=any(answer.grid for _, answer in answered))
+    has_map = any(answer.grid for _, answer in answered)
     if len(photos) > 1:
         show_table(answered, failed, labels)
+        if answered:
+            show_controls(has_map)
     show_cards(answered)
+    if answered and len(photos) == 1:
+        show_controls(has_map)
     st.button("Start over", icon=":material/restart_alt:", on_click=start_over, key="start-over")
 
 

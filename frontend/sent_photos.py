@@ -39,6 +39,7 @@ class SentPhoto:
     read: Callable[[], bytes] | None = None
     is_link: bool = False
     outcome: Outcome | None = None
+    method: str = ""  # of input
 
     @property
     def answer(self) -> Answer | None:

@@ -25,6 +25,7 @@ CLIENT_SETTINGS = {
     "LENSLET_BEARER_KEY": "a second API key that a client sends, as a bearer token",
     "LENSLET_ENDPOINT": "address of the endpoint that the page asks",
     "LENSLET_PUBLIC_ENDPOINT": "address of the endpoint in the page's examples",
+    "LENSLET_SAMPLES": "folder of the samples that the page offers",
     "LENSLET_PUBLISH": "network address on which Docker Compose publishes the ports",
 }
 CLIENT_KEYS = ("LENSLET_API_KEY", "LENSLET_BEARER_KEY")

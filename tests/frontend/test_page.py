@@ -100,7 +100,7 @@ def ranked(label: str, probability: float) -> list[dict[str, Any]]:
 def test_nothing_yet(monkeypatch):
     with answering() as endpoint:
         page = opened(endpoint, monkeypatch)
-    assert page.title[0].value == "Lenslet"
+    assert page.title[0].value == "recorded"
     assert [tab.label for tab in page.tabs] == ["Classify", "Model card", "Request examples"]
     assert "It knows forest, mountain and sea" in said(page.markdown)
     assert "Nothing here yet" in html(page)
@@ -248,7 +248,7 @@ def test_what_is_slow_but_not_waking_up(monkeypatch):
 def test_photo_taken_out_of_the_uploader(monkeypatch):
     with answering() as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
-        chosen(page, "Samples")  # where the uploader is not, no photo was taken out
+        chosen(page, "Link")  # where the uploader is not, no photo was taken out
         chosen(page, "Upload")
         assert "green.png, which" in html(page)
         uploaded(page, ("other.png", *GREEN[1:]), ("third.png", *GREEN[1:]))
@@ -348,8 +348,36 @@ def test_link_refused(monkeypatch):
     assert "upload the photo. It says: the host is not public" in said(page.error)
 
 
+SCENES = ["buildings", "forest", "glacier", "mountain", "sea", "street"]
+
+
+def test_samples_are_of_the_model_or_not_there(monkeypatch, tmp_path: Path):
+    dishes = Answer(200, {**DESCRIPTION, "name": "my_dishes", "labels": ["baklava", "../forest"]})
+    with answering(description=dishes) as endpoint:
+        page = opened(endpoint, monkeypatch)
+        assert page.segmented_control(key="input-method").options == ["Upload", "Link", "Camera"]
+        assert page.title[0].value == "my dishes"
+        (tmp_path / "baklava").mkdir()
+        (tmp_path / "baklava" / "1.png").write_bytes(GREEN[1])
+        monkeypatch.setenv("LENSLET_SAMPLES", str(tmp_path))
+        page = chosen(opened(endpoint, monkeypatch), "Samples")
+        assert 'alt="photo of baklava"' in html(page)
+        assert "Photos that came with the model" in said(page.caption)
+
+
+def test_errors_of_one_input_do_not_stay_in_another(monkeypatch):
+    with answering(error(422, "link_refused", "the host is not public")) as endpoint:
+        page = chosen(opened(endpoint, monkeypatch), "Link")
+        page.text_input(key="link-0").set_value("http://10.0.0.1/a.jpg")
+        page.button[0].click()
+        assert "the host is not public" in said(ran(page).error)
+        page = chosen(page, "Upload")
+    assert not page.error
+    assert "Nothing here yet" in html(page)
+
+
 def test_samples(monkeypatch):
-    with answering() as endpoint:
+    with answering(description=Answer(200, {**DESCRIPTION, "labels": SCENES})) as endpoint:
         page = chosen(opened(endpoint, monkeypatch), "Samples")
         assert 'alt="drawing of glacier"' in html(page)
         page.button(key="try-glacier").click()

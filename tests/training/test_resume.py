@@ -184,7 +184,7 @@ def test_finished_run_keeps_its_network_and_nothing_half_written(resumed, folder
         "training.json",
     }
     assert (run / "model.keras").read_bytes() == (folder / "killed" / "model.keras").read_bytes()
-    assert {path.name for path in (folder / "killed").iterdir()} == {"model.keras", "training.json"}
+    assert {path.name for path in (folder / "killed").iterdir()} == {"model.keras", "training.json", "report"}
     record = json.loads((run / "training.json").read_text(encoding="utf-8"))
     assert len(record["history"]["fine_tune"]["val_loss"]) == 5
 
