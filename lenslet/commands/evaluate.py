@@ -21,6 +21,7 @@ from lenslet.commands.parser import CommandParser, params_of, parser_for
 if TYPE_CHECKING:
     from lenslet.dataset.dataset import Dataset
     from lenslet.inference.artifact import Artifact
+    from lenslet.reporting.learning_curves import TrainingCurves
     from lenslet.training.record import TrainingRecord
 
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.classifier import Classifier
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.measurement import collect_background, measure_model
-    from lenslet.reporting.model_card import CARD_NAME
+    from lenslet.reporting.model_card import CARD_NAME, record_figures
     from lenslet.reporting.page import summary_sentences
     from lenslet.reporting.report import measured_metrics, write_report
     from lenslet.training.record import read_record
@@ -71,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         print(headline_table(figures))
         photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
         facts = training_facts(record, dataset)
-        background = collect_background(classifier, dataset, evidence, facts, arguments.cache)
+        background = collect_background(
+            classifier, dataset, evidence, facts, arguments.cache, curves_of(record)
+        )
         write = partial(write_report, evidence, figures, photos, background)
         written = write_or_keep(write, report)
         print(f"written: {report / 'report.html'}, and beside it {', '.join(written)}")
@@ -128,20 +131,9 @@ def training_facts(record: "TrainingRecord", dataset: "Dataset") -> dict[str, st
     }
 
 
-def record_figures(
-    artifact: "Artifact", figures: dict[str, float], photos: dict[str, str], folder: Path
-) -> None:
-    """Add the test figures to model.json and MODEL_CARD.md of the model folder. Raises: ArtifactError."""
-    from lenslet.inference.artifact import read_artifact, write_artifact
-    from lenslet.inference.errors import ArtifactError
-    from lenslet.inference.folder_lock import folder_lock
-    from lenslet.reporting.model_card import write_model_card
+def curves_of(record: "TrainingRecord") -> "TrainingCurves":
+    """What the report shows of the training."""
+    from lenslet.reporting.learning_curves import TrainingCurves
 
-    overall = {key: value for key, value in figures.items() if not key.startswith("robustness.")}
-    with folder_lock(folder, "lenslet evaluate"):
-        current = read_artifact(folder)
-        if current.sha256 != artifact.sha256:
-            raise ArtifactError(f"{folder} holds another model than when the evaluation began: run it again")
-        recorded = replace(current, metrics={**current.metrics, "test": {**photos, **overall}})
-        write_model_card(recorded, folder)
-        write_artifact(recorded, folder)
+    keeps_best = record.photos.get("validation", 0) >= record.params.fine_tune.min_validation_photos
+    return TrainingCurves(record.history, record.validation, keeps_best)

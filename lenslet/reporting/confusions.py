@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES_SHOWN = 30
+CLASSES_SHOWN = 20  # more do not fit on a screen
 
 
 def most_confused(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -38,6 +38,13 @@ def confident_mistakes(targets: NDArray[np.int64], probabilities: NDArray[np.flo
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
 
 
+def typical(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Of each class the photo that the model is surest of, rightly or, if none is, its most probable one."""
+    own = probabilities[np.arange(len(targets)), targets]
+    best = [max(np.flatnonzero(targets == label), key=lambda row: own[row]) for label in np.unique(targets)]
+    return np.array(best, np.int64)
+
+
 def least_certain(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     """All photos, the least probable prediction first, right or wrong."""
     return np.argsort(probabilities.max(axis=1), kind="stable")
@@ -45,10 +52,11 @@ def least_certain(targets: NDArray[np.int64], probabilities: NDArray[np.float32]
 
 # Heading → which photos stand under it.
 GALLERIES: dict[str, Choice] = {
+    "A typical photo of each class": typical,
     "The most confident mistakes": confident_mistakes,
     "The least certain predictions": least_certain,
 }
-PHOTOS_SHOWN = 12  # under each heading
+PHOTOS_SHOWN = 24  # under each heading
 
 
 def galleries(

@@ -1,5 +1,6 @@
 """What a report is made of, measured by a classifier on the test photos of a dataset."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.runtime_check import check_runtime, corruption_accuracy
 from lenslet.inference.classifier import Classifier
 from lenslet.reporting.gallery import galleries
+from lenslet.reporting.learning_curves import TrainingCurves
 from lenslet.reporting.page import Background
 from lenslet.reporting.report import CorruptionResults, Evidence
 
@@ -38,6 +40,7 @@ def collect_background(
     evidence: Evidence,
     facts: Mapping[str, str],
     cache: Path,
+    curves: TrainingCurves,
 ) -> Background:
     """Photos to look at and findings about all photos, with paths relative to the dataset's. Raises: CacheFull."""
     test = dataset.members("test")
@@ -53,4 +56,5 @@ def collect_background(
         other = Path(dataset.name_of(each.other)) if each.other else None
         relative = replace(each, path=Path(dataset.name_of(each.path)), other=other)
         findings.setdefault(f"{each.kind}: {KINDS[each.kind]}", []).append(relative)
-    return Background(shown, findings, facts)
+    learned = Counter(photo.label for photo in dataset.photos if photo.split == "train")
+    return Background(shown, findings, facts, curves, learned)

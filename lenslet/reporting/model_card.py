@@ -1,13 +1,16 @@
 """MODEL_CARD.md: a model's facts and metrics, generated between markers; the text around them is written by people."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lenslet.evaluation.few_photos import are_few
 from lenslet.evaluation.metric_table import METRICS, interval_text
-from lenslet.inference.artifact import Artifact
+from lenslet.inference.artifact import Artifact, read_artifact, write_artifact
 from lenslet.inference.atomic import write_text
+from lenslet.inference.errors import ArtifactError
+from lenslet.inference.folder_lock import folder_lock
 from lenslet.reporting.model_facts import model_facts
 
 CARD_NAME = "MODEL_CARD.md"
@@ -38,6 +41,20 @@ def write_model_card(artifact: Artifact, folder: Path) -> None:
     path = folder / CARD_NAME
     card = path.read_text(encoding="utf-8") if path.exists() else NEW_CARD.format(name=artifact.name)
     write_text(path, with_facts(card, facts_markdown(artifact)))
+
+
+def record_figures(
+    artifact: Artifact, figures: dict[str, float], photos: dict[str, str], folder: Path
+) -> None:
+    """Add the test figures to model.json and MODEL_CARD.md of the model folder. Raises: ArtifactError."""
+    overall = {key: value for key, value in figures.items() if not key.startswith("robustness.")}
+    with folder_lock(folder, "lenslet evaluate"):
+        current = read_artifact(folder)
+        if current.sha256 != artifact.sha256:
+            raise ArtifactError(f"{folder} holds another model than when the evaluation began: run it again")
+        recorded = replace(current, metrics={**current.metrics, "test": {**photos, **overall}})
+        write_model_card(recorded, folder)
+        write_artifact(recorded, folder)
 
 
 def with_facts(card: str, text: str) -> str:

@@ -15,9 +15,9 @@ def promise(artifact: Artifact) -> str:
     """What the prediction sets promise, as "they contain the true label of at least 95% of photos", and why no more."""
     photos, wanted = artifact.metrics["validation"]["photos"], 1 - artifact.conformal_alpha
     least = coverage_guarantee(artifact)
-    words = f"they contain the true label of at least {least:.0%} of photos"
     if least >= wanted:
-        return words
+        return f"they contain the true label of at least {least:.0%} of photos"
+    words = f"they contain the true label of at least {math.floor(100 * least)}% of photos"
     needed = math.ceil(1 / artifact.conformal_alpha) - 1
     return f"{words}, the most that {photos:,.0f} validation photos can promise ({wanted:.0%} takes {needed})"
 

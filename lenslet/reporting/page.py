@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +17,11 @@ from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS, are_few
 from lenslet.evaluation.metric_table import CLASS_METRICS, METRICS, interval_text
 from lenslet.evaluation.metrics import share_interval
 from lenslet.inference.artifact import Artifact
-from lenslet.reporting.confusions import most_confused
+from lenslet.reporting.confusions import CLASSES_SHOWN, most_confused
 from lenslet.reporting.gallery import Exhibit
+from lenslet.reporting.learning_curves import TrainingCurves, training_sentences
 from lenslet.reporting.model_facts import model_facts, promise
+from lenslet.reporting.next_steps import confused_pairs, next_steps
 from lenslet.reporting.plots import svg
 
 
@@ -30,6 +32,8 @@ class Background:
     galleries: Mapping[str, Sequence[Exhibit]]  # heading → photos
     findings: Mapping[str, Sequence[Finding]]  # heading → findings about photos, the worst first
     facts: Mapping[str, str]  # how the model was trained, and on which photos it was evaluated
+    curves: TrainingCurves = field(default_factory=TrainingCurves)
+    learned: Mapping[str, int] = field(default_factory=dict)  # label → number of training photos
 
 
 class Section(NamedTuple):
@@ -74,6 +78,7 @@ SECTIONS = (
         "Robustness",
         "Accuracy when the photos are corrupted, from severity 1 (slightly) to 5 (badly).",
     ),
+    Section("training", "Training", "", ("learning_curves",)),
     Section("photos", "Photos to look at", "As the model sees them, squashed to a square."),
     Section(
         "data",
@@ -85,6 +90,7 @@ SECTIONS = (
     Section("model", "The model", ""),
 )
 PLOT_ALTS = {
+    "learning_curves": "Learning curves: loss and accuracy of training and validation photos by epoch",
     "roc": "ROC curves: true positive rate against false positive rate, one class against the rest",
     "precision_recall": "Precision–recall curves, one class against the rest",
     "reliability": "Reliability diagram: accuracy by the probability of the top label, "
@@ -193,6 +199,8 @@ def report_page(
     )
     shown = {name for section in SECTIONS for name in section.plots if name in drawn}
     few = are_few(figures)
+    left_out = {"calibration", "ood", "robustness"} if few else set()
+    left_out |= set() if background.curves.step else {"training"}
     return environment.get_template("report.html").render(
         artifact=artifact,
         figures=figures,
@@ -200,10 +208,13 @@ def report_page(
         class_metrics=CLASS_METRICS,
         interval=lambda key: interval_text(figures, key),
         summary=summary_sentences(figures, artifact.labels, artifact.metrics.get("cross_validation")),
-        headlines=[key for key in HEADLINES if key in figures and not (few and key == "accuracy")],
+        headlines=[key for key in HEADLINES if key in figures and not few],
         few=few,
         least=MIN_TEST_PHOTOS,
-        sections=SECTIONS,
+        sections=[each for each in SECTIONS if each.topic not in left_out],
+        steps=next_steps(figures, artifact.labels, counts, background.learned),
+        training=training_sentences(background.curves),
+        pairs=confused_pairs(artifact.labels, counts) if len(artifact.labels) > CLASSES_SHOWN else [],
         rows={section.topic: _metrics_of(section.topic, figures) for section in SECTIONS},
         counts=counts.tolist(),
         photos=counts.sum(axis=1).tolist(),

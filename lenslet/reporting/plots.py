@@ -24,8 +24,9 @@ from lenslet.reporting.figure_text import text_style, with_class_names
 from lenslet.reporting.gallery import overlay
 
 CHART_INCHES = (5.2, 5.0)  # small enough that the letters can still be read on a phone
-CURVES_NAMED = 10  # matplotlib has as many colours; of more classes, only the worst ones are in the legend
+CURVES_NAMED = 3  # the worst ones; more labels than these overlap
 CURVES_GREY = 50  # of the others, evenly spaced from the worst to the best
+MIN_CURVE_PHOTOS = 5  # of a class whose curve is named
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # across, upward, area under it
 
@@ -69,7 +70,7 @@ def confusion_figure(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure
     for row, column in np.ndindex(counts.shape):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
@@ -86,12 +87,10 @@ def roc_figure(
         false_positives, true_positives, _ = roc_curve(is_class, scores)
         return false_positives, true_positives, auc(false_positives, true_positives)
 
-    figure = Figure(figsize=CHART_INCHES, layout="constrained")
-    axes = figure.add_subplot()
-    named = _draw_curves(axes, labels, targets, probabilities, curve)
-    named += axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing (0.5)")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC", aspect="equal")
-    axes.legend(handles=named, title="class (area under curve)", loc="lower right", frameon=False)
+    figure, axes, named = _curves_figure(labels, targets, probabilities, curve)
+    named += axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing (0.50)")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
+    axes.legend(handles=named, title="lowest areas under the curve", loc="lower right", frameon=False)
     return figure
 
 
@@ -105,37 +104,48 @@ def precision_recall_figure(
         precision, recall, _ = precision_recall_curve(is_class, scores)
         return recall, precision, average_precision_score(is_class, scores)
 
-    figure = Figure(figsize=CHART_INCHES, layout="constrained")
-    axes = figure.add_subplot()
-    named = _draw_curves(axes, labels, targets, probabilities, curve)
-    axes.set(
-        xlabel="recall: share of the class that is found", ylabel="precision: share of finds that are right"
-    )
-    axes.set(title="Precision and recall", aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.05))
-    axes.legend(handles=named, title="class (average precision)", loc="lower left", frameon=False)
+    figure, axes, named = _curves_figure(labels, targets, probabilities, curve)
+    axes.set(xlabel="recall: share of the class that is found", title="Precision and recall")
+    axes.set_ylabel("precision: share of finds that are right")
+    axes.legend(handles=named, title="lowest average precisions", loc="lower left", frameon=False)
     return figure
 
 
-def _draw_curves(
-    axes: Axes,
+def _curves_figure(
     labels: Sequence[str],
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     curve: Callable[[NDArray[np.bool_], NDArray[np.float32]], Curve],
-) -> list[Line2D]:
-    """Returns the curves that belong into the legend; matplotlib itself would leave out a class called `_other`."""
-    shown = range(len(labels)) if len(labels) > 2 else [1]
+) -> tuple[Figure, Axes, list[Line2D]]:
+    """One frame for both: a curve per class, the worst few coloured, named and labelled at the curve, others grey.
+
+    Classes with few photos are grey: their areas are a matter of one photo. Returns also the curves of the legend;
+    matplotlib itself would leave out a class called `_other`.
+    """
+    figure = Figure(figsize=CHART_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    shown = list(range(len(labels))) if len(labels) > 2 else [1]
     curves = {column: curve(targets == column, probabilities[:, column]) for column in shown}
-    worst = sorted(curves, key=lambda column: curves[column][2])
-    others = worst[CURVES_NAMED:]
-    for column in evenly_spaced(len(others), CURVES_GREY):
-        across, upward, _ = curves[others[column]]
-        axes.plot(across, upward, color="grey", linewidth=0.5)
+    photos = np.bincount(targets, minlength=len(labels))
+    by_area = sorted(shown, key=lambda column: curves[column][2])
+    enough = [column for column in by_area if photos[column] >= MIN_CURVE_PHOTOS] or by_area
+    worst = enough[:CURVES_NAMED]
+    others = [column for column in by_area if column not in worst]
+    for number in evenly_spaced(len(others), CURVES_GREY):
+        axes.plot(*curves[others[number]][:2], color="grey", linewidth=0.7, alpha=0.6)
     named = []
-    for column in sorted(worst[:CURVES_NAMED]):
+    for place, column in enumerate(worst):
         across, upward, area = curves[column]
-        named += axes.plot(across, upward, label=f"{labels[column]} ({area:.4f})")
-    return named
+        [line] = axes.plot(across, upward, label=f"{labels[column]} ({area:.2f}, {photos[column]:,} photos)")
+        at = int(np.argmin(np.abs(across - (0.2 + 0.25 * place))))
+        put = {"textcoords": "offset points", "color": line.get_color()}
+        axes.annotate(labels[column], (across[at], upward[at]), (4, -12), **put)
+        named.append(line)
+    if others:
+        grey = f"{len(others)} other{'s' * (len(others) > 1)}"
+        named += axes.plot([], [], color="grey", linewidth=0.7, label=grey)
+    axes.set(aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.05))
+    return figure, axes, named
 
 
 def reliability_figure(bins: ReliabilityBins, before: ReliabilityBins) -> Figure:

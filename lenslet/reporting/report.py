@@ -25,8 +25,10 @@ from lenslet.evaluation.runtime_check import RuntimeCheck, served_metrics
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.printable import printable, printable_lines
+from lenslet.reporting.learning_curves import learning_figure
 from lenslet.reporting.page import Background, report_page
 from lenslet.reporting.plots import (
+    CHART_INCHES,
     confusion_figure,
     corruption_figure,
     precision_recall_figure,
@@ -137,6 +139,8 @@ def write_report(
     """
     artifact = evidence.artifact
     drawn = plots(evidence)
+    if background.curves.step:
+        drawn["learning_curves"] = learning_figure(background.curves, CHART_INCHES)
     for name, drawing in drawn.items():
         with replacing(folder / f"{name}.png") as temporary:
             drawing.savefig(temporary, dpi=150)

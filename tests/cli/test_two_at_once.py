@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from lenslet.cli import main
-from lenslet.commands.evaluate import record_figures
 from lenslet.dataset.array_file import _verified
 from lenslet.inference.artifact import read_artifact, sha256_of, write_artifact
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.folder_lock import folder_lock
+from lenslet.reporting.model_card import record_figures
 from tests.support.endpoint import ROOT
 from tests.support.photos import BLUE, RED, write_class
 

@@ -23,8 +23,10 @@ from lenslet.evaluation.metric_table import METRICS, headline_table, metrics_tab
 from lenslet.evaluation.runtime_check import RuntimeCheck
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.decode import decode
-from lenslet.reporting.gallery import Exhibit, confident_mistakes, least_certain, overlay
+from lenslet.reporting.gallery import Exhibit, confident_mistakes, least_certain, overlay, typical
+from lenslet.reporting.learning_curves import TrainingCurves, training_sentences
 from lenslet.reporting.model_card import facts_markdown, with_facts
+from lenslet.reporting.next_steps import confused_pairs
 from lenslet.reporting.page import SECTIONS, Background, confusions, report_page, summary_sentences
 from lenslet.reporting.report import CorruptionResults, Evidence, measured_metrics, plots, write_report
 
@@ -174,7 +176,7 @@ def test_report_holds_figures_and_pictures(folder: Path, found: dict[str, float]
 
 def test_page_has_every_section_and_links_lead_to_them(parsed: Page) -> None:
     ids = [section["id"] for section in parsed.all("section")]
-    assert ids == [section.topic for section in SECTIONS]
+    assert ids == [section.topic for section in SECTIONS if section.topic != "training"]
     assert set(ids) >= {
         "accuracy",
         "calibration",
@@ -188,7 +190,7 @@ def test_page_has_every_section_and_links_lead_to_them(parsed: Page) -> None:
     }
     assert [link["href"] for link in parsed.all("a")] == [f"#{each}" for each in ids]
     assert len(parsed.all("h1")) == 1
-    assert len(parsed.all("h2")) == len(ids)
+    assert len(parsed.all("h2")) == len(ids) + 1  # and what to do next
 
 
 def test_page_asks_for_nothing_else(parsed: Page, folder: Path) -> None:
@@ -418,3 +420,81 @@ def test_corruptions_never_keep_more_than_the_accuracy() -> None:
     helped = CorruptionResults({"occlusion": [1.0] * 5}, photos=30, clean=0.75)
     found = measured_metrics(replace(EVIDENCE, corruption=helped))
     assert found["robustness_mean"] == found["robustness_worst"] == found["robustness.occlusion.mean"] == 1.0
+
+
+HEAD = {"val_loss": [1.2, 0.85, 0.9], "val_log_loss": [1.2, 0.85, 0.9], "loss": [1.0, 0.5, 0.3]}
+TUNED = {
+    "val_loss": [1.5, 1.0, 1.1],
+    "loss": [0.8, 0.5, 0.4],
+    "accuracy": [0.8, 0.9, 1.0],
+    "val_accuracy": [0.6, 0.7, 0.7],
+}
+
+
+@pytest.mark.parametrize(
+    ("curves", "sentences"),
+    [
+        (
+            TrainingCurves({"head": HEAD, "fine_tune": TUNED}, {"log_loss": 0.8}),
+            ["Of 3 epochs of fine-tuning, number 2 was kept (the lowest validation loss)."],
+        ),
+        (
+            TrainingCurves({"head": HEAD, "fine_tune": TUNED}, {"log_loss": 0.92}, keeps_best=False),
+            [
+                "Of 3 epochs of fine-tuning, number 3 was kept (the last: there are few validation photos).",
+                "Fine-tuning ended worse than the head alone (validation log loss 0.92 against 0.85): "
+                "try --no-fine-tune, or more photos.",
+            ],
+        ),
+        (
+            TrainingCurves({"head": HEAD}, {"log_loss": 0.85}),
+            ["Of 3 epochs of the head, number 2 was kept (the lowest validation loss)."],
+        ),
+        (TrainingCurves(), []),
+    ],
+)
+def test_training_in_words(curves: TrainingCurves, sentences: list[str]) -> None:
+    assert training_sentences(curves) == sentences
+
+
+def test_report_of_a_training_has_its_curves_and_next_steps(found: dict[str, float], tmp_path: Path) -> None:
+    curves = TrainingCurves({"head": HEAD, "fine_tune": TUNED}, {"log_loss": 0.8})
+    background = replace(BACKGROUND, curves=curves, learned={"no": 15, "yes": 15})
+    assert "learning_curves.png" in write_report(EVIDENCE, found, {}, background, tmp_path)
+    text = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
+    assert "number 2 was kept" in text
+    assert "Add photos of no, of which the model learned from 15: only 50 of 100 are found." in text
+    assert "Look at photos of no that are taken for yes (10, 50 % of them)" in text
+
+
+def test_pairs_of_many_classes_are_a_table() -> None:
+    labels = tuple(f"class {number:02}" for number in range(30))
+    counts = 5 * np.eye(30, dtype=np.int64)
+    counts[3, 7], counts[2, 4] = 4, 1
+    assert confused_pairs(labels, counts) == [
+        ("class 03", "class 07", 4, pytest.approx(4 / 9)),
+        ("class 02", "class 04", 1, pytest.approx(1 / 6)),
+    ]
+    random = np.random.default_rng(1)
+    targets = np.arange(30).repeat(6)
+    probabilities = random.dirichlet(np.ones(30), 180).astype(np.float32)
+    artifact = replace(ARTIFACT, labels=labels)
+    evidence = replace(
+        EVIDENCE,
+        artifact=artifact,
+        targets=targets,
+        check=RuntimeCheck(probabilities, np.zeros(180), 3.5),
+        corruption=None,
+    )
+    html = report_page(artifact, measured_metrics(evidence), counts, plots(evidence), Background({}, {}, {}))
+    parsed = Page(html)
+    assert "Most confused pairs" in parsed.text and "class 03class 07444%" in parsed.text.replace("\n", "")
+    assert parsed.text.count("classes with the most mistakes") == 1
+    drawn = plots(evidence)["roc"].axes[0]
+    assert len([text for text in drawn.texts if text.get_text().startswith("class ")]) == 3
+
+
+def test_typical_photo_of_each_class() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.6, 0.4]], np.float32)
+    # Of the second class no photo is right: its most probable one.
+    assert typical(np.array([0, 0, 1, 1]), probabilities).tolist() == [0, 3]
