@@ -20,7 +20,8 @@ MOST = 60  # findings of each kind
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
 section { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } figure.pair { grid-column: span 2; } img { width: 48%; max-width: 160px; height: auto; }
+figure { margin: 0; } figure.pair { grid-column: span 2; } img { width: 47%; max-width: 160px; height: auto; }
+figure.pair img + img { margin-left: 8px; }
 figure:not(.pair) img { width: 160px; } figcaption { overflow-wrap: anywhere; font-size: 13px; }
 @media (prefers-color-scheme: dark) { body { background: #16181c; color: #e8e8e8; } }
 """

@@ -22,6 +22,7 @@ def stripes(*levels: int) -> np.ndarray:
     [
         (np.full((160, 160, 3), 128, np.uint8), "blank"),
         (drawing() // 4, "dark"),
+        (drawing() // 16, "dark"),
         (stripes(243, 255), "bright"),
         (stripes(40, 200, 40, 200), "low information"),
         (np.asarray(Image.fromarray(drawing()).filter(ImageFilter.GaussianBlur(4))), "blurred"),
