@@ -66,8 +66,9 @@ class Check:
         return value > self.limit if self.is_upper else value < self.limit
 
 
-# In this order: a photo is named under the first check that it fails; a dark one still has some contrast. The limits of brightness are CleanVision's. Blur
-# is below 0.43 for 99 % of photos of scenes, streets and dishes; its median is 0.59 after a blur by 2 of 160 pixels.
+# In this order: a photo is named under the first check that it fails; a dark one still has some contrast. The limits
+# of brightness are CleanVision's. Blur is below 0.43 for 99 % of photos of scenes, streets and dishes; its median is
+# 0.59 after a blur by 2 of 160 pixels.
 CHECKS = {
     "blank": Check("all of one shade", contrast, 0.01, unit="contrast"),
     "dark": Check(
