@@ -96,7 +96,7 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[
             array = ArrayFile(temporary, is_writable=True)
             yield array
             array.flush()
-            _add_trailer(temporary, array.facts)
+            _add_trailer(temporary, array.facts, path.name)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
@@ -133,16 +133,22 @@ def cached_values(path: Path, compute: Callable[[], NDArray[Any]]) -> NDArray[An
 
 def _verified(path: Path) -> ArrayFile | None:
     """The array if all its bytes are those that were written; None if there is none, or it is damaged."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
+        if not path.is_file():  # a pipe would be waited for, a link that leads nowhere be written through
+            raise ValueError("it is no regular file")
         with path.open("rb") as file:
             content, end = _read_trailer(file)
+            if content.get("name") != path.name:
+                raise ValueError("it is another array")
             if _checksums(file.fileno(), end) != content["crc32"]:
                 raise ValueError("its checksum is wrong")
         return _with_facts(path, content["facts"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         print(f"note: {path} is damaged ({error}) and is made anew", file=sys.stderr)
+        if not path.is_file():
+            path.unlink()
         return None
 
 
@@ -152,10 +158,10 @@ def _with_facts(path: Path, facts: dict[str, Any]) -> ArrayFile:
     return array
 
 
-def _add_trailer(path: Path, facts: dict[str, Any]) -> None:
+def _add_trailer(path: Path, facts: dict[str, Any], name: str) -> None:
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
-        content = json.dumps({"crc32": _checksums(file.fileno(), end), "facts": facts}).encode()
+        content = json.dumps({"crc32": _checksums(file.fileno(), end), "facts": facts, "name": name}).encode()
         file.write(content + TRAILER_END.pack(len(content), zlib.crc32(content), MARK))
         file.flush()
         os.fsync(file.fileno())

@@ -140,6 +140,32 @@ def test_damaged_cache_is_made_anew_with_a_sentence(
     assert capsys.readouterr().err == ""
 
 
+ODD_FILES: dict[str, Callable[[Path], object]] = {
+    "another array": lambda path: write_values(path.with_name("other.npy"), 9.0).rename(path),
+    "a link to nowhere": lambda path: path.symlink_to(path.with_name("nothing")),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a pipe": os.mkfifo,
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+def write_values(path: Path, value: float) -> Path:
+    cached_values(path, lambda: np.full((3, 1), value))
+    return path
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+def test_what_is_no_array_of_this_name_is_made_anew(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "values.npy"
+    ODD_FILES[kind](path)
+    assert cached_values(path, lambda: np.full((3, 1), 1.0)).tolist() == [[1.0], [1.0], [1.0]]
+    assert capsys.readouterr().err.startswith(f"note: {path} is damaged (it is ")
+    assert cached_values(path, lambda: np.full((3, 1), 2.0)).tolist() == [[1.0], [1.0], [1.0]]
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_whole_values_are_computed_once_and_anew_when_damaged(tmp_path: Path) -> None:
     computed = []
 

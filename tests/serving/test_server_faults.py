@@ -1,5 +1,6 @@
 """Logs that cannot be written, workers that hang, clients that close or do not read."""
 
+import base64
 import os
 import re
 import resource
@@ -208,6 +209,47 @@ def test_flood_leaves_descriptors_for_health_checks(workers):
         process.wait()
         for client in flood.clients:
             client.close()
+
+
+def chunked(pieces):
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+def test_body_in_tiny_chunks_is_cut_off(address):
+    """A million chunks of one byte kept a process busy for half a minute, and its health checks waiting."""
+    with (
+        socket.create_connection(("127.0.0.1", port_of(address)), 5) as client,
+        suppress(ConnectionResetError, BrokenPipeError),
+    ):
+        client.sendall(chunked([b" "] * 200_000))
+        assert client.recv(1) == b""
+    assert requests.get(f"{address}/health", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize("size", [600, 60_000])
+def test_body_in_usual_chunks_is_read(address, size):
+    """A megabyte in chunks of this size, and the last 900 bytes one by one."""
+    whole = b'{"image": "' + base64.b64encode(PHOTO) + b'"}' + b" " * 1_000_000
+    pieces = [whole[start : start + size] for start in range(0, len(whole), size)] + [b" "] * 900
+    with socket.create_connection(("127.0.0.1", port_of(address)), 60) as client:
+        client.sendall(chunked(pieces) + b"0\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 200,
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 40_000 + b"\r\n",
+        b"GET /health?" + b"&a=1" * 12_000 + b" HTTP/1.1\r\nHost: x\r\n",
+    ],
+    ids=["many headers", "long header", "long query"],
+)
+def test_head_that_takes_long_to_read_is_refused(address, head):
+    with socket.create_connection(("127.0.0.1", port_of(address)), 5) as client:
+        client.sendall(head + b"\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
 def test_more_requests_than_open_files_allow():
