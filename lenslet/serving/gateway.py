@@ -40,10 +40,20 @@ class HttpRequest:
         # base64 that would be undone here; they have the limit of the base64 that they would be.
         size = len(self.body) if isinstance(self.body, str) else ceil(len(self.body) / 3) * 4
         if size > MAX_BODY_BYTES:
-            raise RequestTooLarge(f"the body is larger than {MAX_BODY_BYTES:,} bytes (in base64), the limit")
+            raise RequestTooLarge(self._size_limit())
         if isinstance(self.body, bytes):
             return self.body
         return read_base64(self.body, "body") if self.is_base64 else self.body.encode(errors="surrogatepass")
+
+    def _size_limit(self) -> str:
+        """The limit in the unit that the caller sent: bytes of a raw body, which a gateway makes base64, or of text."""
+        photo = MAX_BODY_BYTES // 4 * 3
+        if self.is_base64 or isinstance(self.body, bytes):
+            return f"the body is larger than {photo:,} bytes, the limit: send the photo smaller"
+        return (
+            f"the body is larger than {MAX_BODY_BYTES:,} bytes, the limit, which base64 of a photo of {photo:,} bytes "
+            "reaches: send the photo smaller, or as it is instead of in base64"
+        )
 
 
 def read_base_path(environment: Mapping[str, str]) -> str:

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import lambda_func
-from lenslet.inference.errors import NotAnImageLink
+from lenslet.inference.errors import NotAnImageLink, RequestTooLarge
 from lenslet.serving.formats import read_formats
-from lenslet.serving.gateway import read_base_path
+from lenslet.serving.gateway import HttpRequest, read_base_path
 from lenslet.serving.links.delivered import check_delivered
 from tests.support.function_log import write_to_stdout
 from tests.support.heif import avif, heic
@@ -375,3 +375,21 @@ def test_link_that_delivers_no_picture(data: bytes, link: str, message: str) -> 
 @pytest.mark.parametrize("data", [PHOTO, b"\x89PNG", b"hello", b"GIF89a<html>"])
 def test_link_that_may_deliver_a_picture(data: bytes) -> None:
     assert check_delivered(data, "https://a.example/") == data
+
+
+@pytest.mark.parametrize(
+    ("body", "is_base64", "limit"),
+    [
+        (b"x" * 4_718_593, False, "larger than 4,718,592 bytes, the limit: send the photo smaller"),
+        ("A" * 6_291_460, True, "larger than 4,718,592 bytes, the limit: send the photo smaller"),
+        (
+            "{" + " " * 6_291_456,
+            False,
+            "larger than 6,291,456 bytes, the limit, which base64 of a photo of 4,718,592",
+        ),
+    ],
+)
+def test_limit_is_said_in_what_the_caller_sent(body: str | bytes, is_base64: bool, limit: str) -> None:
+    request = HttpRequest("POST", "/predict", "image/jpeg", {}, body, is_base64, {})
+    with pytest.raises(RequestTooLarge, match=limit):
+        request.content()
