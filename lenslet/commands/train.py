@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lenslet.commands.options import DATA_OPTIONS, add_options, report_folder
 from lenslet.commands.output import command_line
-from lenslet.commands.parser import CommandParser, parser_for
+from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.commands.train_params import chosen_params
 from lenslet.commands.train_steps import begin_run, fine_tune_run
 from lenslet.config import TrainParams
@@ -61,6 +61,8 @@ def make_parser() -> CommandParser:
     add("--out", type=Path, required=True, metavar="FOLDER", help="model folder to write")
     add("--name", help="name of the model (default: that of the data folder)")
     add_options(parser, "--weights")
+    budget = "choose picture size and epochs that fit, by the photos' own size (default: params.yaml)"
+    add("--time-budget", type=whole_number(1, 100_000), metavar="MINUTES", help=budget)
     add("--no-fine-tune", action="store_true", help="train the head only, within seconds")
     add("--resume", action="store_true", help="continue the interrupted run for --out, if any")
     add_options(parser, "--cache", "--runs", "--no-acceleration", *DATA_OPTIONS, "--lint-csv")

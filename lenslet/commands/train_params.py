@@ -15,6 +15,8 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     params = params_of(arguments).train
     weights = pinned(arguments.weights or params.backbone.weights)
     params = replace(params, backbone=replace(params.backbone, weights=weights))
+    if arguments.time_budget:
+        params = within_budget(params, arguments)
     if arguments.no_fine_tune:
         params = replace(params, fine_tune=replace(params.fine_tune, epochs=0))
     if weights not in ("imagenet", "none") and ":" not in weights and not Path(weights).is_file():
@@ -22,3 +24,18 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     if params.backbone.weights == "none" and not params.fine_tune.epochs:
         raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
     return params
+
+
+def within_budget(params: TrainParams, arguments: argparse.Namespace) -> TrainParams:
+    """Size and epochs as --time-budget allows; prints what was chosen and why. Raises: ParamsError; InputError."""
+    from lenslet.dataset.walk import walk
+    from lenslet.training.time_budget import plan, usual_side
+
+    if not arguments.data.is_dir():
+        raise ParamsError(
+            "--time-budget needs a folder of photos; for a list or an archive, --set train.image_size=…"
+        )
+    files = [arguments.data / file for file in walk(arguments.data).files]
+    chosen = plan(params, len(files), usual_side(files), arguments.time_budget)
+    print(chosen.sentence)
+    return chosen.params
