@@ -17,6 +17,9 @@ from lenslet.commands.parser import CommandParser, params_of, parser_for
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
+    params = params_of(
+        arguments
+    ).convert  # before the imports, which take seconds: a wrong file is said at once
 
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME, write_model_folder
@@ -28,7 +31,6 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.training.record import adopt, check_fingerprint, load_network, newest_training, read_record
 
     folder = arguments.model
-    params = params_of(arguments).convert
     read_record(newest_training(folder))  # before a lock is written into what may be no model folder at all
     probe_folder(folder, "--model")
     with json_output(arguments.json) as print_json, folder_lock(folder, "lenslet convert"):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
+    params = params_of(
+        arguments
+    ).evaluate  # before the imports, which take seconds: a wrong file is said at once
 
     from lenslet.batch.files import find_files
     from lenslet.dataset.reading import read_dataset
@@ -43,7 +46,6 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.reporting.report import measured_metrics, write_report
     from lenslet.training.record import read_record
 
-    params = params_of(arguments).evaluate
     classifier = Classifier.load(arguments.model)
     record = read_record(arguments.model)
     report = arguments.report or report_folder(arguments.model)

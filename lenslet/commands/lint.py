@@ -22,6 +22,9 @@ SHOWN = 3  # findings of each kind
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
+    params = params_of(
+        arguments
+    ).train  # before the imports, which take seconds: a wrong file is said at once
 
     from lenslet.dataset.description import describe
     from lenslet.dataset.lint import KINDS, lint, report_findings
@@ -33,7 +36,6 @@ def main(argv: list[str] | None = None) -> int:
     lint_csv = arguments.lint_csv or report_of_photos(arguments.folder, "lint") / "lint.csv"
     probe_file(lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json:
-        params = params_of(arguments).train
         dataset = read_dataset(arguments.folder, params, arguments.cache)
         print(describe(dataset))
         features = None

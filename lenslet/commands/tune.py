@@ -28,6 +28,7 @@ SHOWN = 10  # trials in the table
 
 def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
+    params = params_of(arguments)  # before the imports, which take seconds: a wrong file is said at once
 
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.atomic import probe_file, probe_folder
@@ -40,7 +41,6 @@ def main(argv: list[str] | None = None) -> int:
     probe_folder(arguments.runs, "--runs")
     probe_file(arguments.lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json, Tracker() as tracker:
-        params = params_of(arguments)
         train = with_weights(params.train, pinned(arguments.weights or params.train.backbone.weights))
         params = replace(params, train=train)
         dataset = read_dataset(arguments.data, train, arguments.cache)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -132,3 +133,16 @@ def test_printed_commands_work_where_there_is_no_lenslet(monkeypatch: pytest.Mon
     assert command_line("lenslet", "serve").split() == [sys.executable, "-m", "lenslet", "serve"]
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/lenslet")
     assert command_line("lenslet", "serve").split() == ["lenslet", "serve"]
+
+
+@pytest.mark.parametrize("command", ["lint", "convert", "evaluate", "tune"])
+def test_wrong_params_are_said_before_anything_large_is_imported(command: str, tmp_path: Path) -> None:
+    place = ["data/sample"] if command == "lint" else ["--data", "data/sample"]
+    script = (
+        "import sys\nfrom lenslet.cli import main\n"
+        f"code = main({[command, *place, '--params', str(tmp_path / 'none.yaml')]!r})\n"
+        "print(code, {'sklearn', 'matplotlib', 'tensorflow', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "2 set()\n", done.stderr
+    assert "none.yaml cannot be read: No such file or directory" in done.stderr
