@@ -20,5 +20,8 @@ def photo_size(path: Path) -> tuple[int, int]:
                 return upright_size(file.read())
         except LensletError as error:
             raise OSError(str(error)) from error
-    with Image.open(path) as image:
-        return image.size
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (ValueError, Image.DecompressionBombError) as error:
+        raise OSError(str(error)) from error

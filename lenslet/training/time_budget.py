@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
 
 from lenslet.config import TrainParams
+from lenslet.dataset.photo_size import photo_size
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.inference.errors import InputError
 
@@ -77,9 +77,8 @@ def usual_side(paths: Sequence[Path]) -> float:
     sides = []
     for number in evenly_spaced(len(paths), SAMPLED):
         try:
-            with Image.open(paths[number]) as image:
-                sides.append(min(image.size))
-        except (OSError, ValueError, Image.DecompressionBombError):
+            sides.append(min(photo_size(paths[number])))
+        except OSError:
             continue  # no picture
     if not sides:
         raise InputError("--time-budget needs a folder of photos: no picture was found")
