@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 from lenslet.config import TrainParams
 from lenslet.dataset.photo_size import photo_size
 from lenslet.dataset.sampling import evenly_spaced
