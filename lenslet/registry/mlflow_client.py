@@ -7,6 +7,8 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -74,6 +76,21 @@ def open_client() -> "MlflowClient":
             return MlflowClient(f"{SQLITE}{FOLDER / DATABASE_NAME}")
     except errors() as error:
         raise unavailable(error) from error
+
+
+@contextmanager
+def registering() -> Iterator[None]:
+    """For the block, no other process registers a model in FOLDER: waits for one that does. A server has no such lock.
+
+    Raises: OSError, if FOLDER cannot be written, or the other one takes too long.
+    """
+    if _address():
+        yield
+        return
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / ".register.lock").open("a+", encoding="utf-8", errors="replace") as lock:
+        _wait_for(lock)
+        yield
 
 
 def _wait_for(lock: IO[str]) -> None:

@@ -16,6 +16,7 @@ from lenslet.inference.atomic import probe_folder, replacing
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.folder_lock import LOCK_NAME, folder_lock
 from lenslet.inference.printable import printable
+from lenslet.registry.mlflow_client import registering
 from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
 from lenslet.registry.tracking import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
@@ -50,14 +51,17 @@ def register(
     _check_report(report, artifact, folder)
     paths = [*(folder / name for name in FILES), report / REPORT_NAME]
     files = {path.name: sha256_of(path.read_bytes()) for path in paths}
-    same = [
-        each for each in registry.versions() if (each.name, each.model) == (artifact.name, artifact.sha256)
-    ]
-    version = (
-        same[0] if same else ModelVersion(artifact.name, artifact.sha256, record.data_fingerprint, files)
-    )
-    # Files of an existing version are stored again: they may be damaged, or its figures newer.
-    version = registry.add(replace(version, files=files), paths, gate_table, folder)
+    with registering():  # two at once would make two versions of one model
+        same = [
+            each
+            for each in registry.versions()
+            if (each.name, each.model) == (artifact.name, artifact.sha256)
+        ]
+        version = (
+            same[0] if same else ModelVersion(artifact.name, artifact.sha256, record.data_fingerprint, files)
+        )
+        # Files of an existing version are stored again: they may be damaged, or its figures newer.
+        version = registry.add(replace(version, files=files), paths, gate_table, folder)
     return _with_alias(registry, alias, version) if alias else version, not same
 
 

@@ -33,5 +33,18 @@ def test_holder_of_the_lock_writes_its_name(tmp_path):
         assert (tmp_path / ".lock").read_text().startswith(f"lenslet (process {os.getpid()} on ")
 
 
+def test_one_process_registers_at_a_time(tmp_path, monkeypatch):
+    """Two at once would make two versions of one model."""
+    monkeypatch.delenv(mlflow_client.SERVER, raising=False)
+    monkeypatch.setattr(mlflow_client, "FOLDER", tmp_path / ".mlflow")
+    monkeypatch.setattr(mlflow_client, "LOCK_TIMEOUT_S", 0.2)
+    with mlflow_client.registering():
+        with pytest.raises(TimeoutError, match=r"held by lenslet \(process "), mlflow_client.registering():
+            pass
+        monkeypatch.setenv(mlflow_client.SERVER, "http://127.0.0.1:1")
+        with mlflow_client.registering():  # a server's registry is shared with other computers
+            pass
+
+
 def test_sentence_comes_within_five_seconds():
     assert mlflow_client.LOCK_NOTICE_S < 5
