@@ -2,7 +2,10 @@
 
 import sys
 
-from lenslet.cli import main
+try:
+    from lenslet.cli import main
+except KeyboardInterrupt:  # in the tenth of a second that the import takes
+    sys.exit("\nlenslet: stopped")
 
 if __name__ == "__main__":
     sys.exit(main())

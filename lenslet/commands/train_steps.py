@@ -30,7 +30,8 @@ def begin_run(
     run = Run(str(arguments.out.resolve()), asdict(params), dataset.fingerprint, accelerated.precision)
     folder, run = resume_or_begin(arguments.runs, run, arguments.out, arguments.resume)
     sections = {"train": asdict(params), **overrides_of(arguments)}
-    tracker.begin(arguments.name, sections, dataset.fingerprint, unfinished=folder)
+    photos = arguments.data.resolve().name
+    tracker.begin(arguments.name, sections, dataset.fingerprint, unfinished=folder, photos=photos)
     return folder, run, accelerated
 
 

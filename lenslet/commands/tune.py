@@ -119,12 +119,12 @@ def search(
     from lenslet.tuning.trials import run_trials
 
     silence_libraries()
-    train, objective = params.train, params.tune.objective
+    train, objective, photos = params.train, params.tune.objective, arguments.data.resolve().name
     backbones = available_backbones(train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")
     study = open_study(arguments.study, search_space(dataset, params, backbones))
     sections = {"tune": asdict(params.tune), "train": asdict(train), **overrides_of(arguments)}
-    tracker.begin(f"search {arguments.data.resolve().name}", sections, dataset.fingerprint)
+    tracker.begin(f"search {photos}", sections, dataset.fingerprint, photos=photos)
     features = features_by_backbone(dataset, with_weights(train, weights), backbones, arguments.cache)
     searched = (study, features, len(dataset.labels), params)
     run_trials(*searched, suggested_rates(*searched))

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +24,10 @@ from lenslet.registry.mlflow_client import (
     put_file,
     unavailable,
 )
+from lenslet.registry.run_facts import command_of_run, run_address, working_tree
 from lenslet.training.record import KERAS_NAME, RECORD_NAME, TrainingRecord, flat, read_record
 
-EXPERIMENT = "lenslet"  # unless MLFLOW_EXPERIMENT_NAME says otherwise
+EXPERIMENT = "lenslet"  # of runs whose photos have no name, unless MLFLOW_EXPERIMENT_NAME says otherwise
 NOTE_NAME = "tracking.json"  # which run a model folder, or a run folder, belongs to
 COMMIT_TAG = "mlflow.source.git.commit"
 METRICS_AT_ONCE = 500  # a server takes 1,000 values in one request
@@ -57,16 +57,6 @@ def run_of(folder: Path) -> str:
     except errors() as error:
         raise unavailable(error) from error
     return tracker.run_id
-
-
-def working_tree(folder: Path = Path(__file__).parent) -> str:
-    """The git commit of this program, with -dirty if files differ from it; empty without git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _sends(method: "Method[Arguments]") -> "Method[Arguments]":
@@ -111,21 +101,26 @@ class Tracker:
         self.is_gone = True
         self.run_id = ""
 
-    def connect(self) -> None:
-        """Raises: MlflowUnavailable, or one of `errors`."""
+    def connect(self, photos: str = "") -> None:
+        """`photos`: name of the data set, which names the experiment. Raises: MlflowUnavailable, or one of `errors`."""
         self._client = open_client()
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or photos or EXPERIMENT
         self._experiment = experiment_id(self._client, name)
 
     @_sends
     def begin(
-        self, name: str, params: Mapping[str, Any], fingerprint: str, unfinished: Path | None = None
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        fingerprint: str,
+        unfinished: Path | None = None,
+        photos: str = "",
     ) -> None:
         """Begin a run, or continue that of the folder `unfinished`, and log its parameters.
 
-        `params`: sections of params.yaml.
+        `params`: sections of params.yaml; `photos`: name of the data set, which names the experiment.
         """
-        self.connect()
+        self.connect(photos)
         if unfinished and self._continue_run(unfinished):
             self._client.update_run(self.run_id, status="RUNNING")
             return
@@ -158,13 +153,22 @@ class Tracker:
     def log_training(self, record: TrainingRecord, folder: Path) -> None:
         """The figures of training.json that were not logged yet, and the files of a finished training."""
         self._log_training(record, folder)
+        print(f"MLflow: {self.address()}")
+
+    def address(self) -> str:
+        """Where a browser shows the run: on the server, or on that of `make mlflow`."""
+        return run_address(self._experiment, self.run_id)
 
     @_sends
     def add(
         self, kind: str, metrics: Mapping[str, Any], files: Mapping[str, Sequence[Path]] | None = None
     ) -> None:
-        """Metrics, named `kind`/key, and existing files, by their artifact folder in the run."""
-        numbers = {key: {0: value} for key, value in metrics.items() if isinstance(value, int | float)}
+        """Metrics, named `kind`/key, less those of one class or corruption, and files by their folder in the run."""
+        numbers = {
+            key: {0: value}
+            for key, value in metrics.items()
+            if isinstance(value, int | float) and "." not in key
+        }
         self._log(kind, numbers)
         for place, paths in (files or {}).items():
             for path in paths:
@@ -211,7 +215,11 @@ class Tracker:
     ) -> None:
         from mlflow.entities import Param
 
-        source = {"data_fingerprint": fingerprint, "mlflow.source.name": Path(sys.argv[0]).name}
+        source = {
+            "data_fingerprint": fingerprint,
+            "mlflow.source.name": Path(sys.argv[0]).name,
+            "command": command_of_run(),
+        }
         run = self._client.create_run(self._experiment, tags={**source, **tags}, run_name=name)
         self.run_id = run.info.run_id
         logged = [Param(key, str(value)) for key, value in flat(params).items()]

@@ -215,7 +215,7 @@ def test_figures_of_each_verb_are_in_the_run(client: Any, tracked: str, folder: 
     assert found["training/minutes"] == training["minutes"]
     assert found["converted/log_loss"] == metrics["validation"]["log_loss"]
     assert found["test/accuracy"] == metrics["test"]["accuracy"]
-    assert found["test/recall.blue _ green"] == metrics["test"]["recall.blue & green"]
+    assert not [key for key in found if "." in key]  # of each class: hundreds, which the files hold
 
 
 @pytest.mark.slow
@@ -224,6 +224,7 @@ def test_photos_and_program_are_named(client: Any, tracked: str, folder: Path) -
     run = client.get_run(tracked)
     assert run.data.tags["data_fingerprint"] == fingerprint
     assert run.data.tags["version.keras"]
+    assert "--name mine" in run.data.tags["command"] or "pytest" in run.data.tags["command"]
     assert run.data.tags["mlflow.source.git.commit"] == working_tree()
     [photos] = run.inputs.dataset_inputs
     assert (photos.dataset.name, photos.dataset.digest) == ("mine", fingerprint[:16])
@@ -232,7 +233,7 @@ def test_photos_and_program_are_named(client: Any, tracked: str, folder: Path) -
 
 @pytest.mark.slow
 def test_a_training_is_one_finished_run(client: Any, tracked: str) -> None:
-    [run] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "mine"]
+    [run] = [run for run in runs_of(client, "photos") if run.info.run_name == "mine"]
     assert (run.info.run_id, run.info.status) == (tracked, "FINISHED")
 
 
@@ -273,13 +274,13 @@ def test_epochs_are_there_while_training_goes_on_and_after_a_kill_in_the_same_ru
 
     options = [*common(folder), "--out", str(folder / "killed"), "--name", "killed"]
     run_verb("-c", KILLED, *options, cwd=in_folder.parent, code=-9)
-    [before] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "killed"]
+    [before] = [run for run in runs_of(client, "photos") if run.info.run_name == "killed"]
     assert before.info.status == "RUNNING"
     assert [
         metric.step for metric in client.get_metric_history(before.info.run_id, "fine_tune/val_loss")
     ] == [0]
     assert main(["train", *options, "--resume"]) == 0
-    [after] = [run for run in runs_of(client, "lenslet") if run.info.run_name == "killed"]
+    [after] = [run for run in runs_of(client, "photos") if run.info.run_name == "killed"]
     assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
     training = json.loads((folder / "killed" / "training.json").read_text())
     found = client.get_metric_history(after.info.run_id, "fine_tune/val_loss")
