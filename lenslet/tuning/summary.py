@@ -9,12 +9,15 @@ from typing import Any
 import matplotlib
 import optuna
 import optuna.visualization.matplotlib as optuna_plots
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from lenslet.config import HeadParams
 from lenslet.tuning.fine_tuned_trials import FineTuning
 from lenslet.tuning.space import found_values
+
+IMPORTANCE_TRIALS = 20  # fewer say nothing of the settings
 
 
 def trial_table(trials: list[FrozenTrial]) -> str:
@@ -36,16 +39,35 @@ def trial_table(trials: list[FrozenTrial]) -> str:
 
 
 def study_figures(study: optuna.Study) -> dict[str, Figure | SubFigure]:
-    """Optuna's figures: `history`, the best value so far; `importance`, each setting's share in the variance.
+    """Optuna's figures: `history`, the best value so far, with the pruned trials; `importance`, each setting's share.
 
-    The second (fANOVA: Hutter et al. 2014) is absent where too few trials ended, or all with the same value.
+    The second, of the variance (fANOVA: Hutter et al. 2014), is absent where fewer than IMPORTANCE_TRIALS ended, of
+    which it would be noise, or all with the same value.
     """
     matplotlib.use("Agg")  # Optuna draws through pyplot, which would look for a screen
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        figures = {"history": optuna_plots.plot_optimization_history(study).figure}
-        with suppress(RuntimeError, ValueError):
-            figures["importance"] = optuna_plots.plot_param_importances(study).figure
+        objective = str(study.user_attrs.get("space", {}).get("objective", "objective"))
+        axes = optuna_plots.plot_optimization_history(study, target_name=objective.replace("_", " "))
+        draw_pruned(axes, study)
+        figures = {"history": axes.figure}
+        if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= IMPORTANCE_TRIALS:
+            with suppress(RuntimeError, ValueError):
+                figures["importance"] = optuna_plots.plot_param_importances(study).figure
     return figures
+
+
+def draw_pruned(axes: Axes, study: optuna.Study) -> None:
+    """Mark the trials that were stopped early, at the last value that they reached."""
+    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    last = [
+        (each.number, each.intermediate_values[max(each.intermediate_values)])
+        for each in pruned
+        if each.intermediate_values
+    ]
+    if last:
+        numbers, values = zip(*last, strict=True)
+        axes.scatter(numbers, values, marker="x", color="grey", label=f"pruned ({len(last)})")
+        axes.legend()
 
 
 def save_study_figures(
