@@ -30,7 +30,7 @@ def show(description: Mapping[str, Any]) -> None:
         show_headline(splits)
         st.markdown("In brackets, 95 % confidence intervals.")
         st.table(figures_table(splits), border="horizontal", hide_index=True)
-        show_labels(labels, next(iter(splits.values())))
+        show_labels(labels, next((each for each in splits.values() if not has_few(each)), {}))
         with st.expander("Meaning of the metrics"):
             st.markdown(meanings(splits))
     else:
