@@ -16,15 +16,19 @@ GROUPS = {
 }
 # The longest groups start first, so that no process has one left when the others have finished.
 LONGEST = (
-    "images",
-    "registry",
-    "tests/tuning/test_search.py",
-    "tests/project/test_pipeline.py",
-    "tests/project/test_wheel.py",
     "tests/project/test_road.py",
+    "registry",
     "tests/frontend/test_browser.py",
-    "tests/reporting/test_notebook.py",
+    "images",
+    "tests/project/test_pipeline.py",
     "tests/training/test_resume.py",
+    "tests/tuning/test_search.py",
+    "tests/infra/test_release.py",
+    "tests/labelling/test_label_studio.py",
+    "tests/project/test_wheel.py",
+    "tests/project/test_requirements.py",
+    "tests/reporting/test_notebook.py",
+    "tests/dataset/test_lint.py",
 )
 
 

@@ -40,6 +40,7 @@ class CommandParser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         """Raises: DatasetError for a place without photos, before the rooms that take seconds are imported."""
         arguments: argparse.Namespace = super().parse_args(args, namespace)
+        self._check_sections(getattr(arguments, "overrides", ()))
         for action in self._actions:
             if action.type is photo_place and getattr(arguments, action.dest) is not None:
                 from lenslet.dataset.layouts import check_place
@@ -65,6 +66,20 @@ class CommandParser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 found += [option for parser in action.choices.values() for option in parser.options()]
         return found
+
+    def _check_sections(self, overrides: Sequence[str]) -> None:
+        """Refuse a --set of a section that the command does not read: it would change nothing."""
+        others = [each for each in overrides if each.strip().partition(".")[0] not in self.sections]
+        if not others:
+            return
+        from lenslet.config import Params
+
+        for override in others:
+            section = override.strip().partition(".")[0]
+            if section in Params.__dataclass_fields__:  # anything else is said when the file is read
+                self.error(
+                    f"--set {override}: {self.prog} reads {' and '.join(self.sections)}, not {section}"
+                )
 
     def _remedy(self, name: str) -> str:
         if (meant := RETIRED.get(name, "")).partition(" ")[0] in self.options():

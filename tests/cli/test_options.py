@@ -29,6 +29,8 @@ from lenslet.config.train import BACKBONE_NAMES
             "train --data x --out y --epochs 3",
             "--epochs is not an option; did you mean --set train.head.epochs=… or --set train.fine_tune.epochs=…?",
         ),
+        ("gate --set train.seed=3", "--set train.seed=3: lenslet gate reads gate, not train"),
+        ("tune --data data/sample --set gate.min.f1=1", "lenslet tune reads tune and train, not gate"),
         ("train --steps_at_least=3", "did you mean --set train.fine_tune.min_steps_per_epoch=…?"),
         ("gate --accuracy 0.5", "--accuracy is not an option; did you mean --set gate.min.accuracy=…?"),
         (
@@ -59,7 +61,7 @@ def test_mistyped_option_is_one_sentence(
 def test_set_and_params_are_read_together(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(Path("params.yaml").read_text(encoding="utf-8").replace("seed: 20", "seed: 7"))
-    parser = parser_for("train", "A command.\n\nDetails.", sections=["train"])
+    parser = parser_for("train", "A command.\n\nDetails.", sections=["train", "evaluate"])
     arguments = parser.parse_args(
         ["--params", str(path), "--set", "train.head.epochs=2", "--set", "evaluate.corruption_photos=0"]
     )

@@ -64,7 +64,7 @@ def pairs_among(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("draw", "count"), [(digit, 900), (scan, 160), (page, 100)])
+@pytest.mark.parametrize(("draw", "count"), [(digit, 300), (scan, 80), (page, 60)])
 def test_pictures_of_one_kind_are_no_copies(draw: Callable[[int], Image.Image], count: int) -> None:
     assert pairs_among([squashed(draw(number)) for number in range(count)]).tolist() == []
 

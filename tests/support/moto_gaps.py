@@ -17,10 +17,10 @@ protected: set[str] = set()  # names of stacks
 def fill_gaps() -> None:
     """Once is enough; twice does no harm."""
     urls.url_paths["{0}/2016-08-19/account-settings/?$"] = LambdaResponse.dispatch
-    LambdaResponse.get_account_settings = _account_settings  # type: ignore[attr-defined]
+    LambdaResponse.get_account_settings = _account_settings
     if CloudFormationBackend.delete_stack is not _delete_stack:
-        CloudFormationBackend.delete_stack = _delete_stack  # type: ignore[method-assign]
-    CloudFormationResponse.update_termination_protection = _update_termination_protection  # type: ignore[attr-defined]
+        CloudFormationBackend.delete_stack = _delete_stack
+    CloudFormationResponse.update_termination_protection = _update_termination_protection
 
 
 def _account_settings(self: Any) -> Any:
