@@ -57,7 +57,8 @@ def test_photos_are_read_and_listed(
     monkeypatch.chdir(folder)
     assert main(["lint", "photos", "--weights", "none", "--set", "train.image_size=16"]) == 0
     assert "24 files found (a folder per class): 24 photos used, 0 left out" in capsys.readouterr().out
-    assert sorted(path.name for path in (folder / "report").iterdir()) == ["lint.csv", "lint.html"]
+    written = (folder / "report" / "lint-photos").iterdir()
+    assert sorted(path.name for path in written) == ["lint.csv", "lint.html"]
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
