@@ -75,6 +75,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.dataset.description import describe
     from lenslet.dataset.reading import read_dataset
     from lenslet.network.assembly import initial_network
+    from lenslet.network.backbones import require_weights
     from lenslet.registry.versions import weights_at_hand
     from lenslet.training.features import head_features
     from lenslet.training.head_fit import train_head
@@ -84,6 +85,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     from lenslet.training.validation import in_words, validate
 
     started = time.monotonic()
+    require_weights(params.backbone)
     dataset = read_dataset(arguments.data, params, arguments.cache)
     print(describe(dataset))
     folder, run, accelerated = begin_run(params, dataset, arguments, tracker)

@@ -138,6 +138,15 @@ def build_backbone(params: BackboneParams) -> keras.Model:
     return backbone
 
 
+def require_weights(params: BackboneParams) -> None:
+    """Make sure that ImageNet's weights, if they are wanted, are on this disk: a missing file is downloaded now.
+
+    Before photos are read, which may take minutes. Raises: WeightsUnavailable.
+    """
+    if params.weights == "imagenet" and not imagenet_weights(BACKBONES[params.name]):
+        build_backbone(params)
+
+
 def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., keras.Model]) -> keras.Model:
     if not row.imagenet_file:
         raise WeightsUnavailable(

@@ -1,5 +1,6 @@
 """Fine-tuning of the whole network on augmented photos, under checkpoints."""
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def _fit(
             initial_epoch=first,
             epochs=tuned.epochs,
             steps_per_epoch=steps_per_epoch(len(members), tuned),
+            verbose=1 if sys.stdout.isatty() else 2,  # a file or a pipe gets one line an epoch, and no bars
             shuffle=False,  # the batches come in an order of their own
             class_weight=class_weights(dataset.targets[members], len(dataset.labels), params.class_weights),
             callbacks=[kept, board, keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)],

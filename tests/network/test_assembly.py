@@ -177,6 +177,16 @@ def test_missing_imagenet_weights_say_which_file_and_what_else_to_do(
     assert "train efficientnet_lite0, whose weights come with lenslet" in sentence
 
 
+def test_weights_are_required_before_photos_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from lenslet.network.backbones import WeightsUnavailable, require_weights
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    require_weights(BackboneParams("efficientnet_lite0", "imagenet", "all"))  # which come with the package
+    require_weights(BackboneParams("efficientnet_lite1", "none", "all"))
+    with pytest.raises(WeightsUnavailable, match="are not here and cannot be downloaded"):
+        require_weights(BackboneParams("efficientnet_lite1", "imagenet", "all"))
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
