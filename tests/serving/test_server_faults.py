@@ -131,6 +131,32 @@ def test_hangup_stops_it_as_sigterm_does(workers):
         assert process.wait(timeout=40) == 0
 
 
+SIGNALLED_AT_START = """
+import os, sys
+from lenslet.commands import serve
+from lenslet.serving.http import processes
+start = processes._start
+
+def start_and_signal(target):
+    started = start(target)
+    os.kill(os.getpid(), int(sys.argv[1]))
+    return started
+
+processes._start = start_and_signal
+sys.exit(serve.main(["--port", "0", "--workers", "2"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one process")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_while_processes_start(number):
+    command = [sys.executable, "-c", SIGNALLED_AT_START, str(int(number))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture(scope="module")
 def address():
     numbers = ["lenslet.serving.http.connection.READ_TIMEOUT_S=2"]
@@ -179,12 +205,11 @@ class FewFiles:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_flood_leaves_descriptors_for_health_checks(workers):
+def test_flood_leaves_descriptors_for_health_checks():
     """Of connections without a request, and of clients that ask for 30 pages of 32 KB and read none."""
     flood = FewFiles()
     process = subprocess.Popen(
-        [*SERVE, "--workers", workers],
+        [*SERVE, "--workers", "1"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

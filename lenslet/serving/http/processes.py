@@ -64,13 +64,16 @@ def serve_round_robin(listener: socket.socket, targets: Sequence[Target], ready:
     """
     signalled, wakeup = socket.socketpair()
     wakeup.setblocking(False)  # as `set_wakeup_fd` wants it
-    # Ignored by the children from their first moment on, until their own server listens to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    children = [_start(target) for target in targets]
     signal.set_wakeup_fd(wakeup.fileno())
     for number in stop_signals():
         signal.signal(number, lambda number, frame: None)  # there is something to read from `signalled`
+    # Ignored by the children from their first moment on, until their own server listens to it.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    children = []
     try:
+        for target in targets:
+            children.append(_start(target))
+        signal.signal(signal.SIGINT, heard)
         for _, _, report in children:
             if signalled in wait([signalled, report]):
                 return True
