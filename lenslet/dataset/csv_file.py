@@ -33,8 +33,18 @@ def cell_of(value: object) -> object:
         f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else character
         for character in text
     )
+    return neutralised(text)
+
+
+def neutralised(text: str) -> str:
+    """With an apostrophe before what a spreadsheet would take for a formula."""
     is_formula = FORMULA.match(text) and not NUMBER.fullmatch(text)
     return f"'{text}" if is_formula else text
+
+
+def restored(cell: str) -> str:
+    """The text that `neutralised` was given; other texts that begin with an apostrophe stay as they are."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
 
 
 def text_of(cell: str) -> str:

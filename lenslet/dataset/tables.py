@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from lenslet.dataset.csv_file import restored
 from lenslet.dataset.photos import DatasetError
 from lenslet.inference.json_text import parse_json
 
@@ -48,7 +49,7 @@ def _read_csv(path: Path) -> Table:
         if len(cells) > len(columns):
             raise ValueError(f"line {reader.line_num} has {len(cells)} cells, the header has {len(columns)}")
         if any(cells):
-            rows.append(dict(zip(columns, cells, strict=False)))
+            rows.append(dict(zip(columns, map(restored, cells), strict=False)))
     return Table(tuple(columns), tuple(rows))
 
 

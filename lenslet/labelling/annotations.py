@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lenslet.dataset.csv_file import neutralised, restored
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
 
@@ -74,7 +75,9 @@ def merge_into(path: Path, pulled: Pulled, project: str) -> int:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows({**vars(row), "agreement": f"{row.agreement:.2f}"} for row in rows)
+        for row in rows:
+            texts = {name: neutralised(value) for name, value in vars(row).items() if isinstance(value, str)}
+            writer.writerow({**texts, "agreement": f"{row.agreement:.2f}"})
     return len(rows)
 
 
@@ -84,17 +87,16 @@ def read_list(path: Path) -> list[Row]:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise InputError(f"{path} is no list of annotations: its columns are not {', '.join(COLUMNS)}")
-        return [
-            Row(
-                row["image"],
-                row["label"],
-                row["annotator"],
-                row["date"],
-                float(row["agreement"]),
-                row["project"],
-            )
-            for row in reader
-        ]
+        try:
+            return [_row_of({name: restored(row[name] or "") for name in COLUMNS}) for row in reader]
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{path} is damaged in line {reader.line_num}: {error}") from error
+
+
+def _row_of(cells: Mapping[str, str]) -> Row:
+    """Raises: ValueError."""
+    texts = {name: cell for name, cell in cells.items() if name != "agreement"}
+    return Row(agreement=float(cells["agreement"]), **texts)
 
 
 def _labels(task: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

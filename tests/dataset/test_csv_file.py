@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lenslet.dataset.csv_file import cell_of, text_of, write_cells
+from lenslet.dataset.csv_file import cell_of, neutralised, restored, text_of, write_cells
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,14 @@ def test_file_is_utf_8_and_reads_back(tmp_path: Path) -> None:
     assert header == ["name", "'=name"]
     assert [text_of(row[0]) for row in rows] == names
     assert [row[1] for row in rows] == ["0.5"] * 4
+
+
+@pytest.mark.parametrize(
+    "text", ["=1", "'=1", "''", "-2.5", "-a", "@b", "\tx", "'quoted'", "", r"C:\xe9\a.jpg"]
+)
+def test_neutralised_text_comes_back(text: str) -> None:
+    assert restored(neutralised(text)) == text
+
+
+def test_other_apostrophes_stay() -> None:
+    assert [restored(text) for text in ("'quoted'", "don't", "'")] == ["'quoted'", "don't", "'"]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from lenslet.config.train import ListParams
+from lenslet.dataset.lists import read_photo_list
 from lenslet.inference.errors import InputError
-from lenslet.labelling.annotations import Row, merge_into, read_export_storage, read_list, read_tasks
+from lenslet.labelling.annotations import Pulled, Row, merge_into, read_export_storage, read_list, read_tasks
 
 
 def annotation(
@@ -85,3 +87,21 @@ def test_export_storage_has_an_object_an_annotation() -> None:
     content.append(annotation("cat", 2) | {"task": {"id": 7, "data": {"image": "s3://b/a.jpg"}}})
     [row] = read_tasks(read_export_storage(map(json.dumps, content)), "scenes").rows
     assert (row.image, row.annotator) == ("s3://b/a.jpg", "1 2")
+
+
+def test_list_runs_in_no_spreadsheet_and_is_read_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    (tmp_path / "=1.jpg").write_bytes(b"")
+    row = Row("=1.jpg", "@cat", "-7", "2026-11-28", 1.0, "+project")
+    merge_into(path, Pulled(1, (row,), {}), "+project")
+    assert path.read_text(encoding="utf-8").splitlines()[1] == "'=1.jpg,'@cat,-7,2026-11-28,1.00,'+project"
+    assert read_list(path) == [row]
+    [photo] = read_photo_list(path, ListParams(), tmp_path / "cache").photos
+    assert (photo.path.name, photo.label) == ("=1.jpg", "@cat")
+
+
+def test_damaged_list_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("image,label,annotator,date,agreement,project\na.jpg,cat\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"labels\.csv is damaged in line 2"):
+        read_list(path)
