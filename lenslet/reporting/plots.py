@@ -24,6 +24,7 @@ from lenslet.reporting.figure_text import text_style, with_class_names
 from lenslet.reporting.gallery import overlay
 
 CHART_INCHES = (5.2, 5.0)  # small enough that the letters can still be read on a phone
+CURVES_INCHES = (5.2, 6.2)  # the legend below the curves, which fill every corner of a chart of many classes
 CURVES_NAMED = 3  # the worst ones; more labels than these overlap
 CURVES_GREY = 50  # of the others, evenly spaced from the worst to the best
 MIN_CURVE_PHOTOS = 5  # of a class whose curve is named
@@ -90,7 +91,9 @@ def roc_figure(
     figure, axes, named = _curves_figure(labels, targets, probabilities, curve)
     named += axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing (0.50)")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
-    axes.legend(handles=named, title="lowest areas under the curve", loc="lower right", frameon=False)
+    figure.legend(
+        handles=named, title="lowest areas under the curve", loc="outside lower center", frameon=False
+    )
     return figure
 
 
@@ -107,7 +110,7 @@ def precision_recall_figure(
     figure, axes, named = _curves_figure(labels, targets, probabilities, curve)
     axes.set(xlabel="recall: share of the class that is found", title="Precision and recall")
     axes.set_ylabel("precision: share of finds that are right")
-    axes.legend(handles=named, title="lowest average precisions", loc="lower left", frameon=False)
+    figure.legend(handles=named, title="lowest average precisions", loc="outside lower center", frameon=False)
     return figure
 
 
@@ -122,7 +125,7 @@ def _curves_figure(
     Classes with few photos are grey: their areas are a matter of one photo. Returns also the curves of the legend;
     matplotlib itself would leave out a class called `_other`.
     """
-    figure = Figure(figsize=CHART_INCHES, layout="constrained")
+    figure = Figure(figsize=CURVES_INCHES, layout="constrained")
     axes = figure.add_subplot()
     shown = list(range(len(labels))) if len(labels) > 2 else [1]
     curves = {column: curve(targets == column, probabilities[:, column]) for column in shown}
@@ -132,13 +135,14 @@ def _curves_figure(
     worst = enough[:CURVES_NAMED]
     others = [column for column in by_area if column not in worst]
     for number in evenly_spaced(len(others), CURVES_GREY):
-        axes.plot(*curves[others[number]][:2], color="grey", linewidth=0.7, alpha=0.6)
+        axes.plot(*curves[others[number]][:2], color="grey", linewidth=0.7, alpha=0.4)
     named = []
     for place, column in enumerate(worst):
         across, upward, area = curves[column]
         [line] = axes.plot(across, upward, label=f"{labels[column]} ({area:.2f}, {photos[column]:,} photos)")
         at = int(np.argmin(np.abs(across - (0.2 + 0.25 * place))))
-        put = {"textcoords": "offset points", "color": line.get_color()}
+        ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+        put = {"textcoords": "offset points", "color": line.get_color(), "bbox": ground}
         axes.annotate(labels[column], (across[at], upward[at]), (4, -12), **put)
         named.append(line)
     if others:
