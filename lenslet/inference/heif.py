@@ -3,22 +3,24 @@
 Both libraries are loaded by the first such picture: together they would take 35 ms of every cold start.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from io import BytesIO
 
 from PIL import Image
 
 from lenslet.inference.budget import MAX_DECODING_BYTES, MAX_PIXELS
-from lenslet.inference.coded_size import coded_size
+from lenslet.inference.coded_size import CodedSize, coded_size
 from lenslet.inference.errors import BrokenImage, NotAnImage
 from lenslet.inference.heif_boxes import check_limit
 from lenslet.inference.heif_container import Still, read_still, rewritten
 
 BAND_ROWS = 512
 DAMAGED = "the image is truncated, damaged, or has no 8-bit colours"
-# A picture and its transparency together, with tiles that reach over its edge, and frames that are never shown:
-# HEVC takes about 35 ms a megapixel, and 80 ms a megabyte.
-MAX_CODED_PIXELS = 75_000_000
+# Estimated processor time of all coded pictures together, tiles, transparency and frames that are never shown included.
+# A batch of photos may begin one at the end of its three seconds, and has five.
+MAX_MILLISECONDS = 2000
+NANOSECONDS_PER_BYTE = 70  # of coded data
+NANOSECONDS_PER_SAMPLE = {"HEIC": 20, "AVIF": 10}  # and byte of it: 4:2:0 of 8 bits has 1.5 for each pixel
 # Measured peaks, in bytes a pixel, P being the bytes of its planes. libheif: 4.8 for 4:2:0 and grey of 8 bits (of them
 # the planes, and RGB), 8.6 for 4:2:2, 9.5 for 4:4:4, 15.5 of 10 bits, 20.8 with alpha. libavif: 9.4 for 4:2:0, 13.5 for
 # 4:4:4 with alpha, of which Pillow's two pictures, as decoded and upright, take the most.
@@ -60,7 +62,7 @@ def _check_cost(still: Still, size: int) -> None:
     width, height = still.picture.size
     pixels = max(width * height, *(each.pixels for each in sizes))
     check_limit("pixels", pixels, MAX_PIXELS)
-    check_limit("pixels in all parts", sum(each.pixels * each.frames for each in sizes), MAX_CODED_PIXELS)
+    check_limit("milliseconds to decode", _milliseconds(still, sizes), MAX_MILLISECONDS)
     planes = max(each.bytes_per_pixel for each in sizes[: len(still.picture.coded)])
     if still.alpha:
         planes += max(each.bytes_per_pixel for each in sizes[len(still.picture.coded) :])
@@ -72,6 +74,14 @@ def _check_cost(still: Still, size: int) -> None:
         per_pixel = HEIC_PLANES * planes + HEIC_RGB_BYTES
     line = max(width, height) * (4 * size + 24)  # as in lenslet.inference.budget
     check_limit("bytes to unpack", int(pixels * per_pixel) + line, MAX_DECODING_BYTES)
+
+
+def _milliseconds(still: Still, sizes: Sequence[CodedSize]) -> int:
+    samples = sum(each.pixels * each.bytes_per_pixel * each.frames for each in sizes)
+    coded_bytes = sum(len(each.data) for each in still.coded)
+    return (
+        int(NANOSECONDS_PER_SAMPLE[still.format] * samples + NANOSECONDS_PER_BYTE * coded_bytes) // 1_000_000
+    )
 
 
 def _read_avif(data: bytes, crop: tuple[int, int, int, int] | None, size: int) -> Image.Image:

@@ -202,6 +202,7 @@ def test_decompression_bomb_takes_little_memory_and_time(name: str) -> None:
         "PNG, 38 million pixels with alpha",
         "PNG, 38 million pixels with alpha, 19 MB of a private chunk",
         "WEBP, 18 million pixels, 19 MB of EXIF",
+        "HEIC, 49 million pixels in tiles",
     ],
 )
 def test_sixteen_links_to_a_decompression_bomb_take_little_memory_and_time(

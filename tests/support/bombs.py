@@ -170,9 +170,10 @@ BOMBS: dict[str, Bomb] = {
         lambda: deflated_tile(20_000, 20_000, 17), "broken_image"
     ),
     "TIFF, strips that lie in one another": Bomb(lambda: shared_strips(500), "broken_image"),
-    "HEIC, 47 million pixels in tiles": Bomb(lambda: tiled(heic, 10, 18, "RGB"), None),
-    "HEIC, 10 bits, 4:4:4, with alpha, 12 million pixels in tiles": Bomb(
-        lambda: tiled(deep_tile, 4, 12, "RGBA", chroma=444), None
+    "HEIC, 49 million pixels in tiles": Bomb(lambda: tiled(heic, 11, 17, "RGB", quality=50), None),
+    "HEIC, 42 million pixels in tiles, 19 MB": Bomb(lambda: tiled(heic, 9, 18, "RGB"), "image_too_large"),
+    "HEIC, 10 bits, 4:4:4, with alpha, 8 million pixels in tiles": Bomb(
+        lambda: tiled(deep_tile, 4, 8, "RGBA", chroma=444), None
     ),
     "HEIC, 10 bits, 4:4:4, with alpha, 16 million pixels in tiles": Bomb(
         lambda: tiled(deep_tile, 8, 8, "RGBA", chroma=444), "image_too_large"

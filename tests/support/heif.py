@@ -19,7 +19,7 @@ def heic(image: Image.Image, orientation: int = 1, **options: Any) -> bytes:
     exif[0x0112] = orientation
     file = BytesIO()
     written = pillow_heif.from_pillow(image)
-    written.save(file, quality=95, exif=exif.tobytes(), **options)
+    written.save(file, **{"quality": 95, "exif": exif.tobytes(), **options})
     return file.getvalue()
 
 
