@@ -13,7 +13,7 @@ from lenslet.inference.heif_container import CodedPicture
 HEVC_SPS, HEVC_LAST_SLICE = 33, 21
 AV1_SEQUENCE, AV1_FRAMES = 1, (3, 6)
 SPS_BYTES = 400
-MAX_UNITS = 50_000  # slices, tiles and other parts of one picture
+MAX_UNITS = 100_000  # slices, tiles and other parts of one picture
 # Bytes of a pixel in all planes, by chroma format: grey, 4:2:0, 4:2:2, 4:4:4.
 PLANES = (1.0, 1.5, 2.0, 3.0)
 
