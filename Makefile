@@ -40,7 +40,7 @@ SAGEMAKER := .venv-sagemaker/installed
 LABEL_STUDIO := .venv-label-studio/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check lint types unsafe vulnerabilities test openapi wheel lock audit tune mlflow label-studio pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check lint types unsafe vulnerabilities test openapi wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,7 +88,7 @@ unsafe: $(FULL)
 vulnerabilities: $(FULL)
 	@.venv/bin/python -m infra.audit
 
-test: $(FULL) $(INFRA) $(CHECKOV) $(LABEL_STUDIO) check  ## everything: check, then the slow tests (TensorFlow, real processes)
+test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest $(two_processes) --no-loadscope-reorder -m slow
 
 openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
@@ -125,6 +125,8 @@ label-studio: $(LABEL_STUDIO)  ## Label Studio on STUDIO_PORT for photos below P
 	LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$$(cd "$$PHOTOS" && pwd)" COLLECT_ANALYTICS=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
 	LATEST_VERSION_CHECK=false ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false USE_DEFAULT_BANNED_SUBNETS=false \
 	.venv-label-studio/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port $(STUDIO_PORT) --log-level WARNING
+
+sagemaker: $(SAGEMAKER)  ## SageMaker's SDK in an environment of its own, for `lenslet pipeline sagemaker`
 
 pipeline: $(FULL)  ## run the changed stages of dvc.yaml: train, convert, evaluate, gate
 	@test "$(origin DATA)" = file || { echo "make pipeline takes its photos from the line 'data:' of dvc.yaml: write $$DATA there" >&2; exit 2; }

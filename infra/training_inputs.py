@@ -69,12 +69,17 @@ def apply(overrides: Mapping[str, str], params: Path, stages: Path) -> None:
     """Check all of them against params.yaml first. Raises: ParamsError, and then nothing was changed."""
     if not overrides:
         return
-    before = read_params(params)
-    after = read_params(params, [f"{key}={value}" for key, value in overrides.items()])
-    write_params(params, {key: value_at(after, key) for key in overrides})
-    if after.train.backbone.name != before.train.backbone.name:
+    before = read_params(params).train.backbone.name
+    set_params(overrides, params)
+    if read_params(params).train.backbone.name != before:
         # dvc.yaml's weights are of the backbone before.
         stages.write_text(without_own_weights(stages.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def set_params(overrides: Mapping[str, str], params: Path) -> None:
+    """Raises: ParamsError for an unknown key or a value that it does not take, and then nothing was changed."""
+    after = read_params(params, [f"{key}={value}" for key, value in overrides.items()])
+    write_params(params, {key: value_at(after, key) for key in overrides})
 
 
 def value_at(params: Any, key: str) -> Any:

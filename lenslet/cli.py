@@ -30,6 +30,7 @@ COMMANDS = {
     "accept": "check a running endpoint with labelled photos: accuracy, robustness, latency",
     "label": "choose photos to label, send them to Label Studio, get the annotations back",
     "drift": "compare what an endpoint sees with the photos its model was checked on",
+    "pipeline": "define, start and follow the training pipeline on Amazon SageMaker",
     "completion": "print a script that lets a shell complete commands and options",
 }
 USAGE = """usage: lenslet <command> [options]

@@ -93,7 +93,7 @@ def test_event_type_is_what_the_workflow_waits_for() -> None:
 
 
 def test_what_cannot_be_delivered_is_kept() -> None:
-    for name in ("UploadReady", "AnnotationWritten"):
+    for name in ("UploadReady", "AnnotationWritten", "ModelApproved"):
         [target] = stack().of_type("AWS::Events::Rule")[name]["Targets"]
         assert target["DeadLetterConfig"] == {"Arn": "<DeadLetters.Arn>"}
     queue = stack().of_type("AWS::SQS::Queue")["Annotations"]
@@ -234,6 +234,24 @@ def test_burst_of_annotations_is_folded(made: Made, github: tuple[str, list[str]
     assert github[1] == []  # the pipe brings it there, five minutes later
     queue = stack().of_type("AWS::SQS::Queue")["Annotations"]
     assert (queue["DelaySeconds"], queue["ContentBasedDeduplication"]) == (300, True)
+
+
+def test_approved_model_starts_the_workflow_that_proposes_it(
+    made: Made, github: tuple[str, list[str]]
+) -> None:
+    package = "arn:aws:sagemaker:eu-central-1:123456789012:model-package/lenslet/3"
+    event = {"Source": "aws.sagemaker", "DetailType": "SageMaker Model Package State Change"}
+    for group, status in (("lenslet", "Rejected"), ("others", "Approved"), ("lenslet", "Approved")):
+        detail = {
+            "ModelPackageGroupName": group, "ModelPackageArn": package, "ModelApprovalStatus": status,
+        }  # fmt: skip
+        made.events.put_events(Entries=[{**event, "Detail": json.dumps(detail)}])
+    assert github[1] == ["/repos/owner/name/dispatches"]
+    [sent] = made.messages(made.copies)
+    assert sent == {"event_type": "model-approved", "client_payload": {"package": package}}
+    workflow = yaml.safe_load((ROOT / ".github/workflows/approved.yml").read_text())
+    assert workflow[True]["repository_dispatch"]["types"] == [sent["event_type"]]
+    assert "github.event.client_payload.package" in str(workflow["jobs"]["fetch"]["steps"])
 
 
 def test_pattern_of_uploads() -> None:

@@ -68,7 +68,9 @@ def test_files_and_links_exist() -> None:
 
 
 def test_parameters_exist() -> None:
-    machine = declared_parameters(Path("infra/ec2.yaml").read_text(encoding="utf-8"))
+    machine = set(declared_parameters(Path("infra/ec2.yaml").read_text(encoding="utf-8")))
+    pipeline = json.loads(Path("tests/sagemaker/definition.json").read_text(encoding="utf-8"))
+    machine |= {each["Name"] for each in pipeline["Parameters"]}
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z][A-Za-z]*)(?:=[^`]*)?`", TEXT))
     template = TEMPLATE.read_text(encoding="utf-8")
     others = {"TimeoutInMillis", "DashboardUrl", "PredictRequest", "PreTraffic"}

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 PINNED = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+")
+PROPOSES = {"contents", "pull-requests", "actions"}
 # What each job may write; everything else may only read. A new right needs a row here.
 WRITES = {
     ("release.yml", "staging"): {"id-token"},
@@ -32,7 +33,10 @@ WRITES = {
     ("image.yml", "machine"): {"id-token"},
     ("image.yml", "publish"): {"packages", "id-token", "attestations"},
     ("retrain.yml", "train"): {"id-token"},
-    ("retrain.yml", "propose"): {"contents", "pull-requests", "actions"},
+    ("retrain.yml", "propose"): PROPOSES,
+    ("approved.yml", "fetch"): {"id-token"},
+    ("approved.yml", "propose"): PROPOSES,
+    ("propose.yml", "propose"): PROPOSES,
 }
 # Secrets, each as a variable of a step's environment.
 SECRETS = {"retrain.yml": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}}
@@ -64,7 +68,7 @@ def complaints_of_job(name: str, job_name: str, job: dict[str, Any]) -> Iterator
         yield f"{job_name} may write {', '.join(sorted(writes)) or 'nothing'}"
     if "uses" not in job and "timeout-minutes" not in job:
         yield f"{job_name} has no time limit"
-    if writes - {"id-token"} and "make" in str(job["steps"]):
+    if writes - {"id-token"} and "make" in str(job.get("steps")):
         yield f"{job_name} runs the project's code with a token that writes"
     for step in job.get("steps", []):
         is_checkout = step.get("uses", "").startswith("actions/checkout@")
@@ -118,7 +122,7 @@ def test_workflow_is_sound(path: Path) -> None:
 
 def test_there_is_one_for_each_purpose() -> None:
     assert [path.name for path in WORKFLOWS] == [
-        "check.yml", "image.yml", "release.yml", "retrain.yml", "rollback.yml",
+        "approved.yml", "check.yml", "image.yml", "propose.yml", "release.yml", "retrain.yml", "rollback.yml",
     ]  # fmt: skip
 
 
@@ -151,8 +155,8 @@ BREAKS = [
     ("image.yml", "bench/image_speed.py", "bench/speed.py", "there is no bench/speed.py"),
     ("rollback.yml", "make rollback YES=1", "make roll-back YES=1", "No rule to make target 'roll-back'"),
     ("retrain.yml", "--alias staging", "--aliased staging", "lenslet register has no --aliased"),
-    ("retrain.yml", "git add model", "make install\n          git add model", "runs the project's code with a token"),
-    ("retrain.yml", "gh workflow run check.yml", "gh workflow run test.yml", "there is no test.yml"),
+    ("propose.yml", "git add model", "make install\n          git add model", "runs the project's code with a token"),
+    ("propose.yml", "gh workflow run check.yml", "gh workflow run test.yml", "there is no test.yml"),
 ]  # fmt: skip
 
 

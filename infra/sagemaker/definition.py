@@ -1,0 +1,165 @@
+"""The pipeline: prepare → train → convert → evaluate → gate → register, all in one image (Dockerfile beside this).
+
+Each step runs the command of the stage in dvc.yaml that has its name; infra/sagemaker/container.py says which. A step
+is taken from the cache if its arguments and the addresses of its inputs are those of a run of the last 30 days:
+addresses of snapshots hold a hash of the photos (infra/snapshot.py).
+"""
+
+from typing import Any
+
+from infra.sagemaker import sdk
+
+NAME = "lenslet-training"
+GROUP = "lenslet"
+AS_IN_FILE = "-"  # the value of a parameter that leaves the one of params.yaml
+ENTRYPOINT = ["python", "-m", "infra.sagemaker.container"]
+FOLDER = "/opt/ml/processing"
+# Option of the step Prepare, which writes params.yaml → the pipeline's parameter.
+OF_PARAMS = {
+    "backbone": "Backbone",
+    "batch-size": "BatchSize",
+    "optimizer": "Optimizer",
+    "learning-rate": "LearningRate",
+    "augmentation": "Augmentation",
+    "settings": "Settings",
+    "weights": "Weights",
+}
+DAY_S = 86_400
+CACHE = sdk.CacheConfig(enable_caching=True, expire_after="30d")
+
+
+def parameters(instance_type: str) -> dict[str, Any]:
+    """Name → parameter. Those of training go into params.yaml, unless they are "-"."""
+    text = {
+        "DataUri": None,
+        "Backbone": AS_IN_FILE,
+        "BatchSize": AS_IN_FILE,
+        "Optimizer": AS_IN_FILE,
+        "LearningRate": AS_IN_FILE,
+        "Augmentation": AS_IN_FILE,
+        "Settings": AS_IN_FILE,
+        "Weights": AS_IN_FILE,
+        "InstanceType": instance_type,
+    }
+    found = {name: sdk.ParameterString(name=name, default_value=value) for name, value in text.items()}
+    return {**found, "MinimumAccuracy": sdk.ParameterFloat(name="MinimumAccuracy", default_value=0.9)}
+
+
+def pipeline(
+    session: Any, role: str, image: str, *, uses_spot: bool = False, instance_type: str = "ml.m5.xlarge"
+) -> Any:
+    """The pipeline for a session: PipelineSession, or LocalPipelineSession with instance type "local"."""
+    given = parameters(instance_type)
+    make = Steps(session, role, image, given)
+    prepare = make.processing(
+        "Prepare", [("photos", given["DataUri"])], ["params"],
+        [f"--{option}={{}}" for option in OF_PARAMS], [given[name] for name in OF_PARAMS.values()],
+    )  # fmt: skip
+    params = output(prepare, "params")
+    train = make.training(params, uses_spot=uses_spot)
+    trained = train.properties.ModelArtifacts.S3ModelArtifacts
+    photos = ("photos", given["DataUri"])
+    convert = make.processing("Convert", [photos, ("params", params), ("trained", trained)], ["model"])
+    model = output(convert, "model")
+    figures = sdk.PropertyFile(name="Evaluation", output_name="report", path="evaluation.json")
+    evaluate = make.processing(
+        "Evaluate", [photos, ("params", params), ("model", model)], ["report"], property_files=[figures]
+    )
+    report = output(evaluate, "report")
+    register = make.processing(
+        "Register", [("model", model), ("report", report)], [],
+        ["--group={}", "--image={}", "--model-uri={}", "--report-uri={}", "--data-uri={}"],
+        [GROUP, image, model, report, given["DataUri"]],
+        is_cached=False,
+    )  # fmt: skip
+
+    def figure(path: str) -> Any:
+        return sdk.JsonGet(step_name=evaluate.name, property_file=figures, json_path=path)
+
+    gate = sdk.ConditionStep(
+        name="Gate",
+        conditions=[
+            sdk.ConditionGreaterThanOrEqualTo(left=figure("accuracy"), right=given["MinimumAccuracy"]),
+            sdk.ConditionEquals(left=figure("limits_kept"), right=1),
+        ],
+        if_steps=[register],
+        else_steps=[sdk.FailStep(name="Refused", error_message="the gate refused the model: see Evaluate")],
+    )
+    return sdk.Pipeline(
+        name=NAME,
+        parameters=list(given.values()),
+        steps=[prepare, train, convert, evaluate, gate],
+        sagemaker_session=session,
+    )
+
+
+def output(step: Any, name: str) -> Any:
+    """S3 address of a processing step's output."""
+    return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
+
+
+class Steps:
+    """Makes steps that share a session, a role, the image and the pipeline's parameters."""
+
+    def __init__(self, session: Any, role: str, image: str, given: dict[str, Any]) -> None:
+        self.session, self.role, self.image, self.given = session, role, image, given
+
+    def processing(
+        self,
+        name: str,
+        inputs: list[tuple[str, Any]],
+        outputs: list[str],
+        options: list[str] | None = None,
+        values: list[Any] | None = None,
+        *,
+        property_files: list[Any] | None = None,
+        is_cached: bool = True,
+    ) -> Any:
+        """`options` are formats as "--name={}" of the `values`, which only AWS may know."""
+        processor = sdk.Processor(
+            role=self.role,
+            image_uri=self.image,
+            instance_count=1,
+            instance_type=self.given["InstanceType"],
+            entrypoint=[*ENTRYPOINT, name.lower()],
+            max_runtime_in_seconds=DAY_S // 4,
+            sagemaker_session=self.session,
+        )
+        pairs = zip(options or [], values or [], strict=True)
+        arguments = [sdk.Join(on="", values=[option.removesuffix("{}"), value]) for option, value in pairs]
+        return sdk.ProcessingStep(
+            name=name,
+            step_args=processor.run(
+                inputs=[
+                    sdk.ProcessingInput(input_name=each, source=source, destination=f"{FOLDER}/{each}")
+                    for each, source in inputs
+                ],
+                outputs=[
+                    sdk.ProcessingOutput(output_name=each, source=f"{FOLDER}/{each}") for each in outputs
+                ],
+                arguments=arguments or None,
+            ),
+            property_files=property_files,
+            cache_config=CACHE if is_cached else None,
+        )
+
+    def training(self, params: Any, *, uses_spot: bool) -> Any:
+        spot: dict[str, Any] = {"use_spot_instances": True, "max_wait": DAY_S} if uses_spot else {}
+        if uses_spot:  # interrupted, it goes on after its last epoch
+            bucket = self.session.default_bucket()
+            spot["checkpoint_s3_uri"] = f"s3://{bucket}/{NAME}/checkpoints"
+        estimator = sdk.Estimator(
+            image_uri=self.image,
+            role=self.role,
+            instance_count=1,
+            instance_type=self.given["InstanceType"],
+            max_run=DAY_S // 2,
+            hyperparameters={"weights": self.given["Weights"]},
+            sagemaker_session=self.session,
+            **spot,
+        )
+        channels = {
+            "photos": sdk.TrainingInput(s3_data=self.given["DataUri"]),
+            "params": sdk.TrainingInput(s3_data=params),
+        }
+        return sdk.TrainingStep(name="Train", step_args=estimator.fit(inputs=channels), cache_config=CACHE)
