@@ -91,7 +91,7 @@ def value_at(params: Any, key: str) -> Any:
 def without_own_weights(text: str) -> str:
     """dvc.yaml that starts from the weights of params.yaml, as its comment says."""
     text = re.sub(r"^    weights: .*\n", "", text, flags=re.MULTILINE)
-    text = text.replace(" --weights ${weights}", "").replace("      - ${weights}\n", "")
+    text = text.replace(' --weights "${weights}"', "").replace("      - ${weights}\n", "")
     return text.replace(
         "      - train.backbone.name\n", "      - train.backbone.name\n      - train.backbone.weights\n"
     )

@@ -29,7 +29,7 @@ FIGURES = ("accuracy", "roc_auc", "calibration_error", "robustness_mean", "macro
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.sagemaker.container", description=__doc__)
     parser.add_argument("step", choices=STEPS)
-    for name in (*INPUTS, "settings", "weights", "group", "image", "model-uri", "report-uri", "data-uri"):
+    for name in (*INPUTS, "settings", "weights", "group", "image", "report-uri", "data-uri"):
         parser.add_argument(f"--{name.replace('_', '-')}", default=AS_IN_FILE)
     arguments = parser.parse_args(argv)
     return STEPS[arguments.step](arguments)
@@ -76,7 +76,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def convert(arguments: argparse.Namespace) -> int:
-    """The model folder as it is served, and the archive that the registry wants."""
+    """The model folder as it is served."""
     folder = ML / "processing"
     model = folder / "model"
     [archive] = (folder / "trained").glob("*.tar.gz")
@@ -91,9 +91,6 @@ def convert(arguments: argparse.Namespace) -> int:
         "--model",
         model,
     )
-    with tarfile.open(model / "model.tar.gz", "w:gz") as file:
-        for name in MODEL_FILES:
-            file.add(model / name, arcname=name)
     return 0
 
 
@@ -111,12 +108,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
         folder / "model",
         "--report",
         report,
+        "--record",
     )
     refused = lenslet(["gate", "--params", str(params), "--metrics", str(report / "metrics.json")])
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     figures = {name: metrics[name] for name in FIGURES if isinstance(metrics.get(name), float | int)}
     evaluation = {**figures, "limits_kept": int(refused == 0)}
     (report / "evaluation.json").write_text(json.dumps(evaluation, indent=2), encoding="utf-8")
+    # The archive that the registry wants: after the figures were written into model.json, by which releases go.
+    shutil.copy(folder / "model" / "MODEL_CARD.md", report)
+    with tarfile.open(report / "model.tar.gz", "w:gz") as file:
+        for name in MODEL_FILES:
+            file.add(folder / "model" / name, arcname=name)
     print(json.dumps(evaluation))
     return 0
 
@@ -138,14 +141,16 @@ def register(arguments: argparse.Namespace) -> int:
         ModelPackageDescription=f"Lenslet, trained on {arguments.data_uri}"[:1024],
         ModelApprovalStatus="PendingManualApproval",
         InferenceSpecification={
-            "Containers": [{"Image": arguments.image, "ModelDataUrl": f"{arguments.model_uri}/model.tar.gz"}],
+            "Containers": [
+                {"Image": arguments.image, "ModelDataUrl": f"{arguments.report_uri}/model.tar.gz"}
+            ],
             "SupportedContentTypes": ["image/jpeg", "application/json"],
             "SupportedResponseMIMETypes": ["application/json"],
         },
         ModelMetrics={"ModelQuality": {"Statistics": statistics}},
         CustomerMetadataProperties={
             **figures,
-            "model_card": f"{arguments.model_uri}/MODEL_CARD.md",
+            "model_card": f"{arguments.report_uri}/MODEL_CARD.md",
             "data": arguments.data_uri,
         },
     )

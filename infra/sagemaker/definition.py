@@ -67,9 +67,9 @@ def pipeline(
     )
     report = output(evaluate, "report")
     register = make.processing(
-        "Register", [("model", model), ("report", report)], [],
-        ["--group={}", "--image={}", "--model-uri={}", "--report-uri={}", "--data-uri={}"],
-        [GROUP, image, model, report, given["DataUri"]],
+        "Register", [("report", report)], [],
+        ["--group={}", "--image={}", "--report-uri={}", "--data-uri={}"],
+        [GROUP, image, report, given["DataUri"]],
         is_cached=False,
     )  # fmt: skip
 

@@ -320,7 +320,7 @@ def test_other_backbone_starts_from_its_own_weights(project: Path) -> None:
     stages = yaml.safe_load((project / "dvc.yaml").read_text())
     assert stages["vars"] == [{"data": "data/sample"}]
     train = stages["stages"]["train"]
-    assert train["cmd"] == "python train.py --data ${data} --out out/pipeline"
+    assert train["cmd"] == 'python train.py --data "${data}" --out out/pipeline'
     assert "${weights}" not in train["deps"] and "train.backbone.weights" in train["params"]
 
 

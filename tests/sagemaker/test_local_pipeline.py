@@ -4,12 +4,15 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra import snapshot
+from lenslet.inference.artifact import read_artifact
 from tests.support.endpoint import ROOT
 from tests.support.sagemaker_sdk import BUCKET, SDK, client, sagemaker_environment
 
@@ -47,7 +50,7 @@ def run(environment: dict[str, str], **parameters: object) -> dict[str, Any]:
     return {**said, "log": done.stdout + done.stderr}
 
 
-def test_good_model_is_registered_and_another_is_refused(cloud: dict[str, str]) -> None:
+def test_good_model_is_registered_and_another_is_refused(cloud: dict[str, str], tmp_path: Path) -> None:
     s3, registry = client("s3", cloud), client("sagemaker", cloud)
     data = snapshot.keep(s3, ROOT / "data" / "sample", BUCKET)
 
@@ -68,6 +71,15 @@ def test_good_model_is_registered_and_another_is_refused(cloud: dict[str, str]) 
     ):
         bucket, _, key = address.removeprefix("s3://").partition("/")
         assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+    registry.update_model_package(ModelPackageArn=package["ModelPackageArn"], ModelApprovalStatus="Approved")
+    fetched = subprocess.run(
+        [sys.executable, "-m", "infra.sagemaker.approved", package["ModelPackageArn"], tmp_path / "candidate"],
+        env={**os.environ, **cloud}, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert fetched.returncode == 0, fetched.stderr
+    # What a release goes by is in it.
+    figures = read_artifact(tmp_path / "candidate" / "model").metrics["test"]
+    assert f"{figures['accuracy']:.4f}" == properties["accuracy"]
 
     refused = run(cloud, **BAD, DataUri=data, MinimumAccuracy=0.7)
     assert refused["steps"]["Evaluate"] == "Succeeded" and "Register" not in refused["steps"]
