@@ -29,10 +29,11 @@ from lenslet.inference.json_text import parse_json
 BLOCK_BYTES = 16 << 20
 TRAILER_END = struct.Struct("<QI8s")  # length and CRC-32 of the JSON, mark
 MARK = b"lenslet1"
+NOT_TO_BE_WRITTEN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 class CacheFull(InputError):
-    """An array has no room in the cache; the message is one sentence that says how much it needs."""
+    """An array has no room in the cache, or it cannot be written; the message is one sentence with the remedy."""
 
 
 class ArrayFile:
@@ -98,6 +99,10 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[
             array.flush()
             _add_trailer(temporary, array.facts, path.name)
     except OSError as error:
+        if error.errno in NOT_TO_BE_WRITTEN:
+            raise CacheFull(
+                f"{path.parent} cannot be written ({error.strerror}): name another folder with --cache"
+            ) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         megabytes = ceil(prod(shape) * np.dtype(dtype).itemsize / 1e6)

@@ -140,6 +140,15 @@ def test_damaged_cache_is_made_anew_with_a_sentence(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("name", ["a file", "a file/cache"])
+def test_cache_that_cannot_be_written_is_one_sentence(name: str, paths: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(
+        CacheFull, match=r"a file.* cannot be written \(.*\): name another folder with --cache"
+    ):
+        cached_pixels(read_all(paths), 4, tmp_path / name)
+
+
 ODD_FILES: dict[str, Callable[[Path], object]] = {
     "another array": lambda path: write_values(path.with_name("other.npy"), 9.0).rename(path),
     "a link to nowhere": lambda path: path.symlink_to(path.with_name("nothing")),
