@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     arguments.name = arguments.name or arguments.data.resolve().name
+    arguments.lint_csv = arguments.lint_csv or report_folder(arguments.out) / "lint.csv"
+    params = chosen_params(arguments)  # before the imports, which take seconds
 
     from lenslet.registry.tracking import Tracker
     from lenslet.training.run import RunFinished, claimed
 
-    arguments.lint_csv = arguments.lint_csv or report_folder(arguments.out) / "lint.csv"
     with claimed(arguments.out, arguments.runs, arguments.lint_csv), Tracker() as tracker:
         try:
-            train(chosen_params(arguments), arguments, tracker)
+            train(params, arguments, tracker)
         except RunFinished as reason:
             print(reason)
     return 0

@@ -10,10 +10,12 @@ from lenslet.config import ParamsError, TrainParams
 
 def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     """Section `train` of params.yaml, changed by the options. Raises: ParamsError, RegistryError."""
-    from lenslet.registry.versions import pinned
-
     params = params_of(arguments).train
-    weights = pinned(arguments.weights or params.backbone.weights)
+    weights = arguments.weights or params.backbone.weights
+    if weights.startswith("registry:"):
+        from lenslet.registry.versions import pinned
+
+        weights = pinned(weights)
     params = replace(params, backbone=replace(params.backbone, weights=weights))
     if arguments.time_budget:
         params = within_budget(params, arguments)
