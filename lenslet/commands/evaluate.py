@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         write = partial(write_report, evidence, figures, photos, background)
         written = write_or_keep(write, report)
-        print(f"written: {report / 'report.html'}, and beside it {', '.join(written)}")
+        print(f"written: {report / 'report.html'}, and all figures beside it")
         is_its_test = dataset.fingerprint == record.data_fingerprint and not arguments.all
         if is_its_test if arguments.record is None else arguments.record:
             record_figures(classifier.artifact, figures, photos, arguments.model)

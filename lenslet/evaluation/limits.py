@@ -114,7 +114,7 @@ def _texts(verdict: Verdict) -> tuple[str, str]:
     """Value and limit in the metric's format, or in full where that would hide their difference."""
     limit = value_text(verdict.metric, verdict.limit)
     if verdict.value is None:
-        return "missing", limit
+        return ("too few" if verdict.undecided else "missing"), limit
     value = value_text(verdict.metric, verdict.value)
     if value == limit and verdict.value != verdict.limit:
         return f"{verdict.value:.8g}", f"{verdict.limit:.8g}"
