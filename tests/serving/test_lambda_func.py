@@ -298,7 +298,7 @@ def test_batch_keeps_its_order_around_an_error():
     assert second == {
         "error": {
             "code": "not_an_image",
-            "message": "the data are not an image we read (JPEG, PNG, WEBP, GIF, BMP, TIFF)",
+            "message": "the data are not an image we read (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF, HEIC)",
         }
     }
     assert third["predictions"] == ask(read_event("function_url_predict_raw_png"))[1]["predictions"][:1]
