@@ -505,7 +505,7 @@ def test_body_over_the_limit():
     assert ask(post("A" * limit, "image/png", is_base64=True))[0] == 415
     status, answer = ask(post("A" * (limit + 4), "image/png", is_base64=True))
     assert (status, answer["error"]["code"]) == (413, "request_too_large")
-    assert "6,291,456" in answer["error"]["message"]
+    assert "4,718,592" in answer["error"]["message"]
 
 
 def test_unexpected_failure_is_described_in_the_log_only(monkeypatch, output):
