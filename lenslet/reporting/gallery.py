@@ -42,7 +42,7 @@ def typical(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> N
     """Of each class the photo that the model is surest of, rightly or, if none is, its most probable one."""
     own = probabilities[np.arange(len(targets)), targets]
     best = [max(np.flatnonzero(targets == label), key=lambda row: own[row]) for label in np.unique(targets)]
-    return np.array(best, np.int64)
+    return np.array(best[:CLASSES_SHOWN_AT_MOST], np.int64)
 
 
 def least_certain(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -56,7 +56,8 @@ GALLERIES: dict[str, Choice] = {
     "The most confident mistakes": confident_mistakes,
     "The least certain predictions": least_certain,
 }
-PHOTOS_SHOWN = 24  # under each heading
+PHOTOS_SHOWN = 12  # under each heading, and
+CLASSES_SHOWN_AT_MOST = 24  # of those that show one of each class
 
 
 def galleries(
@@ -71,7 +72,7 @@ def galleries(
     return {
         heading: [
             exhibit(classifier, paths[number], pixels_of(number), labels[targets[number]])
-            for number in choose(targets, probabilities)[:PHOTOS_SHOWN]
+            for number in choose(targets, probabilities)[: None if choose is typical else PHOTOS_SHOWN]
         ]
         for heading, choose in GALLERIES.items()
     }
