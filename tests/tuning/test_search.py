@@ -555,7 +555,7 @@ def test_ctrl_c_keeps_the_study_and_two_processes_share_it(small_weights: Path, 
     first.send_signal(signal.SIGINT)
     _, error = first.communicate(timeout=30)
     assert first.returncode == 130, error
-    assert "the same command continues it" in error
+    assert "the same command continues the study" in error
     assert "Traceback" not in error
     kept = finished()
     assert kept >= 2
