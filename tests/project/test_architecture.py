@@ -139,6 +139,12 @@ def test_tensorflow_is_imported_where_networks_are() -> None:
     assert found - TENSORFLOW_FILES == PENDING["tensorflow"]
 
 
+def test_fast_tests_need_no_tensorflow(request: pytest.FixtureRequest) -> None:
+    """Its import takes seconds in each process, and Streamlit looks at every loaded module whenever a page runs."""
+    if request.config.getoption("markexpr") == "not slow":
+        assert "tensorflow" not in sys.modules, "mark the module slow that imports it"
+
+
 def test_only_commands_parse_arguments() -> None:
     for path in lenslet_files():
         if "argparse" in {each.target for each in imports_of(path)}:

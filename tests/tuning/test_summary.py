@@ -1,8 +1,11 @@
 """Figures of a study that was made by hand: nothing is trained."""
 
 import optuna
+import pytest
 
 from lenslet.tuning.summary import IMPORTANCE_TRIALS, study_figures
+
+pytestmark = pytest.mark.slow
 
 
 def study_of(complete: int, pruned: int) -> optuna.Study:
