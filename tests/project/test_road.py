@@ -111,7 +111,7 @@ def test_evaluation_writes_figures_and_plots(evaluated: str, folder: Path) -> No
     assert figures["accuracy"] >= 0.8
     assert 0.8 <= figures["roc_auc"] <= 1
     assert {"precision.sea", "recall.sea", "f1.sea"} <= set(figures)
-    assert f"{figures['accuracy']:.4f}" in evaluated
+    assert f"{figures['accuracy']:.1%}" in evaluated
     for name in ("confusion_matrix.png", "roc.png"):
         assert decode((folder / "report" / name).read_bytes(), 64).std() > 10  # not an empty picture
 
@@ -119,7 +119,7 @@ def test_evaluation_writes_figures_and_plots(evaluated: str, folder: Path) -> No
 def test_evaluation_is_recorded_in_the_model_folder(evaluated: str, folder: Path) -> None:
     artifact = read_artifact(folder / "model")
     assert artifact.metrics["test"]["photos"] == 60
-    assert f"{artifact.metrics['test']['accuracy']:.4f}" in (folder / "model" / "MODEL_CARD.md").read_text()
+    assert f"{artifact.metrics['test']['accuracy']:.1%}" in (folder / "model" / "MODEL_CARD.md").read_text()
 
 
 def test_prediction_table_and_csv(converted: str, folder: Path) -> None:

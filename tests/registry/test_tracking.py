@@ -360,7 +360,7 @@ def test_page_shows_what_is_in_the_folder(
         got = Path(page.download_artifacts(tracked, f"model/{name}", str(tmp_path)))
         assert got.read_bytes() == (folder / "mine" / name).read_bytes()
     report = {Path(each.path).name for each in page.list_artifacts(tracked, "report")}
-    assert {"metrics.json", "report.html", "roc.png", "confusion_matrix.png"} <= report
+    assert {"metrics.json", "report.html", "learning_curves.png", "confusion_matrix.png"} <= report
 
 
 @pytest.mark.slow
