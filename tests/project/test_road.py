@@ -179,7 +179,7 @@ def no_folder(folder: Path) -> list[object]:
 
 def one_class(folder: Path) -> list[object]:
     write_class(folder / "one" / "green", 3, GREEN)
-    return ["train", "--data", folder / "one", "--out", folder / "x"]
+    return ["train", "--data", folder / "one", "--out", folder / "x", "--weights", "model/model.keras"]
 
 
 def nothing_to_train(folder: Path) -> list[object]:
