@@ -5,7 +5,7 @@
 Each round starts every subject in a fresh process, one after the other, so that a machine that slows down
 slows all of them. The cold start runs from the start of the process to its first answer (the 150 px photo);
 warm calls follow in the same process: base64 in JSON in, JSON out, one thread each, logs to /dev/null; "with map"
-asks for the activation map, too. Expect, after half a minute a round, a table of medians in milliseconds, each with its
+asks for an explanation, too. Expect, after half a minute a round, a table of medians in milliseconds, each with its
 ratio to this function, and which goals were met. Peers whose packages (requirements/bench.txt) are missing stay out.
 """
 
@@ -45,7 +45,7 @@ class Request(NamedTuple):
     width: int
     height: int
     calls: int  # timed in each round
-    explain: bool = False  # asks for the activation map, of this function only: peers have none
+    explain: bool = False  # asks for the explanation, of this function only: peers have none
 
 
 # SMALL is the first: the cold start ends with its answer.

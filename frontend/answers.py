@@ -17,7 +17,7 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Answer:
-    """The prediction for one photo; `grid` is its activation map, rows from top to bottom, values 0…1."""
+    """The prediction for one photo; `grid` says what it rests on, rows from top to bottom, values 0…1."""
 
     ranked: tuple[tuple[str, float], ...]  # labels and probabilities, the most probable first
     is_certain: bool
@@ -25,6 +25,7 @@ class Answer:
     is_in_distribution: bool
     model: str
     grid: tuple[tuple[float, ...], ...] | None = None
+    grid_kind: str = "activation_map"
     ood_score: float | None = None  # None: an endpoint of version 0.1.0
 
     @property
@@ -62,6 +63,7 @@ def read_answer(content: Any) -> Answer:
             is_in_distribution=bool(content["is_in_distribution"]),
             model=f"{content['model']['name']} {content['model']['version']}",
             grid=grid,
+            grid_kind=str(explanation.get("kind", "activation_map")) if explanation else "activation_map",
             ood_score=float(content["ood_score"]) if "ood_score" in content else None,
         )
     except (AttributeError, KeyError, TypeError) as error:

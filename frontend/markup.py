@@ -7,6 +7,14 @@ from html import escape
 from answers import Answer, in_words, percent, region, verdict
 from photos import HEAT, data_url, heat_map
 
+# Kind of explanation → what its map says.
+EVIDENCE = {
+    "occlusion": "Hiding what lies {place} changes the answer {label} most",
+    "occlusion_and_map": "Hiding what lies {place} changes the answer {label} most",
+    "activation_map": "The evidence for {label} lies mostly {place}",
+    "normalised_map": "The evidence for {label} lies mostly {place}",
+}
+
 # `region` of a map → words.
 PLACES = {"centre": "in the middle", "left": "on the left", "right": "on the right"}
 EMPTY = (
@@ -29,11 +37,11 @@ def stack(pictures: str) -> str:
 
 
 def photo(source: str, name: str, answer: Answer) -> str:
-    """A photo with its activation map, if there is one, as a second picture over it."""
+    """A photo with the map of its explanation, if there is one, as a second picture over it."""
     label = in_words(answer.label)
     pictures = f'<img src="{escape(source)}" alt="{escape(f"{name}, which the model takes for {label}")}">'
     if answer.grid:
-        alt = f"Activation map: the evidence for {label} lies mostly {place(answer.grid)}"
+        alt = EVIDENCE[answer.grid_kind].format(label=label, place=place(answer.grid))
         map_source = data_url(heat_map(answer.grid), "png")
         pictures += f'<img class="lens-map" src="{map_source}" alt="{escape(alt)}">'
     return stack(pictures)

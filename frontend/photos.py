@@ -1,4 +1,4 @@
-"""Photos scaled down to what the endpoint accepts, their previews, and activation maps as colours."""
+"""Photos scaled down to what the endpoint accepts, their previews, and explanations as colours."""
 
 import base64
 import struct
@@ -132,7 +132,7 @@ def _prepare(data: bytes) -> Prepared:
 
 
 def heat_map(grid: tuple[tuple[float, ...], ...]) -> bytes:
-    """An activation map as a PNG over the photo: yellow where evidence is strongest, transparent where weakest."""
+    """The map of an explanation as a PNG over the photo: yellow where it is strongest, transparent where weakest."""
     values = Image.fromarray(np.array(grid, dtype=np.float32)).resize(
         (MAP_SIDE, MAP_SIDE), Image.Resampling.BICUBIC
     )

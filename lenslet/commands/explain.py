@@ -2,8 +2,8 @@
 
     lenslet explain photo.jpg --model out/mine
 
-Writes a picture with three views beside each other: the photo as the model sees it, where the served model finds
-evidence for its answer (class activation map), and which pixels the answer rests on (integrated gradients of the
+Writes a picture with three views beside each other: the photo as the model sees it, the explanation that the model
+serves (the kind that `lenslet convert` found best), and which pixels the answer rests on (integrated gradients of the
 Keras network). Prints the answer and the completeness error of the gradients.
 """
 
@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.atomic import probe_file, replacing
     from lenslet.inference.classifier import Classifier
     from lenslet.inference.decode import decode
+    from lenslet.inference.explanation import explain
     from lenslet.reporting.plots import explanation_figure
     from lenslet.training.record import KERAS_NAME, load_network
 
@@ -29,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     probe_file(arguments.out, "--out")
     pixels = decode(arguments.photo.read_bytes(), classifier.artifact.image_size)
     prediction = classifier.classify(pixels)
+    explanation = explain(classifier, pixels, prediction)
     network_file = arguments.model / KERAS_NAME
     if not network_file.exists():
         raise ArtifactError(f"{network_file} does not exist: gradients need the Keras network")
@@ -43,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     attribution = integrated_gradients(network, pixels, top, arguments.steps)
     error = attribution.completeness_error
     print(f"integrated gradients add up to the change of the logit within {error:.2%}")
-    figure = explanation_figure(pixels, prediction, attribution.pixels)
+    figure = explanation_figure(pixels, prediction, explanation, attribution.pixels)
     with replacing(arguments.out) as temporary:
         figure.savefig(temporary, dpi=150)
     print(f"written: {arguments.out}")

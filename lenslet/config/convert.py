@@ -14,4 +14,5 @@ class ConvertParams:
     min_agreement: Share
     max_slowdown: float
     conformal_alpha: Annotated[float, Range(0.001, 0.5)]
+    explanation_photos: Annotated[int, Range(0, 1000)]
     ood_true_positive_rate: Annotated[float, Range(0.5, 1)]

@@ -25,13 +25,13 @@ class ConversionRefused(InputError):
 
 @dataclass(frozen=True)
 class TFLiteCandidate:
-    """The file of one precision and its measurements on the validation photos."""
+    """The file of one precision and its measurements."""
 
     precision: str
     model: bytes
     failure: str = ""  # why the runtime does not load it; then nothing below was measured
-    accuracy: float = 0.0
-    agreement: float = 0.0  # share of photos with the same top label as Keras
+    accuracy: float = 0.0  # on the validation photos
+    agreement: float = 0.0  # share of pictures with the same top label as Keras
     difference: float = 0.0  # largest difference of a probability from Keras
     time_ms: float = 0.0  # median of one picture on one thread
 
@@ -90,13 +90,14 @@ def compare_with_keras(
 ) -> TFLiteCandidate:
     """Accuracy of a candidate on the validation photos, and its agreement with Keras's `expected` answers.
 
-    `answers` and `expected`: probabilities, shape (photos, classes); `targets`: class indices, shape (photos,).
+    `answers` and `expected`: probabilities, shape (pictures, classes); `targets`: class indices of the first pictures,
+    the validation photos, shape (photos,).
     """
     top = answers.argmax(axis=1)
     return TFLiteCandidate(
         precision,
         model,
-        accuracy=float(np.mean(top == targets)),
+        accuracy=float(np.mean(top[: len(targets)] == targets)),
         agreement=float(np.mean(top == expected.argmax(axis=1))),
         difference=float(np.abs(answers - expected).max()),
         time_ms=time_ms,

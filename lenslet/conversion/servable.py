@@ -1,8 +1,10 @@
 """From a trained network to the artifact and the TFLite file that will be served."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,16 +22,20 @@ from lenslet.conversion.candidates import (
 )
 from lenslet.dataset.dataset import Dataset
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
+from lenslet.evaluation.explanations import judge_in_subprocess
 from lenslet.evaluation.few_photos import carried
 from lenslet.evaluation.metrics import accuracy
-from lenslet.evaluation.ood import ood_threshold
+from lenslet.evaluation.ood import auroc, ood_threshold, principal_subspace, unlike_photos
 from lenslet.evaluation.reference import reference_of, to_json
 from lenslet.evaluation.runtime_check import RuntimeCheck, check_runtime_in_subprocess, served_metrics
-from lenslet.inference.artifact import Artifact, sha256_of, write_model_folder
+from lenslet.inference.artifact import ENERGY, FEATURE_RESIDUAL, Artifact, sha256_of, write_model_folder
 from lenslet.inference.classifier import runtime_name
 from lenslet.inference.decode import RESIZE_RULE
 from lenslet.inference.errors import ArtifactError
-from lenslet.network.assembly import logits_of, with_temperature
+from lenslet.network.assembly import features_of, logits_of, served_network
+
+TRAINING_PHOTOS = 500  # whose features span what is in distribution; 200 found hardly less
+AGREEMENT_PHOTOS = 500  # at least, on which a file must answer as Keras: of 60, a single one would be 1.7 %
 
 
 def make_servable(
@@ -43,21 +49,23 @@ def make_servable(
     validation = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
     temperature = temperature_of(network, dataset)
-    network = with_temperature(network, temperature)
-    expected = network.predict(pixels, verbose=0)["probabilities"]
-    keras_accuracy = accuracy(targets, expected)
-
-    calibration = calibration_pixels(dataset, params.calibration_photos, trained.seed)
-    models: dict[str, bytes] = {
-        precision: convert(network, precision, calibration)
-        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False, disable=None)
-    }
+    seen = calibration_pixels(dataset, TRAINING_PHOTOS, trained.seed)
+    subspace = principal_subspace(features_of(network).predict(seen, verbose=0))
+    network = served_network(network, temperature, subspace)
+    # Agreement needs no labels: where there are few validation photos, training photos join them.
+    shown = np.concatenate([pixels, seen[: max(0, AGREEMENT_PHOTOS - len(pixels))]])
+    expected = network.predict(shown, verbose=0)["probabilities"]
+    keras_accuracy = accuracy(targets, expected[: len(targets)])
+    models = converted(network, calibration_pixels(dataset, params.calibration_photos, trained.seed), params)
     draft = draft_artifact(name, dataset.labels, trained.image_size, temperature, params.conformal_alpha)
-    candidates, checks = try_out(models, draft, pixels, targets, expected)
+    candidates, checks = try_out(models, draft, shown, targets, expected)
     print(candidate_table(candidates, keras_accuracy, params))
     chosen = choose_candidate(candidates, keras_accuracy, params)
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
     check = checks[chosen.precision]
+    draft = replace(draft, sha256=sha256_of(chosen.model), precision=chosen.precision)
+    draft, check = with_ood_kind(draft, chosen.model, check, unlike_photos(pixels))
+    draft = replace(draft, explanation=judged_explanation(draft, chosen.model, shown, params))
     return finished_artifact(draft, chosen, check, targets, params, dataset.fingerprint), chosen.model
 
 
@@ -84,7 +92,29 @@ def draft_artifact(
         conformal_alpha=alpha,
         conformal_threshold=0.0,
         ood_threshold=0.0,
+        ood_kind=FEATURE_RESIDUAL,
     )
+
+
+def with_ood_kind(
+    draft: Artifact, model: bytes, check: RuntimeCheck, unlike: NDArray[np.uint8]
+) -> tuple[Artifact, RuntimeCheck]:
+    """The draft and its check with the OOD score that separates the `unlike` pictures best; prints both.
+
+    A file of low precision may round the feature residual away.
+    """
+    outside = check_in_folders({draft.precision: model}, draft, unlike)[draft.precision]
+    if isinstance(outside, ArtifactError):
+        raise outside
+    areas = {
+        FEATURE_RESIDUAL: auroc(check.ood_score, outside.ood_score),
+        ENERGY: auroc(check.energy, outside.energy),
+    }
+    kind = max(areas, key=areas.__getitem__)
+    print(f"OOD score: {kind}, AUROC " + ", ".join(f"{area:.3f} ({name})" for name, area in areas.items()))
+    if kind == FEATURE_RESIDUAL:
+        return draft, check
+    return replace(draft, ood_kind=kind), replace(check, ood_score=check.energy)
 
 
 def finished_artifact(
@@ -105,13 +135,46 @@ def finished_artifact(
     }
     return replace(
         draft,
-        sha256=sha256_of(chosen.model),
-        precision=chosen.precision,
         conformal_threshold=threshold,
         ood_threshold=ood_threshold(check.ood_score, params.ood_true_positive_rate),
         metrics={"validation": validation},
         reference=to_json(reference_of(targets, check.probabilities, check.ood_score)),
     )
+
+
+def converted(
+    network: keras.Model, calibration: NDArray[np.uint8], params: ConvertParams
+) -> dict[str, bytes]:
+    """Precision → TFLite file."""
+    return {
+        precision: convert(network, precision, calibration)
+        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False, disable=None)
+    }
+
+
+def judged_explanation(
+    draft: Artifact, model: bytes, pixels: NDArray[np.uint8], params: ConvertParams
+) -> Mapping[str, Any]:
+    """The kind of explanation that is best on some of the pictures, of any label; prints a table. Empty if on none."""
+    count = min(params.explanation_photos, len(pixels))
+    if not count:
+        return {}
+    # Evenly spread, since photos are in the order of their classes.
+    places = np.linspace(0, len(pixels) - 1, count).round().astype(int)
+    with tempfile.TemporaryDirectory() as name:
+        write_model_folder(draft, model, Path(name))
+        return judge_in_subprocess(Path(name), pixels[places])
+
+
+def check_in_folders(
+    models: dict[str, bytes], draft: Artifact, pixels: NDArray[np.uint8]
+) -> dict[str, RuntimeCheck | ArtifactError]:
+    """What the files of these precisions answer in the runtime, each in a model folder of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / precision for precision in models]
+        for folder, (precision, model) in zip(folders, models.items(), strict=True):
+            write_model_folder(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
+        return dict(zip(models, check_runtime_in_subprocess(folders, pixels), strict=True))
 
 
 def try_out(
@@ -123,14 +186,11 @@ def try_out(
 ) -> tuple[list[TFLiteCandidate], dict[str, RuntimeCheck]]:
     """Load and run each precision's file exactly as it would be served, in a model folder of its own.
 
-    Returns: what was measured, and what those that loaded answered, by precision.
+    Args: uint8 RGB pictures, shape (pictures, size, size, 3), and Keras's probabilities for them; `targets` are the
+        classes of the first ones, the validation photos.
+    Returns: what was measured, and what those that loaded answered for the validation photos, by precision.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folders = [Path(name) / precision for precision in models]
-        for folder, (precision, model) in zip(folders, models.items(), strict=True):
-            write_model_folder(replace(draft, sha256=sha256_of(model), precision=precision), model, folder)
-        checks = check_runtime_in_subprocess(folders, pixels)
-    tried = dict(zip(models, checks, strict=True))
+    tried = check_in_folders(models, draft, pixels)
     candidates = [
         TFLiteCandidate(precision, models[precision], failure=str(check))
         if isinstance(check, ArtifactError)
@@ -139,4 +199,5 @@ def try_out(
         )
         for precision, check in tried.items()
     ]
-    return candidates, {name: check for name, check in tried.items() if isinstance(check, RuntimeCheck)}
+    checks = {name: check for name, check in tried.items() if isinstance(check, RuntimeCheck)}
+    return candidates, {name: check.first(len(targets)) for name, check in checks.items()}

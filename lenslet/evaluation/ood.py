@@ -1,4 +1,4 @@
-"""Out-of-distribution (OOD) detection: the threshold of the OOD score, OOD test sets, and AUROC on them."""
+"""Out-of-distribution (OOD) detection: kind and threshold of the OOD score, OOD test sets, and AUROC on them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +34,9 @@ WORDS = [
     "seen",
 ]
 SET_SIZE = 200  # pictures of each generated set
+CHOICE_SIZE = 40  # of each, to choose the kind of score
+SUBSPACE_DIMENSIONS = 32  # 80 kB; 64 found no more (EXPERIMENTS.md)
+TILES = 4  # a side
 
 
 class NoOodPhotos(InputError):
@@ -43,6 +46,50 @@ class NoOodPhotos(InputError):
 def ood_threshold(ood_score: NDArray[np.float64], share: float) -> float:
     """The smallest OOD score that at least a `share` of these in-distribution photos, shape (photos,), stay within."""
     return float(np.quantile(ood_score, share, method="higher"))
+
+
+def principal_subspace(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The directions in which the features of training photos are longest: orthonormal columns, (channels, dimensions).
+
+    `features`: shape (photos, channels). At most `SUBSPACE_DIMENSIONS`, and a quarter of the photos.
+    """
+    dimensions = max(1, min(SUBSPACE_DIMENSIONS, len(features) // 4))
+    directions: NDArray[np.float32] = np.linalg.svd(features, full_matrices=False)[2][:dimensions].T
+    return np.ascontiguousarray(directions, np.float32)
+
+
+def unlike_photos(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures of no class, to choose the OOD score with: the generated sets, and photos whose tiles are shuffled.
+
+    `pixels`: uint8 RGB, shape (photos, size, size, 3). Tiles keep a photo's colours and textures, without its subject.
+    """
+    size = pixels.shape[1]
+    generated = [
+        draw(size, np.random.default_rng(number))
+        for draw in OOD_SETS.values()
+        for number in range(CHOICE_SIZE)
+    ]
+    random = np.random.default_rng(0)
+    return np.stack([*generated, *(_shuffled(picture, random) for picture in pixels[: 2 * CHOICE_SIZE])])
+
+
+def auroc(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
+    """Area under the ROC curve by which these OOD scores separate the pictures outside from those inside."""
+    is_ood = np.repeat([0, 1], [len(inside), len(outside)])
+    return float(roc_auc_score(is_ood, np.concatenate([inside, outside])))
+
+
+def _shuffled(picture: Picture, random: Random) -> Picture:
+    side = picture.shape[0] // TILES * TILES
+    rows = picture[:side, :side].reshape(TILES, side // TILES, TILES, side // TILES, 3)
+    tiles = rows.swapaxes(1, 2).reshape(TILES**2, side // TILES, side // TILES, 3)[
+        random.permutation(TILES**2)
+    ]
+    shuffled = picture.copy()
+    shuffled[:side, :side] = (
+        tiles.reshape(TILES, TILES, side // TILES, side // TILES, 3).swapaxes(1, 2).reshape(side, side, 3)
+    )
+    return shuffled
 
 
 def ood_sets(size: int, photos: Sequence[Path] | None = None) -> dict[str, NDArray[np.uint8]]:
@@ -78,8 +125,7 @@ def ood_auroc(
     areas = {}
     for name, pictures in sets.items():
         scores = np.array([classifier.classify(picture).ood_score for picture in pictures])
-        is_ood = np.repeat([0, 1], [len(ood_score), len(scores)])
-        areas[name] = float(roc_auc_score(is_ood, np.concatenate([ood_score, scores])))
+        areas[name] = auroc(ood_score, scores)
     return areas
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 SCORES = {
     "confidence": "calibrated probability of the predicted label",
     "entropy": "entropy of the probabilities, in nats",
-    "ood_score": "free energy of the logits; higher is further from the training photos",
+    "ood_score": "as the model computes it; higher is further from the training photos",
 }
 QUANTILES = 201  # more would only describe the sampling noise of a few thousand validation photos
 DIGITS = 5

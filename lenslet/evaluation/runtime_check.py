@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,18 @@ from lenslet.inference.errors import ArtifactError
 @dataclass(frozen=True)
 class RuntimeCheck:
     probabilities: NDArray[np.float32]  # shape (photos, classes)
-    ood_score: NDArray[np.float64]  # shape (photos,)
+    ood_score: NDArray[np.float64]  # shape (photos,), of the kind that the model folder names
+    energy: NDArray[np.float64]  # shape (photos,)
     time_ms: float  # median of one photo on one thread
+
+    def first(self, photos: int) -> "RuntimeCheck":
+        """What was answered for the first photos alone; the time is that of all."""
+        return RuntimeCheck(
+            self.probabilities[:photos], self.ood_score[:photos], self.energy[:photos], self.time_ms
+        )
+
+
+CHECKED = tuple(each.name for each in fields(RuntimeCheck))
 
 
 def served_metrics(
@@ -55,6 +65,7 @@ def check_runtime(
         RuntimeCheck(
             np.stack([answer.probabilities for answer in given]),
             np.array([answer.ood_score for answer in given]),
+            np.array([answer.energy for answer in given]),
             float(time_ms),
         )
         for given, time_ms in zip(answers, times, strict=True)
@@ -94,12 +105,7 @@ def check_runtime_in_subprocess(
         failures: dict[str, str] = json.loads((exchange / "failures.json").read_text(encoding="utf-8"))
         with np.load(exchange / "checks.npz") as found:
             checks = iter(
-                [
-                    RuntimeCheck(*each)
-                    for each in zip(
-                        found["probabilities"], found["ood_score"], found["times_ms"], strict=True
-                    )
-                ]
+                [RuntimeCheck(*each) for each in zip(*(found[name] for name in CHECKED), strict=True)]
             )
         return [
             ArtifactError(failures[str(row)]) if str(row) in failures else next(checks)
@@ -119,9 +125,7 @@ def _main(exchange: Path, folders: Sequence[str]) -> None:
     (exchange / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
     np.savez(
         exchange / "checks.npz",
-        probabilities=[check.probabilities for check in checks],
-        ood_score=[check.ood_score for check in checks],
-        times_ms=[check.time_ms for check in checks],
+        **{name: [getattr(check, name) for check in checks] for name in CHECKED},
     )
 
 

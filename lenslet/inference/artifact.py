@@ -21,6 +21,21 @@ JSON_NAME = "model.json"
 TFLITE_NAME = "model.tflite"
 
 PREVIOUS_NAME = ".model.previous.tflite"  # there while the files of a folder are replaced
+# Kinds of OOD score: free energy of the logits, or share of the features outside those of the training photos.
+ENERGY, FEATURE_RESIDUAL = "energy", "feature_residual"
+
+# Kinds of explanation; `lenslet.inference.explanation` says what they are.
+ACTIVATION_MAP, NORMALISED_MAP = "activation_map", "normalised_map"
+OCCLUSION, OCCLUSION_AND_MAP = "occlusion", "occlusion_and_map"
+EXPLANATION_FIGURES = (
+    "photos",
+    "circle_deletion",
+    "deletion",
+    "insertion",
+    "deletion_gain",
+    "gain_error",
+    "pointing",
+)
 
 FINGERPRINTS = ("data_fingerprint", "test_fingerprint")  # of the photos; all else in `metrics` is numbers
 
@@ -57,6 +72,9 @@ class Artifact:
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → metrics and the data fingerprint
     # What drift is measured against, as `lenslet.evaluation.reference` writes it; empty: drift cannot be measured.
     reference: Mapping[str, Any] = field(default_factory=dict)
+    ood_kind: str = ENERGY  # which OOD score the threshold belongs to
+    # Best kind of explanation, null if a circle at the centre is as good, its constants and figures; empty: not judged.
+    explanation: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property
@@ -88,6 +106,12 @@ def read_artifact(folder: Path) -> Artifact:
         raise ArtifactError(
             f"{path} has the format version {found!r}; this version of Lenslet reads 2 and {FORMAT_VERSION}"
         )
+    else:
+        content = {
+            "ood_kind": ENERGY,
+            "explanation": {},
+            **content,
+        }  # models that were converted before these
     _check(content, path)
     return Artifact(**{**content, "labels": tuple(content["labels"])})
 
@@ -188,6 +212,11 @@ def _check(content: dict[str, Any], path: Path) -> None:
     for key in ("temperature", "conformal_alpha"):
         if not 0 < content[key] < math.inf:
             raise ArtifactError(f"{path}: {key} must be above 0 and finite, not {content[key]!r}")
+    if content["ood_kind"] not in (ENERGY, FEATURE_RESIDUAL):
+        raise ArtifactError(
+            f"{path}: ood_kind must be {ENERGY} or {FEATURE_RESIDUAL}, not {content['ood_kind']!r}"
+        )
+    _check_explanation(content["explanation"], path)
     for key in ("metrics", "reference"):
         if not isinstance(content[key], dict):
             raise ArtifactError(f"{path}: {key} must be a table, not {content[key]!r}")
@@ -207,3 +236,25 @@ def _are_metrics(figures: Any) -> bool:
     return isinstance(figures, dict) and all(
         has_shape(value, str if key in FINGERPRINTS else float) for key, value in figures.items()
     )
+
+
+def _check_explanation(judged: Any, path: Path) -> None:
+    kinds = (None, ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP)
+    if not isinstance(judged, dict) or (judged and ("kind" not in judged or judged["kind"] not in kinds)):
+        raise ArtifactError(f"{path}: explanation must be a table with a known kind, not {judged!r}")
+    odd = [key for key in EXPLANATION_FIGURES if key in judged and not _is_finite(judged[key])]
+    if odd:
+        raise ArtifactError(f"{path}: explanation.{odd[0]} must be a number, not {judged[odd[0]]!r}")
+    if judged.get("kind") != NORMALISED_MAP:
+        return
+    rows = judged.get("cell_scale")
+    if not isinstance(rows, list) or not rows or not all(_is_scale(row) for row in rows):
+        raise ArtifactError(f"{path}: explanation.cell_scale must be rows of numbers above 0, not {rows!r}")
+
+
+def _is_scale(row: Any) -> bool:
+    return isinstance(row, list) and bool(row) and all(_is_finite(each) and each > 0 for each in row)
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenslet.inference.artifact import TFLITE_NAME, Artifact, read_model_folder
+from lenslet.inference.artifact import FEATURE_RESIDUAL, TFLITE_NAME, Artifact, read_model_folder
 from lenslet.inference.decode import RESIZE_RULE
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.prediction_sets import set_sizes
@@ -31,6 +31,7 @@ class Prediction:
     logits: NDArray[np.float32]  # shape (classes,), before any temperature
     ood_threshold: float
     conformal_alpha: float
+    feature_residual: float | None = None  # 0…1; None where the energy is the OOD score
 
     def ranked(self) -> list[tuple[str, float]]:
         """(label, probability) pairs, the most probable first."""
@@ -50,26 +51,18 @@ class Prediction:
 
     @property
     def ood_score(self) -> float:
-        """Free energy of the logits, −log Σ exp: the higher, the further out of distribution (Liu et al. 2020)."""
+        """The higher, the further out of distribution: the feature residual, else the energy."""
+        return self.energy if self.feature_residual is None else self.feature_residual
+
+    @property
+    def energy(self) -> float:
+        """Free energy of the logits, −log Σ exp (Liu et al. 2020)."""
         return -float(np.logaddexp.reduce(self.logits.astype(np.float64)))
 
     @property
     def is_in_distribution(self) -> bool:
         """Whether the picture resembles the training photos; if not, probably none of the labels applies."""
         return self.ood_score <= self.ood_threshold
-
-    def explanation(self) -> tuple[str, NDArray[np.float32]] | None:
-        """The most probable label and its class activation map, shape (height, width), scaled to the range 0…1.
-
-        Class activation map: Zhou et al. 2016; exact for this head. None if the head has hidden units.
-        """
-        if self.activation_map is None:
-            return None
-        index = int(np.argmax(self.probabilities))
-        evidence = self.activation_map[:, :, index]
-        spread = float(np.ptp(evidence))
-        grid = (evidence - evidence.min()) / spread if spread > 0 else np.zeros_like(evidence)
-        return self.labels[index], grid
 
 
 class Classifier:
@@ -83,6 +76,7 @@ class Classifier:
             )
         check_tflite(model)
         self.artifact = artifact
+        self._has_residual = artifact.ood_kind == FEATURE_RESIDUAL
         self._model = model
         self._interpreter_class = runtime_module().Interpreter
         self._per_thread = threading.local()
@@ -106,6 +100,7 @@ class Classifier:
             logits=outputs["logits"][0],
             ood_threshold=self.artifact.ood_threshold,
             conformal_alpha=self.artifact.conformal_alpha,
+            feature_residual=float(outputs[FEATURE_RESIDUAL][0, 0]) if self._has_residual else None,
         )
 
     def _run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -145,9 +140,16 @@ class Classifier:
                 raise ArtifactError(
                     f"{TFLITE_NAME} must give `{name}` for {classes} labels, but gives {gives}"
                 )
+        if self._has_residual and gives.get(FEATURE_RESIDUAL) != (1, 1):
+            raise ArtifactError(f"{TFLITE_NAME} must give one `{FEATURE_RESIDUAL}`, but gives {gives}")
         map_shape = gives.get("activation_map", (1, 1, 1, classes))
         if len(map_shape) != 4 or map_shape[0] != 1 or map_shape[3] != classes:
             raise ArtifactError(f"{TFLITE_NAME} must give an `activation_map` per label, but gives {gives}")
+        scale = self.artifact.explanation.get("cell_scale")
+        if scale is not None and [len(row) for row in scale] != [map_shape[2]] * map_shape[1]:
+            raise ArtifactError(
+                f"explanation.cell_scale does not have the {map_shape[1]} × {map_shape[2]} cells of the map"
+            )
 
 
 def runtime_name() -> str:

@@ -12,7 +12,7 @@ RENAMED_METRICS = {
 
 def upgraded_from_format_2(content: dict[str, Any]) -> dict[str, Any]:
     """The same model as format 3. What format 2 would not allow stays as it is, for the check that follows."""
-    upgraded = {"reference": {}, **content, "format_version": 3}
+    upgraded = {"reference": {}, "ood_kind": "energy", "explanation": {}, **content, "format_version": 3}
     if "familiarity_threshold" in upgraded:
         familiarity = upgraded.pop("familiarity_threshold")
         # Familiarity was the negative free energy: higher for pictures that are in distribution.

@@ -11,6 +11,8 @@ from lenslet.config import BackboneParams, TrainParams
 from lenslet.network.backbones import BACKBONES, build_backbone
 from lenslet.network.devices import Acceleration
 
+EPSILON = 1e-12
+
 
 def build_network(backbone: keras.Model, classes: int, params: TrainParams) -> keras.Model:
     """Put scaling and head around a backbone from `build_backbone`.
@@ -71,16 +73,40 @@ def logits_of(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, network.get_layer("logits").output)
 
 
-def with_temperature(network: keras.Model, temperature: float) -> keras.Model:
-    """The same layers with the logits divided by `temperature` before the softmax (Guo et al. 2017).
+def features_of(network: keras.Model) -> keras.Model:
+    """The same layers with the backbone's average-pooled features (batch, channels) as the only output."""
+    return keras.Model(network.input, keras.layers.GlobalAveragePooling2D()(_head_input(network)))
 
-    The logits themselves become a third output, `logits` (batch, classes).
+
+def served_network(network: keras.Model, temperature: float, subspace: NDArray[np.float32]) -> keras.Model:
+    """The same layers with all outputs that serving needs.
+
+    `probabilities`: the softmax of the logits divided by `temperature` (Guo et al. 2017). `logits` (batch, classes).
+    `feature_residual` (batch, 1): the share, 0…1, of the features' length that lies outside the `subspace`, orthonormal
+    columns of shape (channels, dimensions): the sine of the angle between them (Cook et al. 2020).
     """
     logits = network.get_layer("logits").output
     tempered = keras.layers.Rescaling(1 / temperature, name="temperature")(logits)
-    return keras.Model(
-        network.input, {**network.output, "logits": logits, "probabilities": _softmax(tempered)}
-    )
+    outputs = {"logits": logits, "probabilities": _softmax(tempered)}
+    residual = _residual(_head_input(network), subspace)
+    return keras.Model(network.input, {**network.output, **outputs, "feature_residual": residual})
+
+
+def _head_input(network: keras.Model) -> keras.KerasTensor:
+    first = next(layer for layer in network.layers if layer.name in ("hidden", "head"))
+    return first.input
+
+
+def _residual(feature_map: keras.KerasTensor, subspace: NDArray[np.float32]) -> keras.KerasTensor:
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(feature_map)
+    # A 1 × 1 convolution, as in the head.
+    projection = keras.layers.Conv2D(subspace.shape[1], 1, use_bias=False, name="subspace")
+    inside = keras.ops.sum(keras.ops.square(projection(pooled)), axis=(1, 2, 3))
+    projection.set_weights([subspace[np.newaxis, np.newaxis]])
+    whole = keras.ops.sum(keras.ops.square(pooled), axis=(1, 2, 3))
+    # Features that are all zero, as of a backbone that sees nothing, lie outside.
+    outside = keras.ops.maximum(1 - inside / (whole + EPSILON), 0)
+    return keras.ops.sqrt(outside)[:, np.newaxis]
 
 
 def set_head(network: keras.Model, kernels: Sequence[NDArray[np.float32]]) -> None:

@@ -1,4 +1,4 @@
-"""Photos to look at, each beside its activation map: the most confident mistakes and the least certain predictions."""
+"""Photos to look at, each beside its explanation: the most confident mistakes and the least certain predictions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lenslet.inference.classifier import Classifier
+from lenslet.inference.explanation import explain
 
 MAP_OPACITY = 0.55
 JPEG_QUALITY = 85
@@ -28,8 +29,8 @@ class Exhibit:
     answer: str
     probability: float  # of the answer
     truth_probability: float
-    jpeg: bytes  # the photo as the model sees it and, if there is a map, to its right the same with the map over it
-    has_map: bool  # of the predicted label; a head with hidden units has no map
+    jpeg: bytes  # the photo as the model sees it and, if there is an explanation, the same with its map
+    has_map: bool  # of what the predicted label rests on
 
 
 def confident_mistakes(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -79,11 +80,11 @@ def galleries(
 
 
 def exhibit(classifier: Classifier, path: Path, pixels: NDArray[np.uint8], truth: str) -> Exhibit:
-    """Classify a photo again, for its activation map; `pixels`: uint8 RGB, shape (size, size, 3)."""
+    """Classify a photo again, for its explanation; `pixels`: uint8 RGB, shape (size, size, 3)."""
     prediction = classifier.classify(pixels)
     answer, probability = prediction.ranked()[0]
-    explanation = prediction.explanation()
-    views = [pixels] if explanation is None else [pixels, overlay(pixels, explanation[1])]
+    explanation = explain(classifier, pixels, prediction)
+    views = [pixels] if explanation is None else [pixels, overlay(pixels, explanation.grid)]
     file = BytesIO()
     Image.fromarray(np.hstack(views)).save(file, "JPEG", quality=JPEG_QUALITY)
     truth_probability = dict(prediction.ranked())[truth]
@@ -93,7 +94,7 @@ def exhibit(classifier: Classifier, path: Path, pixels: NDArray[np.uint8], truth
 
 
 def overlay(pixels: NDArray[np.uint8], grid: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The picture with an activation map over it, bright where the evidence is.
+    """The picture with a map over it, bright where the evidence is.
 
     Args: uint8 RGB, shape (height, width, 3); values 0…1, shape (rows, columns), stretched over the picture.
     """

@@ -1,6 +1,8 @@
 """Facts of model.json in words, for the report and the model card."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from lenslet.evaluation.calibration import guaranteed_coverage
 from lenslet.inference.artifact import Artifact
@@ -22,6 +24,19 @@ def promise(artifact: Artifact) -> str:
     return f"{words}, the most that {photos:,.0f} validation photos can promise ({wanted:.0%} takes {needed})"
 
 
+def explanation_fact(judged: Mapping[str, Any]) -> str:
+    """The kind that the model serves, and how it did beside a circle at the centre of the picture."""
+    if "kind" not in judged:
+        return "activation map, not judged"
+    if judged["kind"] is None:
+        return "none: no kind says more than a circle at the centre of the picture"
+    deletion, circle = judged["deletion"], judged["circle_deletion"]
+    return (
+        f"{judged['kind'].replace('_', ' ')}: blurring what it names lowers the margin of the label by {deletion:.2f}, "
+        f"a circle at the centre by {circle:.2f} ({judged['photos']} photos)"
+    )
+
+
 def model_facts(artifact: Artifact) -> dict[str, str]:
     """Fact → value, one line each."""
     return {
@@ -33,5 +48,7 @@ def model_facts(artifact: Artifact) -> dict[str, str]:
         "temperature": f"{artifact.temperature:.3f}",
         "prediction sets": f"labels with a probability of at least {artifact.conformal_threshold:.3f}, and at least so "
         f"many that they add up to {1 - artifact.conformal_alpha:.0%}; {promise(artifact)}",
-        "in distribution": f"photos with an OOD score (energy) of at most {artifact.ood_threshold:.2f}",
+        "in distribution": f"photos with an OOD score ({artifact.ood_kind.replace('_', ' ')}) of at most "
+        f"{artifact.ood_threshold:.2f}",
+        "explanation": explanation_fact(artifact.explanation),
     }

@@ -19,6 +19,7 @@ from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.calibration import ReliabilityBins
 from lenslet.inference.atomic import replacing
 from lenslet.inference.classifier import Prediction
+from lenslet.inference.explanation import Explanation
 from lenslet.reporting.confusions import most_confused
 from lenslet.reporting.figure_text import text_style, with_class_names
 from lenslet.reporting.gallery import overlay
@@ -210,9 +211,12 @@ def lr_finder_figure(rates: NDArray[np.float64], losses: NDArray[np.float64], su
 
 
 def explanation_figure(
-    pixels: NDArray[np.uint8], prediction: Prediction, attributions: NDArray[np.float32]
+    pixels: NDArray[np.uint8],
+    prediction: Prediction,
+    explanation: Explanation | None,
+    attributions: NDArray[np.float32],
 ) -> Figure:
-    """The photo, its activation map, and the pixels that contribute to (green) or against (purple) the predicted label.
+    """The photo, the explanation that the model serves, and the pixels for (green) or against (purple) the label.
 
     `pixels`: uint8 RGB, shape (size, size, 3); `attributions`: shape (size, size).
     """
@@ -221,13 +225,12 @@ def explanation_figure(
     label, probability = prediction.ranked()[0]
     photo.imshow(pixels)
     photo.set_title(f"{label}, {probability:.1%}", **text_style([label]))
-    explanation = prediction.explanation()
     if explanation is None:
         evidence.imshow(pixels)
-        evidence.set_title("this model has no activation map")
+        evidence.set_title("no explanation beats a circle at the centre")
     else:
-        evidence.imshow(overlay(pixels, explanation[1]))
-        evidence.set_title("activation map")
+        evidence.imshow(overlay(pixels, explanation.grid))
+        evidence.set_title(explanation.kind.replace("_", " "))
     # Smoothed, because single pixels are noisy; clipped at the 99th percentile, because outliers would hide the rest.
     smooth = ndimage.gaussian_filter(attributions, sigma=3)
     limit = float(np.percentile(np.abs(smooth), 99)) or 1.0

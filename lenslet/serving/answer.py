@@ -11,9 +11,9 @@ from lenslet.inference.artifact import Artifact
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
 from lenslet.inference.errors import ImageTooLarge, LensletError
-from lenslet.inference.occlusion import occlusion
+from lenslet.inference.explanation import explain
 from lenslet.serving.formats import read_formats
-from lenslet.serving.request import MAX_IMAGES, OCCLUSION, PredictRequest
+from lenslet.serving.request import MAX_IMAGES, PredictRequest
 
 DEFAULT_TOP = 100  # sixteen answers with thousands of labels each would exceed Lambda's limit of 6 MB
 PROBABILITY_DECIMALS = 6
@@ -88,11 +88,9 @@ def _prediction(image: bytes, request: PredictRequest, classifier: Classifier) -
     }
     if not request.explain:
         return found
-    is_occlusion = request.explain == OCCLUSION
-    explained = occlusion(classifier.classify, pixels) if is_occlusion else prediction.explanation()
-    if explained is None:  # a head with hidden units has no activation map
+    explained = explain(classifier, pixels, prediction, request.explain)
+    if explained is None:
         return {**found, "explanation": None}
-    label, grid = explained
     # As float64: a rounded float32 would be printed with digits that are not significant.
-    rounded = grid.astype(float).round(GRID_DECIMALS).tolist()
-    return {**found, "explanation": {"kind": request.explain, "label": label, "grid": rounded}}
+    grid = explained.grid.astype(float).round(GRID_DECIMALS).tolist()
+    return {**found, "explanation": {"kind": explained.kind, "label": explained.label, "grid": grid}}

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from lenslet.inference.artifact import OCCLUSION
 from lenslet.inference.errors import BadRequest
+from lenslet.inference.explanation import OWN
 from lenslet.serving.encoding import REPLACEMENT, check_bytes, read_base64
 from lenslet.serving.form import Form, read_form
 from lenslet.serving.gateway import HttpRequest
@@ -21,8 +23,7 @@ MAX_BRACKETS = 10_000
 MAX_TOP = 999_999_999  # fits into 32 bits, for any client
 SOURCES = ("url", "image", "images")
 OPTIONS = ("top", "explain")
-OCCLUSION = "occlusion"
-EXPLANATIONS = {True: "activation_map", False: None, OCCLUSION: OCCLUSION}  # values of `explain` → kind
+EXPLANATIONS = {True: OWN, False: None, OCCLUSION: OCCLUSION}  # values of `explain` → kind
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.slow
 PARAMS = ConvertParams(
     precisions=("float32", "float16", "int8"),
     calibration_photos=10,
+    explanation_photos=0,
     max_accuracy_loss=0.005,
     min_agreement=0.995,
     max_slowdown=0.1,
@@ -72,6 +73,16 @@ def test_judged_against_labels_and_keras() -> None:
     assert judged.accuracy == pytest.approx(2 / 3)
     assert judged.agreement == pytest.approx(2 / 3)
     assert judged.difference == pytest.approx(0.2)
+
+
+def test_agreement_is_measured_beyond_the_labelled_photos() -> None:
+    from lenslet.conversion.candidates import compare_with_keras
+
+    answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]], np.float32)
+    expected = np.array([[0.8, 0.2], [0.2, 0.8], [0.4, 0.6], [0.6, 0.4]], np.float32)
+    judged = compare_with_keras("float32", b"", answers, 3.0, np.array([0, 1]), expected)
+    assert judged.accuracy == 1
+    assert judged.agreement == 0.75
 
 
 def test_calibration_photos_are_training_photos_drawn_by_the_seed() -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from lenslet.evaluation import ood as module
 from lenslet.evaluation.metric_table import METRICS
-from lenslet.evaluation.ood import OOD_SETS, NoOodPhotos, ood_auroc, ood_sets, ood_threshold
+from lenslet.evaluation.ood import (
+    OOD_SETS,
+    NoOodPhotos,
+    ood_auroc,
+    ood_sets,
+    ood_threshold,
+    principal_subspace,
+    unlike_photos,
+)
 from tests.support.photos import RED, write_class
 
 
@@ -45,6 +53,24 @@ def test_ood_sets_hold_what_their_names_say() -> None:
 
 def test_every_ood_set_has_a_row_in_the_table_of_metrics() -> None:
     assert {f"ood_auroc_{name}" for name in (*OOD_SETS, "photos")} <= set(METRICS)
+
+
+def test_subspace_is_spanned_by_what_most_features_share() -> None:
+    random = np.random.default_rng(1)
+    features = 0.01 * random.normal(size=(8, 6)) + np.outer(random.normal(size=8), [0, 3, 0, 4, 0, 0])
+    subspace = principal_subspace(features.astype(np.float32))
+    assert subspace.shape == (6, 2)  # a quarter of the photos
+    np.testing.assert_allclose(subspace.T @ subspace, np.eye(2), atol=1e-5)
+    np.testing.assert_allclose(np.abs(subspace[:, 0]), [0, 0.6, 0, 0.8, 0, 0], atol=0.02)
+
+
+def test_unlike_photos_are_generated_ones_and_tiles_of_photos_in_another_order() -> None:
+    photos = np.random.default_rng(1).integers(0, 256, (3, 33, 33, 3), np.uint8)
+    pictures = unlike_photos(photos)
+    assert pictures.shape == (4 * module.CHOICE_SIZE + 3, 33, 33, 3)
+    for photo, shuffled in zip(photos, pictures[-3:], strict=True):
+        assert not np.array_equal(photo, shuffled)
+        np.testing.assert_array_equal(np.sort(photo, axis=None), np.sort(shuffled, axis=None))
 
 
 def classifier_by_brightness() -> SimpleNamespace:

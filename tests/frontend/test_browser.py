@@ -97,9 +97,7 @@ def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
     assert re.match(r"Probabilities: forest 9\d\.\d %, ", said)
     assert all(label in said for label in ALL_SCENES)
     photo = page.get_by_role("img", name="00.jpg, which the model takes for forest")
-    activation = page.get_by_role(
-        "img", name=re.compile("^Activation map: the evidence for forest lies mostly ")
-    )
+    activation = page.get_by_role("img", name=re.compile("^The evidence for forest lies mostly "))
     assert photo.bounding_box() == activation.bounding_box()  # one over the other
     assert photo.evaluate("image => image.naturalWidth") > 100
     assert float(activation.evaluate("image => getComputedStyle(image).opacity")) == pytest.approx(0.7)
@@ -109,7 +107,7 @@ def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
     page.keyboard.press("ArrowLeft")
     page.wait_for_function("getComputedStyle(document.querySelector('.lens-map')).opacity === '0.65'")
     settle(page)
-    page.get_by_text("Show where the model looked").click()
+    page.get_by_text("Show where the evidence for the label lies").click()
     settle(page)
     expect(activation).to_be_hidden()
 
@@ -494,7 +492,7 @@ def test_everything_can_be_done_with_the_keyboard(visit: Visit) -> None:
     assert outline not in ("nonenone", "none"), "the focus cannot be seen"
     page.keyboard.press("Enter")
     wait_for_answers(page, 1)
-    tab_to(page, "Show where the model looked")
+    tab_to(page, "Show where the evidence for the label lies")
     page.keyboard.press("Space")
     settle(page)
     expect(page.locator(".lens-map")).to_be_hidden()

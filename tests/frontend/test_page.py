@@ -116,7 +116,7 @@ def test_one_photo(monkeypatch):
         assert "The evidence for forest lies mostly in the lower right part." in shown
         assert " ms.</p>" in shown
         assert 'alt="green.png, which the model takes for forest"' in shown
-        assert 'alt="Activation map: the evidence for forest lies mostly in the lower right part"' in shown
+        assert 'alt="The evidence for forest lies mostly in the lower right part"' in shown
         chart = page.get("vega_lite_chart")[0].proto
         assert chart.alt == "Probabilities: forest 55.0 %, mountain 40.0 %, sea 5.0 %"
         # What was answered stays while other things change, and nothing is sent again.
@@ -144,7 +144,7 @@ def test_sure_and_none_of_these(monkeypatch):
 def test_model_without_a_map(monkeypatch):
     with answering(prediction(explanation=None)) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
-    assert "This model has no activation map" in said(page.caption)
+    assert "No explanation of this model" in said(page.caption)
     assert "lens-map" not in html(page) and not page.toggle
 
 

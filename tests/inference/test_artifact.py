@@ -64,6 +64,8 @@ def test_the_file_is_plain_json(folder: Path) -> None:
         "metrics": {"validation": {"accuracy": 0.9375, "photos": 64}},
         "format_version": 3,
         "reference": {},
+        "ood_kind": "energy",
+        "explanation": {},
     }
 
 
@@ -121,6 +123,19 @@ def test_format_2_is_upgraded(folder: Path, capsys: pytest.CaptureFixture[str]) 
     [
         ({"familiarity_threshold": "1.5"}, "ood_threshold must be a number from -inf to inf, not '1.5'"),
         ({"metrics": [0.9]}, "metrics must be a table"),
+        ({"ood_kind": "distance"}, "ood_kind must be energy or feature_residual, not 'distance'"),
+        ({"explanation": ["occlusion"]}, "explanation must be a table with a known kind"),
+        ({"explanation": {"kind": ["occlusion"]}}, "explanation must be a table with a known kind"),
+        ({"explanation": {"photos": 9}}, "explanation must be a table with a known kind"),
+        (
+            {"explanation": {"kind": "occlusion", "deletion": "1"}},
+            "explanation.deletion must be a number, not '1'",
+        ),
+        ({"explanation": {"kind": "normalised_map"}}, "cell_scale must be rows of numbers above 0"),
+        (
+            {"explanation": {"kind": "normalised_map", "cell_scale": [[1, 0]]}},
+            "cell_scale must be rows of numbers above 0",
+        ),
         ({"ood_threshold": -1.5, "colour": 1}, "lacks, or has unknown, keys: colour"),
     ],
 )

@@ -24,6 +24,7 @@ from infra.findings import ACCEPTED, read_accepted
 from infra.images import Image, digest_before, digest_of, production_history
 from infra.preflight import Account, ReleaseError, ReleaseFailed
 from infra.stacks import Stack
+from lenslet.inference.artifact import read_artifact
 from tests.support import moto_gaps
 from tests.support.endpoint import ROOT
 from tests.support.release_project import KEY, Project, git, put_program
@@ -181,7 +182,8 @@ def test_deploy_builds_deploys_checks_and_marks(project: Project) -> None:
     )
     [(digest, tags)] = project.tags().items()
     [built] = set(tags) - {"checked"}
-    assert re.fullmatch(r"[0-9a-f]{12}-e35240308d70-arm64", built) and "checked" in tags
+    version = read_artifact(ROOT / "model").version
+    assert re.fullmatch(rf"[0-9a-f]{{12}}-{version}-arm64", built) and "checked" in tags
     assert f"deploying {digest} to lenslet-staging" in said
     assert project.stacks()["lenslet-staging"] == {
         "Stage": "staging",

@@ -11,6 +11,9 @@ from lenslet.config import BackboneParams, TrainParams, read_params
 pytestmark = pytest.mark.slow
 
 
+SUBSPACE = np.eye(128, 2, dtype=np.float32)
+
+
 @pytest.fixture
 def params() -> TrainParams:
     """A network that is built in a moment."""
@@ -84,14 +87,38 @@ def test_dropout_is_in_the_network_and_rests_outside_of_training(
 
 
 def test_temperature_divides_the_logits(params: TrainParams) -> None:
-    from lenslet.network.assembly import logits_of, with_temperature
+    from lenslet.network.assembly import logits_of, served_network
 
     network = build(params)
     logits = logits_of(network).predict(pictures(), verbose=0) / 2
-    cooled = with_temperature(network, 2.0).predict(pictures(), verbose=0)
+    cooled = served_network(network, 2.0, SUBSPACE).predict(pictures(), verbose=0)
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(cooled["probabilities"], softmax, atol=1e-5)
     assert cooled["activation_map"].shape == (3, 4, 4, 4)
+
+
+@pytest.mark.parametrize("hidden_units", [0, 5])
+def test_feature_residual_is_the_sine_of_the_angle_to_the_subspace(
+    params: TrainParams, hidden_units: int
+) -> None:
+    from lenslet.network.assembly import features_of, served_network
+
+    network = build(replace(params, head=replace(params.head, hidden_units=hidden_units)))
+    features = features_of(network).predict(pictures(), verbose=0)
+    outside = np.linalg.norm(features[:, 2:], axis=1)  # SUBSPACE is that of the first two channels
+    expected = outside / np.linalg.norm(features, axis=1)
+    found = served_network(network, 2.0, SUBSPACE).predict(pictures(), verbose=0)["feature_residual"]
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-4)
+
+
+def test_features_of_nothing_lie_outside(params: TrainParams) -> None:
+    from lenslet.network.assembly import served_network
+
+    network = build(params)
+    for layer in network.get_layer("backbone").layers:
+        layer.set_weights([np.zeros_like(each) for each in layer.get_weights()])
+    found = served_network(network, 2.0, SUBSPACE).predict(pictures(), verbose=0)["feature_residual"]
+    np.testing.assert_array_equal(found, 1)
 
 
 @pytest.mark.parametrize(("unfrozen", "expected"), [("all", 54), (0, 2), (3, 3)])

@@ -77,11 +77,11 @@ KERAS_SIDE = """
 import sys
 import keras, numpy as np
 from pathlib import Path
-from lenslet.network.assembly import with_temperature
+from lenslet.network.assembly import served_network
 from lenslet.conversion.candidates import convert
 
 model, temperature, folder = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
-network = with_temperature(keras.models.load_model(model, compile=False), temperature)
+network = served_network(keras.models.load_model(model, compile=False), temperature, np.eye(1280, 2, dtype=np.float32))
 np.savez(folder / "keras.npz", **network.predict(np.load(folder / "pixels.npy"), verbose=0))
 (folder / "float32.tflite").write_bytes(convert(network, "float32", calibration=None))
 """

@@ -29,7 +29,7 @@ PIXELS = np.zeros((8, 8, 3), np.uint8)
 
 def explained(name: str) -> Figure:
     prediction = Prediction((name, "sea"), np.array([0.75, 0.25]), None, 0.5, np.array([1.0, 0.0]), 0.0, 0.05)
-    return explanation_figure(PIXELS, prediction, np.ones((8, 8), np.float32))
+    return explanation_figure(PIXELS, prediction, None, np.ones((8, 8), np.float32))
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {

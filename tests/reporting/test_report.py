@@ -49,7 +49,12 @@ PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]] * TIME
 EVIDENCE = Evidence(
     artifact=ARTIFACT,
     targets=np.array([0, 0, 1, 1] * TIMES),
-    check=RuntimeCheck(PROBABILITIES, ood_score=np.array([-5.0, -2.0, -4.0, -3.0] * TIMES), time_ms=3.5),
+    check=RuntimeCheck(
+        PROBABILITIES,
+        ood_score=np.array([-5.0, -2.0, -4.0, -3.0] * TIMES),
+        energy=np.zeros(4 * TIMES),
+        time_ms=3.5,
+    ),
     megabytes=4.5,
     corruption=CorruptionResults(
         {"gaussian_noise": [0.75, 0.75, 0.5, 0.5, 0.25], "occlusion": [0.75] * 5}, photos=3, clean=0.75
@@ -247,7 +252,7 @@ def test_maps_are_mentioned_only_where_there_are_some(found: dict[str, float], p
     without = report_page(
         ARTIFACT, found, np.array([[1, 1], [0, 2]]), drawn, Background({"": [shown]}, {}, {})
     )
-    assert "bright areas are evidence for the predicted label" in parsed.text
+    assert "bright areas matter most (activation map)" in parsed.text
     assert "bright areas" not in without
     assert 'alt="1.jpg, which shows no"' in without
 
@@ -265,7 +270,7 @@ def test_names_from_folders_are_not_markup(found: dict[str, float]) -> None:
     assert parsed.open == []
     assert not {"i", "u"} & {name for name, _ in parsed.tags}
     assert [image["alt"] for image in parsed.all("img") if "<b>" in image["alt"]] == [
-        "<u>, which shows <b>, with its activation map for yes"
+        "<u>, which shows <b>, with a map of the evidence for yes"
     ]
     assert '<b> classified as a"b$1$ (1 of 2)' in parsed.text
 
@@ -384,7 +389,9 @@ def test_evaluation_of_the_shipped_model_on_the_drawings(tmp_path: Path) -> None
 FEW = replace(
     EVIDENCE,
     targets=np.array([0, 0, 1, 1]),
-    check=RuntimeCheck(PROBABILITIES[:4], ood_score=np.array([-5.0, -2.0, -4.0, -3.0]), time_ms=3.5),
+    check=RuntimeCheck(
+        PROBABILITIES[:4], ood_score=np.array([-5.0, -2.0, -4.0, -3.0]), energy=np.zeros(4), time_ms=3.5
+    ),
     corruption=None,
 )
 
@@ -484,7 +491,7 @@ def test_pairs_of_many_classes_are_a_table() -> None:
         EVIDENCE,
         artifact=artifact,
         targets=targets,
-        check=RuntimeCheck(probabilities, np.zeros(180), 3.5),
+        check=RuntimeCheck(probabilities, np.zeros(180), np.zeros(180), 3.5),
         corruption=None,
     )
     html = report_page(artifact, measured_metrics(evidence), counts, plots(evidence), Background({}, {}, {}))

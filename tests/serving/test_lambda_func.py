@@ -109,7 +109,7 @@ def encoded(data):
 class FakeClassifier:
     """Answers every picture as `classify` is told to."""
 
-    artifact = SimpleNamespace(name="fake", version="0123456789ab", image_size=8)
+    artifact = SimpleNamespace(name="fake", version="0123456789ab", image_size=8, explanation={})
 
     def __init__(self, classify):
         self.classify = classify
@@ -254,7 +254,7 @@ def test_occlusion_explains_a_model_without_a_map(monkeypatch, is_raw):
     classify = FakeClassifier(lambda pixels: calls.append(1) or darkness(pixels))
     monkeypatch.setattr(lambda_func, "classifier", classify)
     pixels = np.full((8, 8, 3), 255, np.uint8)
-    pixels[1, 1] = 0
+    pixels[0, 0] = 0
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     event = {"image": encoded(file.getvalue()), "explain": "occlusion"}
@@ -262,9 +262,9 @@ def test_occlusion_explains_a_model_without_a_map(monkeypatch, is_raw):
         event = post(event["image"], "image/png", is_base64=True, query={"explain": "occlusion"})
     explanation = ask(event)[1]["explanation"]
     assert (explanation["kind"], explanation["label"]) == ("occlusion", "dog")
-    assert np.shape(explanation["grid"]) == (5, 5)
-    assert np.argmax(explanation["grid"]) == 0  # pixel (1, 1) is in the cell of rows and columns 0 and 1
-    assert [row[3:] for row in explanation["grid"]] == [explanation["grid"][4][3:]] * 5
+    assert np.shape(explanation["grid"]) == (6, 6)
+    assert np.argmax(explanation["grid"]) == 0
+    assert [row[4:] for row in explanation["grid"]] == [explanation["grid"][5][4:]] * 6
     assert len(calls) <= 64
 
 

@@ -17,7 +17,7 @@ LAMBDA_LIMIT_BYTES = 6_291_556
 def classifier():
     probabilities = np.arange(1, 5001, dtype=np.float32)
     prediction = Prediction(LABELS, probabilities / probabilities.sum(), None, 0.5, probabilities, 0.0, 0.05)
-    artifact = SimpleNamespace(image_size=32, name="many", version="0" * 12, labels=LABELS)
+    artifact = SimpleNamespace(image_size=32, explanation={}, name="many", version="0" * 12, labels=LABELS)
     return SimpleNamespace(artifact=artifact, classify=lambda pixels: prediction)
 
 

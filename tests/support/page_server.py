@@ -24,7 +24,7 @@ PREDICTION = {
     "is_in_distribution": True,
     "ood_score": -5.25,
     "model": {"name": "recorded", "version": "0123456789ab"},
-    "explanation": {"label": "forest", "grid": GRID},
+    "explanation": {"kind": "activation_map", "label": "forest", "grid": GRID},
 }
 DESCRIPTION = {
     "name": "recorded",
