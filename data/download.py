@@ -8,6 +8,7 @@ interrupted download can be repeated.
 """
 
 import argparse
+import shlex
 import shutil
 import sys
 import tempfile
@@ -77,7 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{chosen.title}\n{TERMS} {chosen.page}")
     for folder in chosen.layout.values():
         print(f"  {arguments.out / folder}: {count_files(arguments.out / folder):,} files")
-    print(f"next: python train.py --data {arguments.out} --out out/{arguments.name}")
+    print(
+        f"next: {shlex.join(['python', 'train.py', '--data', str(arguments.out), '--out', f'out/{arguments.name}'])}"
+    )
     return 0
 
 

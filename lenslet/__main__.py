@@ -5,7 +5,8 @@ import sys
 try:
     from lenslet.cli import main
 except KeyboardInterrupt:  # in the tenth of a second that the import takes
-    sys.exit("\nlenslet: stopped")
+    print("\nlenslet: stopped", file=sys.stderr)
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

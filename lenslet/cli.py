@@ -89,9 +89,15 @@ def run_command(name: str, words: list[str]) -> int:
     """Run one command. Every expected failure becomes one sentence on stderr, and an exit code."""
     # Here, before any room can load TensorFlow: its notices would drown what commands print.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    module = import_module(f"lenslet.commands.{name}")
     try:
+        module = import_module(f"lenslet.commands.{name}")
         code: int = module.main(words)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] == "lenslet":
+            raise
+        remedy = "the extra `train` brings all that commands need: pip install 'lenslet[train]'"
+        print(f"lenslet {name}: the package {error.name!r} is not installed; {remedy}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         # What a command keeps, and how it continues.
         note = module.AFTER_CTRL_C(words) if hasattr(module, "AFTER_CTRL_C") else ""

@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def make_parser() -> CommandParser:
     parser = parser_for("register", __doc__)
+    parser.sections = ["gate"]  # checked by the outer parser, which has the words of the inner one
     commands = parser.add_subparsers(required=True, metavar="register | promote | list | fetch")
     new = commands.add_parser("register", help="register a model that passes the gate as a new version")
     new.sections = ["gate"]

@@ -4,6 +4,7 @@ They are stored in MLflow: on the server at MLFLOW_TRACKING_URI, or else in the 
 version: `production`, `staging` or its number; `name@production`, where models of several names are registered.
 """
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -181,7 +182,12 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
 
 def _check_report(report: Path, artifact: Artifact, folder: Path) -> None:
     """Check that the report is of this model, and of the photos of the figures in model.json."""
-    place, remedy = report / REPORT_NAME, f"run lenslet evaluate --model {folder} --report {report}"
+    place, remedy = (
+        report / REPORT_NAME,
+        (
+            f"run lenslet evaluate --data … --model {shlex.quote(str(folder))} --report {shlex.quote(str(report))}"
+        ),
+    )
     if not place.is_file():
         raise RegistryError(f"a version carries its report, but {place} does not exist: {remedy}")
     page = place.read_text(encoding="utf-8", errors="replace")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,29 @@ def test_reader_that_goes_away_is_no_traceback() -> None:
     )
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_package_that_is_not_installed_is_a_sentence_and_bad_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not exit code 1, by which a gate says that a model failed."""
+    monkeypatch.setitem(sys.modules, "ruamel", None)
+    monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
+    for name in [name for name in sys.modules if name.startswith("lenslet.config")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert cli.main(["gate", "--set", "gate.min.accuracy=0.5"]) == 2
+    said = capsys.readouterr().err
+    assert "lenslet gate: the package 'ruamel" in said
+    assert "pip install 'lenslet[train]'" in said
+    assert "Traceback" not in said
+
+
+def test_gate_can_be_set_where_models_are_registered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["register", "register", "--model", str(tmp_path)]
+    assert cli.main([*words, "--set", "gate.min.accuracy=0.5"]) == 2
+    assert "model.json does not exist" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--set", "train.seed=3"])
+    assert "reads gate, not train" in capsys.readouterr().err
