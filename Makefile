@@ -28,7 +28,11 @@ STAGE ?= staging
 PARAMETERS ?=
 REQUESTS ?= 1000000
 # Only the notebook of the sample drawings is kept in git.
-NOTEBOOK ?= $(if $(filter data/sample,$(DATA)),notebook.ipynb,report/notebook.ipynb)
+ifeq ($(DATA),data/sample)
+NOTEBOOK ?= notebook.ipynb
+else
+NOTEBOOK ?= report/notebook.ipynb
+endif
 
 # As a prerequisite, each of these files builds its environment.
 SERVE := .venv-serve/installed

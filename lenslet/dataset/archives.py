@@ -1,6 +1,7 @@
 """Zip and tar archives of photos, unpacked into the cache once; no entry can be written outside of its folder."""
 
 import json
+import lzma
 import os
 import shutil
 import tarfile
@@ -26,6 +27,7 @@ DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
     NotImplementedError,
     RuntimeError,

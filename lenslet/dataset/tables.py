@@ -12,6 +12,7 @@ from lenslet.dataset.photos import DatasetError
 from lenslet.inference.json_text import parse_json
 
 DELIMITERS = ",;\t|"
+UNLABELLED = -1  # class of a photo without a label, in data sets of Hugging Face
 # Byte order marks: Excel writes UTF-8 with one, or UTF-16 ("Unicode text").
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -74,9 +75,20 @@ def _read_parquet(path: Path) -> Table:
     rows = content.to_pylist()
     for column, names in _class_names(content.schema.metadata or {}).items():
         for row in rows:
-            if row.get(column) is not None:
-                row[column] = names[row[column]]
+            number = row.get(column)
+            if number == UNLABELLED:
+                row[column] = None
+            elif number is not None:
+                row[column] = _name_of(number, names, column)
     return Table(tuple(content.column_names), tuple(rows))
+
+
+def _name_of(number: object, names: list[str], column: str) -> str:
+    if not isinstance(number, int) or not 0 <= number < len(names):
+        raise ValueError(
+            f"its column {column} has the class {number!r}, and its features name {len(names)} classes"
+        )
+    return names[number]
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -136,6 +137,20 @@ def test_damaged_and_encrypted_archives_are_one_sentence(tmp_path: Path) -> None
     path.write_bytes(data)
     with pytest.raises(DatasetError, match="is encrypted, password required"):
         find_photos(path, cache=tmp_path / "cache")
+
+
+def test_damaged_lzma_is_one_sentence(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "data.tar.xz", "w:xz") as archive:
+        for name in FILES:
+            content = Random(name).randbytes(200_000)
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    data = bytearray((tmp_path / "data.tar.xz").read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "data.tar.xz").write_bytes(data)
+    with pytest.raises(DatasetError, match=r"data\.tar\.xz cannot be unpacked: "):
+        find_photos(tmp_path / "data.tar.xz", cache=tmp_path / "cache")
 
 
 def test_names_keep_their_bytes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lenslet.config.train import ListParams
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError
 from tests.dataset.test_layouts import counts, found, left_out, write
-from tests.support.photos import RED, plain
+from tests.support.photos import BLUE, GREEN, RED, plain
 
 
 def listed(folder: Path, name: str, text: str | bytes, *files: str | bytes) -> Path:
@@ -77,6 +77,23 @@ def test_parquet_with_photos_and_class_names_inside(tmp_path: Path) -> None:
         (plain(RED), "dog"),
         (b"other", "cat"),
     ]
+
+
+def test_parquet_class_without_a_name(tmp_path: Path) -> None:
+    """Hugging Face writes -1 for a photo that has no label."""
+    names = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    for number, error in ((-1, None), (2, r"class 2, and its features name 2 classes")):
+        images = [{"bytes": plain(colour), "path": None} for colour in (RED, BLUE, GREEN)]
+        table = pyarrow.table({"image": images, "label": [1, 0, number]})
+        table = table.replace_schema_metadata({"huggingface": json.dumps(names)})
+        pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+        if error:
+            with pytest.raises(DatasetError, match=error):
+                find_photos(tmp_path / "list.parquet", cache=tmp_path / "cache")
+            continue
+        listing = find_photos(tmp_path / "list.parquet", cache=tmp_path / "cache")
+        assert [photo.label for photo in listing.photos] == ["dog", "cat"]
+        assert [each.reason for each in listing.left_out] == ["no label"]
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:

@@ -510,7 +510,7 @@ README_PICTURES = {
     "page-gallery": (
         1100,
         "dark",
-        ["mountain/04", "sea/01", "street/00"],
+        ["mountain/04", "sea/07", "street/00"],
     ),  # uncertain, out of distribution, certain
     "page-phone": (PHONE, "light", ["street/00"]),
 }

@@ -1,5 +1,6 @@
 """The contact sheet: pictures of findings, names escaped, unreadable photos without a picture."""
 
+import os
 from pathlib import Path
 
 from lenslet.dataset.lint import Finding
@@ -16,8 +17,16 @@ def test_pairs_and_doubtful_photos_are_shown(tmp_path: Path, monkeypatch) -> Non
         Finding("leak", tmp_path / "<b>&.png", "train and test", tmp_path / "b.png"),
         *(Finding("dark", tmp_path / "b.png", f"limit {number}") for number in range(3)),
         Finding("unreadable", tmp_path / "gone.png", "cut off\n<script>"),
+        Finding("special", tmp_path / "pipe.png", "a pipe"),  # opening it would wait for a writer
     ]
-    kinds = {"unreadable": "no photo", "leak": "in two splits", "dark": "dark", "bright": "bright"}
+    os.mkfifo(tmp_path / "pipe.png")
+    kinds = {
+        "unreadable": "no photo",
+        "special": "no file",
+        "leak": "in two splits",
+        "dark": "dark",
+        "bright": "bright",
+    }
     write_contact_sheet(findings, kinds, lambda path: path.name, tmp_path / "new" / "lint.html")
     page = (tmp_path / "new" / "lint.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 2 + 2
