@@ -106,7 +106,9 @@ def describe(url: str, key: str) -> Description:
 def introduction(description: Description | None) -> str:
     labels = labels_of(description)
     known = f" It knows {markup.plain(both(labels))}." if 0 < len(labels) <= LABELS_IN_A_SENTENCE else ""
-    return f"Give it a photo, and see the label, how certain the model is, and where it looked.{known}"
+    return (
+        f"Give it a photo, and see the label, how certain the model is, and what its answer rests on.{known}"
+    )
 
 
 def labels_of(description: Description | None) -> list[str]:

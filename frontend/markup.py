@@ -9,8 +9,8 @@ from photos import HEAT, data_url, heat_map
 
 # Kind of explanation → what its map says.
 EVIDENCE = {
-    "occlusion": "Hiding what lies {place} changes the answer {label} most",
-    "occlusion_and_map": "Hiding what lies {place} changes the answer {label} most",
+    "occlusion": "Hiding what lies {place} would change the answer most",
+    "occlusion_and_map": "Hiding what lies {place} would change the answer most",
     "activation_map": "The evidence for {label} lies mostly {place}",
     "normalised_map": "The evidence for {label} lies mostly {place}",
 }
@@ -41,10 +41,17 @@ def photo(source: str, name: str, answer: Answer) -> str:
     label = in_words(answer.label)
     pictures = f'<img src="{escape(source)}" alt="{escape(f"{name}, which the model takes for {label}")}">'
     if answer.grid:
-        alt = EVIDENCE[answer.grid_kind].format(label=label, place=place(answer.grid))
+        alt = evidence(answer)
         map_source = data_url(heat_map(answer.grid), "png")
         pictures += f'<img class="lens-map" src="{map_source}" alt="{escape(alt)}">'
     return stack(pictures)
+
+
+def evidence(answer: Answer) -> str:
+    """What the map of the explanation says, in one sentence without its full stop."""
+    assert answer.grid is not None
+    words = EVIDENCE.get(answer.grid_kind, EVIDENCE["activation_map"])
+    return words.format(label=in_words(answer.label), place=place(answer.grid))
 
 
 def place(grid: Sequence[Sequence[float]]) -> str:

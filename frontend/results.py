@@ -1,6 +1,6 @@
 """Results of the photos that were sent: a card for each, the table, the CSV file, and the failures."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import altair
 import streamlit as st
@@ -15,13 +15,6 @@ CARDS_ON_A_PAGE = 12
 BAR_HEIGHT = 26  # pixels
 TALLEST_CHART = 420  # higher ones scroll
 POSSIBLE, EXCLUDED = "#2a9d94", "#87929b"  # contrast of at least 3 : 1 on light and dark pages
-# Kind of explanation → words beside its switch.
-TOGGLES = {
-    "occlusion": "Show the parts whose hiding changes the answer most",
-    "occlusion_and_map": "Show the parts whose hiding changes the answer most",
-    "activation_map": "Show where the evidence for the label lies",
-    "normalised_map": "Show where the evidence for the label lies",
-}
 INK = {"light": "#1f2933", "dark": "#e9edf0"}  # textColor of .streamlit/config.toml
 
 
@@ -32,14 +25,14 @@ def show(photos: Sequence[SentPhoto], labels: Sequence[str] | None) -> None:
     # The answer comes first: on a phone, controls above it would push it off the screen.
     if answered:
         st.header("What the model found", anchor=False)
-    kinds = {answer.grid_kind for _, answer in answered if answer.grid}
+    has_map = any(answer.grid for _, answer in answered)
     if len(photos) > 1:
         show_table(answered, failed, labels)
         if answered:
-            show_controls(kinds)
+            show_controls(has_map)
     show_cards(answered)
     if answered and len(photos) == 1:
-        show_controls(kinds)
+        show_controls(has_map)
     st.button("Start over", icon=":material/restart_alt:", on_click=start_over, key="start-over")
 
 
@@ -66,8 +59,8 @@ def forget_outcomes(failed: Sequence[SentPhoto]) -> None:
         photo.outcome = None
 
 
-def show_controls(kinds: Collection[str]) -> None:
-    if not kinds:
+def show_controls(has_map: bool) -> None:
+    if not has_map:
         st.caption(
             "No explanation of this model's answers says more than a circle at the centre of the photo would, "
             "so none is shown."
@@ -75,7 +68,7 @@ def show_controls(kinds: Collection[str]) -> None:
         return
     left, middle, right = st.columns([4, 3, 3], gap="medium", vertical_alignment="center")
     with left:
-        is_shown = st.toggle(TOGGLES[min(kinds)], value=True, key="map")
+        is_shown = st.toggle("Show what the answer rests on", value=True, key="map")
     with middle:
         opacity = st.slider(
             "Opacity of the map", 0, 100, 70, step=5, format="%d %%", disabled=not is_shown, key="opacity"
@@ -153,7 +146,7 @@ def source_of(photo: SentPhoto, outcome: Outcome) -> str | None:
 def facts(outcome: Outcome, answer: Answer) -> list[str]:
     found = []
     if answer.grid:
-        found.append(f"The evidence for {in_words(answer.label)} lies mostly {markup.place(answer.grid)}.")
+        found.append(f"{markup.evidence(answer)}.")
     tries = f", at attempt {outcome.attempts}" if outcome.attempts > 1 else ""
     found.append(f"Answered in {outcome.seconds * 1000:,.0f} ms{tries}.")
     return found + [outcome.note] * bool(outcome.note)

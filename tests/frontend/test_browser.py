@@ -107,7 +107,7 @@ def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
     page.keyboard.press("ArrowLeft")
     page.wait_for_function("getComputedStyle(document.querySelector('.lens-map')).opacity === '0.65'")
     settle(page)
-    page.get_by_text("Show where the evidence for the label lies").click()
+    page.get_by_text("Show what the answer rests on").click()
     settle(page)
     expect(activation).to_be_hidden()
 
@@ -492,7 +492,7 @@ def test_everything_can_be_done_with_the_keyboard(visit: Visit) -> None:
     assert outline not in ("nonenone", "none"), "the focus cannot be seen"
     page.keyboard.press("Enter")
     wait_for_answers(page, 1)
-    tab_to(page, "Show where the evidence for the label lies")
+    tab_to(page, "Show what the answer rests on")
     page.keyboard.press("Space")
     settle(page)
     expect(page.locator(".lens-map")).to_be_hidden()
