@@ -77,7 +77,7 @@ def test_explain_writes_a_picture(tmp_path: Path) -> None:
     [
         (["README.md"], "the data are not an image we read"),
         (["none.jpg"], "none.jpg: No such file"),
-        (["README.md", "--out", "README.md/x.png"], "README.md: File exists"),
+        (["README.md", "--out", "README.md/x.png"], "nothing can be written into --out x.png"),
         (["README.md", "--model", "nowhere"], "model.json does not exist"),
     ],
 )

@@ -97,7 +97,9 @@ def test_one_photo_is_shown_with_its_map_words_and_chart(visit: Visit) -> None:
     assert re.match(r"Probabilities: forest 9\d\.\d %, ", said)
     assert all(label in said for label in ALL_SCENES)
     photo = page.get_by_role("img", name="00.jpg, which the model takes for forest")
-    activation = page.get_by_role("img", name=re.compile("^The evidence for forest lies mostly "))
+    activation = page.get_by_role(
+        "img", name=re.compile("^Hiding what lies .* would change the answer most$")
+    )
     assert photo.bounding_box() == activation.bounding_box()  # one over the other
     assert photo.evaluate("image => image.naturalWidth") > 100
     assert float(activation.evaluate("image => getComputedStyle(image).opacity")) == pytest.approx(0.7)

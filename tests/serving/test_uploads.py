@@ -168,7 +168,7 @@ def test_other_files_get_an_error_of_the_contract(bucket: Any, log: Any) -> None
         key: read_answer(bucket, key)["error"]["code"] for key in ("notes.jpg", "empty.jpg", "cut.png")
     }
     assert answers == {"notes.jpg": "not_an_image", "empty.jpg": "not_an_image", "cut.png": "broken_image"}
-    assert [line["status"] for line in log()] == [415, 415, 422]
+    assert [line["status"] for line in log() if "status" in line] == [415, 415, 422]  # else metrics
 
 
 @pytest.mark.slow

@@ -49,6 +49,7 @@ def client(service: str, environment: dict[str, str]) -> Any:
         service, endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="eu-central-1",
         aws_access_key_id="id", aws_secret_access_key="secret",
     )  # fmt: skip
-    if service == "s3":
+    # Servers of one process share their buckets: another module may have made it.
+    if service == "s3" and BUCKET not in [each["Name"] for each in made.list_buckets()["Buckets"]]:
         made.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     return made

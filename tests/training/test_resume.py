@@ -212,8 +212,11 @@ def test_changed_parameters_and_other_weights_end_with_exit_code_2(
     (tmp_path / "runs").rename(tmp_path / "emptied")
     kill(tmp_path / "runs", "20260101-mine", mine, [0.6])
     places = ["--out", str(tmp_path / "mine"), "--runs", str(tmp_path / "runs"), "--resume"]
-    assert main(["train", *command(folder, "mine"), *places, "--no-fine-tune", "--weights", "imagenet"]) == 2
-    assert "train.backbone.weights was none and is imagenet" in capsys.readouterr().err
+    assert (
+        main(["train", *command(folder, "mine"), *places, "--no-fine-tune", "--weights", "model/model.keras"])
+        == 2
+    )
+    assert "train.backbone.weights was none and is model/model.keras" in capsys.readouterr().err
     assert main(["train", *command(folder, "mine"), *places]) == 2
     assert "the checkpoint is of another network" in capsys.readouterr().err
 
