@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
-    params = params_of(
-        arguments
-    ).evaluate  # before the imports, which take seconds: a wrong file is said at once
+    # Before the imports, which take seconds: a wrong file is said at once.
+    params = params_of(arguments).evaluate
 
     from lenslet.batch.files import find_files
     from lenslet.dataset.reading import read_dataset

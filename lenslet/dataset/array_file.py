@@ -190,7 +190,7 @@ def _read_trailer(file: IO[bytes]) -> tuple[dict[str, Any], int]:
 
 
 def _checksums(descriptor: int, end: int) -> list[int]:
-    """CRC-32 of each block up to `end`. It is to find damage, not malice: whoever writes here may write both."""
+    """CRC-32 of each block up to `end`. It is to find damage, not malice: a program that writes here may write both."""
 
     def checksum(start: int) -> int:
         return zlib.crc32(os.pread(descriptor, min(BLOCK_BYTES, end - start), start))

@@ -70,8 +70,12 @@ def judge(
             started = time.perf_counter()
             grids[kind] = KINDS[kind](classifier.classify, picture, prediction, index, scale)
             seconds[kind] += time.perf_counter() - started
+        blurred = without_details(picture)
+        nothing = margin(classifier.classify(blurred), index)
+        whole = margin(prediction, index)
         for kind, grid in grids.items():
-            curves[kind].append(_curves(classifier, picture, prediction, index, grid))
+            hidden, shown = _margins(classifier, picture, blurred, index, grid)
+            curves[kind].append((whole - hidden, shown - nothing))
     pointing = _pointing(classifier, pixels, predictions, kinds, scale)
     deletions = {kind: np.array(found)[:, 0] for kind, found in curves.items()}
     return {
@@ -103,15 +107,8 @@ def explanation_table(judgements: Mapping[str, Judgement]) -> str:
             f"{kind.replace('_', ' '):<28}{each.deletion:>9.2f}{times:>9}"
             f"{each.insertion:>11.2f}{each.pointing:>10.2f}{each.time_ms:>8.1f}"
         )
-    chosen = choose_explanation(judgements)
-    return "\n".join(
-        [
-            *lines,
-            f"chosen: {chosen.replace('_', ' ')}"
-            if chosen
-            else "chosen: none says more than a circle at the centre",
-        ]
-    )
+    chosen = choose_explanation(judgements) or "none says more than a circle at the centre"
+    return "\n".join([*lines, f"chosen: {chosen.replace('_', ' ')}"])
 
 
 def explanation_of(
@@ -148,22 +145,24 @@ def _circle(size: int) -> NDArray[np.float64]:
     return closeness
 
 
-def _curves(
-    classifier: Classifier, picture: NDArray[np.uint8], prediction: Prediction, index: int, grid: NDArray[Any]
+def _margins(
+    classifier: Classifier,
+    picture: NDArray[np.uint8],
+    blurred: NDArray[np.uint8],
+    index: int,
+    grid: NDArray[Any],
 ) -> tuple[float, float]:
-    """Means over SHARES: margin lost where the strongest part is blurred, and won where only that is not."""
-    blurred = without_details(picture)
-    whole, nothing = margin(prediction, index), margin(classifier.classify(blurred), index)
+    """Means over SHARES of the margin where the strongest part is blurred, and where only that is not."""
     order = np.argsort(-stretched(grid, len(picture)), axis=None, kind="stable")
-    lost, won = [], []
+    margins = []
     for share in SHARES:
         named = np.zeros(picture.shape[:2], bool)
         named.flat[order[: round(share * named.size)]] = True
         hidden = np.where(named[:, :, np.newaxis], blurred, picture)
         shown = np.where(named[:, :, np.newaxis], picture, blurred)
-        lost.append(whole - margin(classifier.classify(hidden), index))
-        won.append(margin(classifier.classify(shown), index) - nothing)
-    return float(np.mean(lost)), float(np.mean(won))
+        margins.append([margin(classifier.classify(each), index) for each in (hidden, shown)])
+    without, alone = np.mean(margins, axis=0)
+    return float(without), float(alone)
 
 
 def _pointing(
@@ -180,9 +179,8 @@ def _pointing(
     hits: dict[str, list[bool]] = {kind: [] for kind in kinds}
     for _ in range(MOSAICS if len(set(tops)) > 1 else 0):
         first = int(random.integers(len(pixels)))
-        others = random.choice(
-            np.flatnonzero(tops != tops[first]), 3
-        )  # photos of other labels, perhaps one twice
+        # Photos of other labels, perhaps one twice.
+        others = random.choice(np.flatnonzero(tops != tops[first]), 3)
         place = int(random.integers(4))
         four = [*others[:place], first, *others[place:]]
         small = [np.asarray(Image.fromarray(pixels[each]).resize((size, size))) for each in four]

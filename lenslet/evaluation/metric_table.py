@@ -131,20 +131,20 @@ def headline_table(figures: Mapping[str, float]) -> str:
     lines = []
     for key in FIRST_TEN:
         if key in figures and not (key == "accuracy" and are_few(figures)):
-            interval = interval_text(figures, key)
-            value = METRICS[key].text(figures[key]) + (f" ({interval})" if interval else "")
-            lines.append(f"{METRICS[key].title:<26}{value:<27}{METRICS[key].meaning}")
+            lines.append(_line(METRICS[key].title, key, figures))
     return "\n".join(lines)
+
+
+def _line(name: str, key: str, figures: Mapping[str, float]) -> str:
+    """Name, value with its interval, and meaning of a metric."""
+    interval = interval_text(figures, key)
+    value = METRICS[key].text(figures[key]) + (f" ({interval})" if interval else "")
+    return f"{name:<26}{value:<27}{METRICS[key].meaning}"
 
 
 def metrics_table(figures: Mapping[str, float], labels: tuple[str, ...]) -> str:
     """For the terminal: the overall figures, then precision, recall and F1 of each class."""
-    lines = []
-    for key, metric in METRICS.items():
-        if key in figures:
-            interval = interval_text(figures, key)
-            value = metric.text(figures[key]) + (f" ({interval})" if interval else "")
-            lines.append(f"{key:<26}{value:<27}{metric.meaning}")
+    lines = [_line(key, key, figures) for key in METRICS if key in figures]
     names = {label: printable(label) for label in labels}
     width = max(len(name) for name in (*names.values(), "class"))
     lines += ["", f"{'class':<{width}}" + "".join(f"{metric.title:>11}" for metric in CLASS_METRICS.values())]

@@ -18,10 +18,8 @@ Scale = Sequence[Sequence[float]] | NDArray[np.float32] | None  # mean size of t
 
 OWN = "own"  # the kind that `lenslet convert` chose for the model
 
-CELLS, WINDOW = (
-    6,
-    2,
-)  # a side: 25 windows of four cells each, so that an object between two cells is hidden whole, too
+# A side: 25 windows of four cells each, so that an object between two cells is hidden whole, too.
+CELLS, WINDOW = 6, 2
 FINE = 16  # cells a side of occlusion and map together
 BLUR_SHARE = 0.1  # of the side: standard deviation of the blur that hides a window
 
