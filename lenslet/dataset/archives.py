@@ -11,17 +11,18 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path, PurePath, PurePosixPath
+from typing import IO, Any, Self
 
 from lenslet.dataset.photos import DatasetError, LeftOut
 from lenslet.inference.atomic import write_text
 from lenslet.inference.json_text import parse_json
 
-MAX_FILES = 2_000_000
+MAX_FILES, MAX_LINKED = 2_000_000, 200_000
 # Photos are compressed already: an archive that unpacks to far more than its size is a bomb.
 MAX_RATIO, MIN_LIMIT_BYTES = 20, 1 << 30
 PIECE = 1 << 20
+MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_LINK_BYTES = 255, 4000, 4096  # of file systems
 UTF8_NAME = 0x800  # zip: the flag of an entry whose name is UTF-8
 DAMAGE = (
     zipfile.BadZipFile,
@@ -33,6 +34,24 @@ DAMAGE = (
     RuntimeError,
     ValueError,
 )
+# Not among the names that the stubs know.
+DAMAGED_HEADERS: tuple[type[Exception], ...] = (
+    tarfile.InvalidHeaderError,  # type: ignore[attr-defined]
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+)
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """Raises: ValueError for a damaged header, which `tarfile` takes for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile)
+        except DAMAGED_HEADERS as error:
+            if tarfile.offset == 0:
+                raise
+            raise ValueError(f"the header of an entry is damaged ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,7 @@ class Member:
     name: str
     data: IO[bytes] | None  # None: it cannot be unpacked,
     reason: str = ""  # for this reason
+    link: str = ""  # what a symbolic link leads to
 
 
 def is_archive(path: Path) -> bool:
@@ -63,6 +83,8 @@ def unpack(path: Path, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]:
         except DAMAGE as error:
             raise DatasetError(f"{path} cannot be unpacked: {' '.join(str(error).split())}") from error
         except OSError as error:
+            if error.errno is None:  # of gzip and bz2: what they read, not what is written
+                raise DatasetError(f"{path} cannot be unpacked: {error}") from error
             if not folder.exists():  # else another process was faster
                 raise DatasetError(
                     f"{path} cannot be unpacked into {cache}: {error.strerror or error}; "
@@ -84,18 +106,66 @@ def _unpack_into(folder: Path, path: Path) -> list[tuple[str, str]]:
     """Write the files of the archive below `folder`. Returns: name and reason of each entry that is left out."""
     folder.mkdir(parents=True)
     room = max(MIN_LIMIT_BYTES, MAX_RATIO * path.stat().st_size)
-    skipped = []
+    skipped: list[tuple[str, str]] = []
+    links: dict[str, tuple[PurePosixPath, PurePosixPath]] = {}
     for number, member in enumerate(_members(path)):
         if number >= MAX_FILES:
             raise ValueError(f"it has more than {MAX_FILES:,} entries")
         place = _place_of(member.name)
-        if member.data is None or place is None:
-            skipped.append((member.name, member.reason or "its path leads out of the archive"))
-        elif (folder / place).exists():
-            skipped.append((member.name, "another entry has the same path"))
+        reason = why_no_path(folder, place) if place else "its path leads out of the archive"
+        target = _target_of(place, member.link) if place and member.link else None
+        if reason or place is None:
+            skipped.append((member.name, reason))
+        elif target:
+            links[member.name] = (place, target)
+        elif member.data is None:
+            skipped.append((member.name, member.reason or "it leads out of the archive"))
         else:
             room -= _write(member.data, folder / place, room)
-    return skipped
+    return skipped + _follow_links(folder, links)
+
+
+def why_no_path(folder: Path, place: PurePath) -> str:
+    """Why no file can be written at this path in `folder`; empty if one can."""
+    if os.path.lexists(folder / place):
+        return "another entry has the same path"
+    longest = max(len(os.fsencode(part)) for part in place.parts)
+    if longest > MAX_NAME_BYTES or len(os.fsencode(folder / place)) > MAX_PATH_BYTES:
+        return "its name is too long"
+    above = [parent for parent in (folder / place).parents if parent.is_relative_to(folder)]
+    return "another entry is a file where it needs a folder" if any(map(os.path.isfile, above)) else ""
+
+
+def _follow_links(
+    folder: Path, links: dict[str, tuple[PurePosixPath, PurePosixPath]]
+) -> list[tuple[str, str]]:
+    """Put what each link leads to in its place, as files of its own. Returns: those that lead nowhere, and why."""
+    found, room = True, MAX_LINKED
+    while links and found:  # a link may lead to another
+        found = False
+        for name, (place, target) in list(links.items()):
+            source = folder / target
+            if source.is_file() and not why_no_path(folder, place):
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                os.link(source, folder / place)
+            elif source.is_dir() and not place.is_relative_to(target) and not why_no_path(folder, place):
+                room -= sum(1 for _ in source.rglob("*"))
+                if room < 0:
+                    raise ValueError(f"its links lead to more than {MAX_LINKED:,} files")
+                shutil.copytree(source, folder / place, copy_function=os.link)
+            else:
+                continue
+            del links[name]
+            found = True
+    return [(name, "it is a link to something that the archive does not hold") for name in links]
+
+
+def _target_of(place: PurePosixPath, link: str) -> PurePosixPath | None:
+    """Where a link at `place` leads within the archive; None if it leads out of it."""
+    parts = [
+        part for part in os.path.normpath(place.parent / link.replace("\\", "/")).split("/") if part != "."
+    ]
+    return None if link.startswith("/") or ".." in parts else PurePosixPath(*parts)
 
 
 def _write(data: IO[bytes], path: Path, room: int) -> int:
@@ -128,11 +198,13 @@ def _zip_members(path: Path) -> Iterator[Member]:
             kind = entry.external_attr >> 28  # of Unix: 8 is a regular file, 10 a symbolic link
             if entry.is_dir():
                 continue
-            if kind not in (0, 8):
-                yield Member(name, None, "it is a link, or no regular file")
-                continue
-            with archive.open(entry) as data:
-                yield Member(name, data)
+            if kind == 10 and entry.file_size <= MAX_LINK_BYTES:
+                yield Member(name, None, link=os.fsdecode(archive.read(entry)))
+            elif kind not in (0, 8):
+                yield Member(name, None, "it is no regular file")
+            else:
+                with archive.open(entry) as data:
+                    yield Member(name, data)
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
@@ -143,19 +215,26 @@ def _zip_name(entry: zipfile.ZipInfo) -> str:
 
 
 def _tar_members(path: Path) -> Iterator[Member]:
-    with tarfile.open(path, errors="surrogateescape") as archive:
+    with tarfile.open(path, tarinfo=_StrictTarInfo, errors="surrogateescape") as archive:
         for entry in archive:
             if entry.isdir():
                 continue
-            data, reason = _tar_data(archive, entry)
-            yield Member(entry.name, data, reason)
+            if entry.issym():
+                yield Member(entry.name, None, link=entry.linkname)
+            elif entry.isfile() or entry.islnk():
+                yield Member(entry.name, *_tar_data(archive, entry))
+            else:
+                yield Member(entry.name, None, "it is no regular file")
+        rest = archive.fileobj
+        while rest and rest.read(
+            PIECE
+        ):  # a compressed file has its checksum at its end, behind the last entry
+            pass
 
 
 def _tar_data(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> tuple[Any, str]:
-    if not (entry.isfile() or entry.islnk() or entry.issym()):
-        return None, "it is no regular file"
     try:
-        return archive.extractfile(entry), ""  # of a link: what it leads to within the archive
+        return archive.extractfile(entry), ""  # of a hard link: what it leads to within the archive
     except (KeyError, RecursionError):
         return None, "it is a link to something that the archive does not hold"
 

@@ -1,27 +1,34 @@
 """Columns of a list: which one names the photo, its label, its split and its group."""
 
 import re
+from ast import literal_eval
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from lenslet.config.train import ListParams
-from lenslet.dataset.folders import split_of
+from lenslet.dataset.json_rows import Row
 from lenslet.dataset.photos import DatasetError
-from lenslet.dataset.tables import Row, Table
+from lenslet.dataset.split_names import split_of
+from lenslet.dataset.tables import Table
 
 AUTO, NONE = "auto", "none"
 # Usual names, the likeliest first, in small letters without spaces and signs.
 IMAGE_NAMES = (
     "image", "imagepath", "filename", "file", "filepath", "path", "imageurl", "url", "uri", "img", "imgpath",
     "imagename", "imagefile", "imgname", "imagefilename", "photo", "picture", "imageid", "imgid", "photoid", "idcode",
-    "fname", "name", "id",
+    "fname", "sourceref", "imagegcsuri", "gcsuri", "name", "id",
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "class", "category", "labels", "classname", "labelname", "categoryname", "choice", "target", "tag",
-    "classlabel", "species", "breed", "diagnosis", "classid", "labelid", "categoryid", "y",
+    "classlabel", "species", "breed", "diagnosis", "dx", "displayname", "classificationannotation",
+    "classid", "labelid", "categoryid", "y",
 )  # fmt: skip
-SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage", "datasplit")
+SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage", "datasplit", "mluse")
+ONE_HOT_NAME = "_classes.csv"  # Roboflow's list
+MIN_ONE_HOT = 0.9  # share of the rows of other lists that have exactly one 1
 TRUE, FALSE = ("1", "1.0", "True", "true"), ("0", "0.0", "False", "false", "")
 
 
@@ -34,11 +41,11 @@ class Columns:
     one_hot: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def label_in(self, row: Row) -> str:
-        """The label of a row as text; empty if it has none."""
+    def labels_in(self, row: Row) -> list[str]:
+        """The labels of a row as text; none if it has no label, several if it is of several classes."""
         if self.label:
-            return plain_text(row.get(self.label))
-        return next((name for name in self.one_hot if plain_text(row.get(name)) in TRUE), "")
+            return texts_in(row.get(self.label))
+        return [name for name in self.one_hot if plain_text(row.get(name)) in TRUE]
 
 
 def find_columns(table: Table, params: ListParams, where: str) -> Columns:
@@ -49,7 +56,8 @@ def find_columns(table: Table, params: ListParams, where: str) -> Columns:
     label = _usual(table, LABEL_NAMES) if params.label_column == AUTO else ""
     one_hot: tuple[str, ...] = ()
     if not label and params.label_column == AUTO:
-        one_hot = _one_hot(table, {image, split, group})
+        needed = 0.0 if PurePath(where).name == ONE_HOT_NAME else MIN_ONE_HOT
+        one_hot = _one_hot(table, {image, split, group}, needed)
     if not label and not one_hot:
         label = _chosen(table, params.label_column, LABEL_NAMES, "label", where)
     return Columns(image, label, split, group, one_hot, notes)
@@ -62,6 +70,17 @@ def plain_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
+
+
+def texts_in(value: Any) -> list[str]:
+    """The texts of a cell: one, or those of a list, which may be written as text, as in `["forest"]`."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = literal_eval(value.strip())  # reads both JSON's and Python's quotes
+    if isinstance(value, dict):  # of Label Studio
+        value = value.get("choices", value.get("name"))
+    values = value if isinstance(value, list | tuple) else [value]
+    return [text for each in values if (text := plain_text(each))]
 
 
 def _chosen(table: Table, wanted: str, usual: Sequence[str], what: str, where: str) -> str:
@@ -93,15 +112,20 @@ def _split_column(table: Table, wanted: str, where: str) -> tuple[str, tuple[str
     return "", (f"{said}, which is no split: the splits are drawn",)
 
 
-def _one_hot(table: Table, others: set[str]) -> tuple[str, ...]:
-    """The columns of 0 and 1 of which each row has exactly one 1, as Roboflow and some competitions write them."""
-    columns = [
-        column
+def _one_hot(table: Table, others: set[str], needed: float) -> tuple[str, ...]:
+    """The columns of 0 and 1, one for each class, as Roboflow and some competitions write them.
+
+    Most rows have exactly one 1: of other columns of 0 and 1, each says something of its own.
+    """
+    cells = {
+        column: {plain_text(row.get(column)) for row in table.rows}
         for column in table.columns
-        if column not in others and all(plain_text(row.get(column)) in TRUE + FALSE for row in table.rows)
-    ]
-    sums = {sum(plain_text(row.get(column)) in TRUE for column in columns) for row in table.rows}
-    return tuple(columns) if len(columns) > 1 and sums == {1} else ()
+        if column not in others
+    }
+    columns = [name for name, found in cells.items() if found <= {*TRUE, *FALSE} and found != {""}]
+    sums = [sum(plain_text(row.get(column)) in TRUE for column in columns) for row in table.rows]
+    is_one_hot = len(columns) > 1 and 1 in sums and sums.count(1) >= needed * len(sums)
+    return tuple(columns) if is_one_hot else ()
 
 
 def _plain(name: str) -> str:

@@ -3,23 +3,18 @@
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import PurePath
 
-from lenslet.dataset.photos import LeftOut, Listing, Photo
+from lenslet.dataset.photos import DatasetError, LeftOut, Listing, Photo
+from lenslet.dataset.split_names import is_unlabelled, split_folders_by_name, split_of
 from lenslet.dataset.walk import Tree
+from lenslet.inference.printable import printable
 
-# Split → what its folders are called, less the affixes.
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
-# Photos without labels that lie beside the splits.
-UNLABELLED_NAMES = ("pred", "predict", "prediction", "unlabelled", "unlabeled", "unknown", "inference")
-# seg_train (Intel Image Classification), train_set, test-images
-AFFIXES = re.compile(r"^seg[ _-]|[ _-](set|data|images?|imgs?|photos?|dir|split)$")
+# What a folder is called that stands between a split and its classes, or holds all photos of a list.
+WRAPPERS = ("images", "image", "imgs", "img", "photos", "pictures", "data", "jpegimages")
+PARTS = re.compile(r"(fold|part|batch|set|chunk|shard|subset|session|split)[ _-]?\w{1,3}", re.IGNORECASE)
 
 Labelled = tuple[PurePath, str, str | None]  # file, label, split
 
@@ -32,95 +27,151 @@ def label_of(name: str) -> str:
     return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
-def split_of(name: str) -> str | None:
-    """The split that a folder of this name, or this word in a list, may stand for."""
-    plain = AFFIXES.sub("", name.strip().lower())
-    return next((split for split, names in SPLIT_NAMES.items() if plain in names), None)
-
-
 def read_class_folders(tree: Tree, base: PurePath) -> Listing:
     """`<class>/…`: the first level names the class, deeper ones do not count."""
-    named = [folder.name for folder in tree.folders_in.get(base, []) if split_of(folder.name)]
-    notes = [f"{name!r} counts as a class: it holds photos, and no folders of classes" for name in named]
+    named = [folder for folder in folders_with_files(tree, base) if split_of(folder.name)]
+    notes = [
+        f"{printable(repr(folder.name))} counts as a class: {_why_no_split(tree, folder)}" for folder in named
+    ]
     return _listing(tree, _in_class_folders(tree, base, None), _labels(tree, base), notes)
 
 
-def read_split_folders(tree: Tree, base: PurePath) -> Listing:
+def read_split_folders(tree: Tree, base: PurePath) -> Listing | None:
     """`<split>/<class>/…`; what lies beside the splits, or in a split but in no class folder, is left out."""
+    splits = split_folders(tree, base)
+    if not splits:
+        return None
     photos, classes = [], set()
-    for split, folders in split_folders(tree, base).items():
+    for split, folders in splits.items():
         for parent in (class_parent(tree, folder) for folder in folders):
             photos += _in_class_folders(tree, parent, split)
             classes |= _labels(tree, parent)
-    return _listing(tree, photos, classes)
+    return _listing(tree, photos, classes, _notes_beside(tree, base, splits))
 
 
-def read_splits_in_classes(tree: Tree, base: PurePath) -> Listing:
-    """`<class>/<split>/…`."""
+def read_splits_in_classes(tree: Tree, base: PurePath) -> Listing | None:
+    """`<class>/<split>/…`. Raises: DatasetError if these are data sets, each with splits and classes of its own."""
+    outer = folders_with_files(tree, base)
+    inner = [{each: split_of(each.name) for each in folders_with_files(tree, folder)} for folder in outer]
+    if len(inner) < 2 or not all(
+        len(set(each.values())) >= 2 and None not in each.values() for each in inner
+    ):
+        return None
+    if any(split_folders(tree, folder) for folder in outer):
+        names = " and ".join(printable(folder.name) for folder in outer[:2])
+        raise DatasetError(
+            f"{tree.root / base} holds {len(outer):,} data sets with splits and classes of their own, {names} among "
+            "them: give one of them"
+        )
     photos = [
-        (file, label_of(folder.name), split_of(inner.name))
-        for folder in tree.folders_in.get(base, [])
-        for inner in tree.folders_in.get(folder, [])
-        for file in tree.files_below(inner)
+        (file, label_of(folder.name), split)
+        for folder, splits in zip(outer, inner, strict=True)
+        for each, split in splits.items()
+        for file in tree.files_below(each)
     ]
     return _listing(tree, photos, _labels(tree, base))
 
 
+def read_parts(tree: Tree, base: PurePath) -> Listing | None:
+    """`fold1/<class>/…` beside `fold2/<class>/…`: one data set in parts, whose names tell neither class nor split."""
+    parts = folders_with_files(tree, base)
+    classes = [_class_names(tree, part) for part in parts]
+    are_parts = len({plain[1].lower() for part in parts if (plain := PARTS.fullmatch(part.name))}) == 1
+    if len(parts) < 2 or not are_parts or not all(PARTS.fullmatch(part.name) for part in parts):
+        return None
+    if not all(one & two for one, two in combinations(classes, 2)):
+        return None
+    photos = [each for part in parts for each in _in_class_folders(tree, class_parent(tree, part), None)]
+    labels = {label for part in parts for label in _labels(tree, class_parent(tree, part))}
+    names = ", ".join(printable(part.name) for part in parts[:3]) + (", …" if len(parts) > 3 else "")
+    return _listing(
+        tree, photos, labels, [f"{names} hold the same classes, and count as parts of one data set"]
+    )
+
+
+def lone_folders(tree: Tree) -> list[PurePath]:
+    """The root, the folder in it that holds everything else there, if there is one, and so on."""
+    chain = [PurePath()]
+    while len(inside := folders_with_files(tree, chain[-1])) == 1:
+        chain += inside
+    return chain
+
+
 def unwrapped(tree: Tree) -> PurePath:
-    """The folder that holds the classes or splits: below the root where everything lies in one folder of folders."""
-    base = PurePath()
-    while not tree.files_in.get(base):
-        inside = [folder for folder in tree.folders_in.get(base, []) if tree.holds_files(folder)]
+    """The folder that holds the classes or splits: below the root where all folders lie in one."""
+    chain = lone_folders(tree)
+    for place in chain:
+        inside = folders_with_files(tree, place)
         if len(inside) > 1 or any(split_of(folder.name) and _class_names(tree, folder) for folder in inside):
-            return base
-        if not inside:
-            break
-        [base] = inside
+            return place
     return PurePath()  # one class, or photos without any
-
-
-def has_splits_in_classes(tree: Tree, base: PurePath) -> bool:
-    """Whether each class folder holds split folders and nothing else, at least two of them."""
-    inner = [
-        [split_of(each.name) for each in tree.folders_in.get(folder, []) if tree.holds_files(each)]
-        for folder in tree.folders_in.get(base, [])
-        if tree.holds_files(folder)
-    ]
-    return len(inner) >= 2 and all(len(set(names)) >= 2 and None not in names for names in inner)
 
 
 def split_folders(tree: Tree, base: PurePath) -> dict[str, list[PurePath]]:
     """Split → its folders, those that hold class folders; empty if these folders are classes themselves.
 
     Classes may be called `train` or `test`, too: the names mean splits if the folders hold class folders, and beside
-    them lie no others with photos, or two of them have a class in common.
+    them lie no others with photos, or something else tells: a class in common, a second split, or nothing that could
+    be the other classes.
     """
-    folders = [folder for folder in tree.folders_in.get(base, []) if tree.holds_files(folder)]
-    classes = {folder: _class_names(tree, folder) for folder in folders if split_of(folder.name)}
-    structured = {folder: names for folder, names in classes.items() if names}
-    others = [each for each in folders if each not in classes and not _is_unlabelled(each.name)]
-    in_common = any(one & two for one, two in combinations(structured.values(), 2))
-    if others and not in_common:
-        return {}
+    folders = folders_with_files(tree, base)
+    splits = split_folders_by_name([folder.name for folder in folders])
+    named = [folder for folder in folders if folder.name in splits]
+    structured = {folder: names for folder in named if (names := _class_names(tree, folder))}
+    others = [each for each in folders if each not in named and not is_unlabelled(each.name)]
+    are_splits = (
+        not others
+        or any(one & two for one, two in combinations(structured.values(), 2))
+        or len(named) > 1
+        or (len(others) == 1 and not _class_names(tree, others[0]))
+    )
     found: dict[str, list[PurePath]] = {}
-    for folder in structured:
-        found.setdefault(str(split_of(folder.name)), []).append(folder)
+    for folder in structured if are_splits else ():
+        found.setdefault(splits[folder.name], []).append(folder)
     return found
 
 
 def class_parent(tree: Tree, folder: PurePath) -> PurePath:
-    """Where a split's class folders lie: archives of Kaggle repeat the name, as in seg_train/seg_train."""
-    inner = folder / folder.name
-    return inner if tree.folders_in.get(inner) else folder
+    """Where a split's class folders lie: in seg_train/seg_train, as archives of Kaggle have it, or in train/images."""
+    inside = tree.folders_in.get(folder, [])
+    if len(inside) == 1 and (inside[0].name == folder.name or inside[0].name.lower() in WRAPPERS):
+        return class_parent(tree, inside[0])
+    return folder
+
+
+def folders_with_files(tree: Tree, place: PurePath) -> list[PurePath]:
+    """The folders in `place` that hold files, at any depth."""
+    return [folder for folder in tree.folders_in.get(place, []) if tree.holds_files(folder)]
 
 
 def _class_names(tree: Tree, folder: PurePath) -> set[str]:
-    inside = tree.folders_in.get(class_parent(tree, folder), [])
-    return {label_of(each.name) for each in inside if tree.holds_files(each)}
+    return {label_of(each.name) for each in folders_with_files(tree, class_parent(tree, folder))}
 
 
-def _is_unlabelled(name: str) -> bool:
-    return AFFIXES.sub("", name.strip().lower()) in UNLABELLED_NAMES
+def _why_no_split(tree: Tree, folder: PurePath) -> str:
+    if _class_names(tree, folder):
+        return "beside it lie folders that may be classes, too"
+    return "it holds photos, and no folders of classes"
+
+
+def _notes_beside(tree: Tree, base: PurePath, splits: dict[str, list[PurePath]]) -> list[str]:
+    """A sentence for each folder beside the splits that might have been meant to count."""
+    used = [folder for folders in splits.values() for folder in folders]
+    classes = set().union(*(_class_names(tree, folder) for folder in used))
+    beside = [
+        folder
+        for folder in folders_with_files(tree, base)
+        if folder not in used and not split_of(folder.name)
+    ]
+    notes = []
+    for folder in beside:
+        count = sum(1 for _ in tree.files_below(folder))
+        same = "has the same classes, but " if classes & _class_names(tree, folder) else ""
+        notes.append(
+            f"{printable(repr(folder.name))} {same}is no split by its name: its {count:,} "
+            f"{'file is' if count == 1 else 'files are'} left out"
+        )
+    return notes
 
 
 def _labels(tree: Tree, parent: PurePath) -> set[str]:
@@ -135,7 +186,7 @@ def _in_class_folders(tree: Tree, parent: PurePath, split: str | None) -> list[L
     ]
 
 
-def _listing(tree: Tree, found: list[Labelled], classes: set[str], notes: Sequence[str] = ()) -> Listing:
+def _listing(tree: Tree, found: list[Labelled], classes: Iterable[str], notes: Sequence[str] = ()) -> Listing:
     photos = tuple(Photo(tree.root / file, label, split) for file, label, split in found)
     used = {file for file, _, _ in found}
     rest = (LeftOut(tree.root / file, "no label", "in no class folder") for file in tree.files)

@@ -6,24 +6,16 @@ from pathlib import Path, PurePath
 
 from lenslet.config.train import ListParams
 from lenslet.dataset.archives import is_archive, unpack
-from lenslet.dataset.columns import AUTO
-from lenslet.dataset.exports import (
-    inner_lists,
-    is_label_studio,
-    is_teachable_machine,
-    read_inner_lists,
-    read_label_studio,
-    read_teachable_machine,
-)
+from lenslet.dataset.exports import is_label_studio_export, read_teachable_machine
 from lenslet.dataset.folders import (
-    has_splits_in_classes,
     read_class_folders,
+    read_parts,
     read_split_folders,
     read_splits_in_classes,
-    split_folders,
     unwrapped,
 )
-from lenslet.dataset.lists import Names, is_list, read_photo_list
+from lenslet.dataset.inner_lists import read_lists_beside_photos, read_named_lists
+from lenslet.dataset.lists import is_list, read_photo_list
 from lenslet.dataset.photos import DatasetError, LeftOut, Listing
 from lenslet.dataset.remote import fetch_prefix, is_s3
 from lenslet.dataset.walk import Tree, walk
@@ -36,13 +28,14 @@ class Way:
 
     params: ListParams
     cache: Path
+    is_closed: bool = False  # lists in the folder may name only what is below it: it came from elsewhere
 
 
 @dataclass(frozen=True)
 class FolderLayout:
     title: str
-    matches: Callable[[Tree, PurePath], bool]  # of the folder that holds the classes, splits or lists
-    read: Callable[[Tree, PurePath, Way], Listing]
+    # `base`: the folder that holds the classes or splits. None: the folder has another layout.
+    read: Callable[[Tree, PurePath, Way], Listing | None]
 
 
 @dataclass(frozen=True)
@@ -52,43 +45,63 @@ class FileLayout:
     read: Callable[[Path, Way], Listing]
 
 
-# In both tables, the first layout that matches is the one that reads.
+# In both tables, the first layout that fits counts.
 FOLDER_LAYOUTS = (
     FolderLayout(
         "lists in folders (Hugging Face, Roboflow)",
-        lambda tree, base: bool(inner_lists(tree, base)),
-        lambda tree, base, way: read_inner_lists(tree, base, way.params, way.cache),
+        lambda tree, base, way: read_named_lists(tree, way.params, way.cache, way.is_closed),
     ),
     FolderLayout(
         "Teachable Machine project",
-        is_teachable_machine,
-        lambda tree, base, way: read_teachable_machine(tree, base, way.cache),
+        lambda tree, base, way: read_teachable_machine(tree, way.cache),
     ),
+    FolderLayout("split folders", lambda tree, base, way: read_split_folders(tree, base)),
     FolderLayout(
-        "split folders",
-        lambda tree, base: bool(split_folders(tree, base)),
-        lambda tree, base, way: read_split_folders(tree, base),
+        "split folders in class folders", lambda tree, base, way: read_splits_in_classes(tree, base)
     ),
+    FolderLayout("class folders in parts", lambda tree, base, way: read_parts(tree, base)),
     FolderLayout(
-        "split folders in class folders",
-        has_splits_in_classes,
-        lambda tree, base, way: read_splits_in_classes(tree, base),
+        "a list beside its photos",
+        lambda tree, base, way: read_lists_beside_photos(tree, way.params, way.cache, way.is_closed),
     ),
-    FolderLayout(
-        "a folder per class",
-        lambda tree, base: True,
-        lambda tree, base, way: read_class_folders(tree, base),
-    ),
+    FolderLayout("a folder per class", lambda tree, base, way: read_class_folders(tree, base)),
 )
 FILE_LAYOUTS = (
     FileLayout(
         "Label Studio export",
-        is_label_studio,
-        lambda path, way: read_label_studio(path, Names(walk(_root_of(path, way))), way.cache),
+        is_label_studio_export,
+        lambda path, way: read_photo_list(path, way.params, way.cache),
     ),
     FileLayout("a list", is_list, lambda path, way: read_photo_list(path, way.params, way.cache)),
     FileLayout("an archive", is_archive, lambda path, way: _read_archive(path, way)),
 )
+
+ARCHIVES = (".zip", ".tm", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+TO_FOLDERS = "write its photos into a folder per class first"
+# Endings of files that hold labelled photos, too → what to do with them.
+NOT_READ = {
+    (".xlsx", ".xls", ".ods", ".numbers"): "a spreadsheet: save it as CSV, and give that",
+    (".rar", ".7z", ".zst"): "an archive of a kind that is not read: unpack it, and give the folder",
+    (
+        ".tfrecord",
+        ".tfrecords",
+        ".rec",
+        ".mdb",
+        ".lmdb",
+        ".h5",
+        ".hdf5",
+        ".npz",
+        ".npy",
+        ".mat",
+        ".pkl",
+        ".pt",
+    ): (f"a file of arrays or records: {TO_FOLDERS}"),
+    (
+        ".xml",
+        ".yaml",
+        ".yml",
+    ): "no list that is read: give a folder per class, or a CSV with the columns image and label",
+}
 
 
 def check_place(place: Path) -> None:
@@ -108,20 +121,22 @@ def find_photos(place: Path, params: ListParams | None = None, cache: Path = Pat
     path = place
     if is_s3(place):
         path, fetched = fetch_prefix(place, cache)
+        way = replace(way, is_closed=True)
     listing = _read_folder(path, way) if path.is_dir() else _read_file(path, way)
     listing = replace(listing, left_out=listing.left_out + fetched)
     if len(listing.classes) < 2:
         found = sorted(listing.classes) or "none"
-        raise DatasetError(f"{place} must hold two classes at least, but has {found}{_hint(path)}")
+        hint = _hint(path) if listing.layout == "a folder per class" else ""
+        raise DatasetError(f"{place} must hold two classes at least, but has {found}{hint}")
     return listing
 
 
 def _read_folder(folder: Path, way: Way) -> Listing:
     tree = walk(folder)
     base = unwrapped(tree)
-    layout = next(layout for layout in FOLDER_LAYOUTS if layout.matches(tree, base))
-    listing = layout.read(tree, base, way)
-    return replace(listing, layout=layout.title, left_out=listing.left_out + tree.left_out)
+    found = ((layout.title, layout.read(tree, base, way)) for layout in FOLDER_LAYOUTS)
+    title, listing = next((title, listing) for title, listing in found if listing)
+    return replace(listing, layout=title, left_out=listing.left_out + tree.left_out)
 
 
 def _read_file(path: Path, way: Way) -> Listing:
@@ -134,25 +149,35 @@ def _layout_of_file(path: Path) -> FileLayout:
     name = printable(path)
     if not path.exists():
         raise DatasetError(f"{name} does not exist: give a folder of photos, a list or an archive")
-    layout = next((layout for layout in FILE_LAYOUTS if layout.matches(path)), None)
+    ending = path.suffix.lower()
+    what = next((what for endings, what in NOT_READ.items() if ending in endings), "")
+    layout = None if what else next((layout for layout in FILE_LAYOUTS if layout.matches(path)), None)
     if layout is None:
+        if ending in ARCHIVES:
+            what = "called like an archive, but its content is none: it is damaged, or of another kind"
         raise DatasetError(
-            f"{name} is neither a folder of photos, nor a list (CSV, JSON, Parquet), nor an archive"
+            f"{name} is {what or 'neither a folder of photos, nor a list (CSV, JSON, Parquet), nor an archive'}"
         )
     return layout
 
 
 def _read_archive(path: Path, way: Way) -> Listing:
     folder, skipped = unpack(path, way.cache)
-    listing = _read_folder(folder, way)
+    listing = _read_folder(folder, replace(way, is_closed=True))
     return replace(listing, left_out=listing.left_out + skipped)
 
 
-def _root_of(path: Path, way: Way) -> Path:
-    return path.parent if way.params.root == AUTO else Path(way.params.root)
-
-
 def _hint(place: Path) -> str:
-    """What to do about a folder without classes that has a list in it."""
-    lists = sorted(each for each in place.iterdir() if is_list(each)) if place.is_dir() else []
-    return f"; is {lists[0]} the list of them? then give it instead of the folder" if lists else ""
+    """What to do about a folder without classes that has something else in it."""
+    if not place.is_dir():
+        return ""
+    files = sorted(each for each in place.iterdir() if each.is_file())
+    if lists := [each for each in files if is_list(each) and each.suffix != ".txt"]:
+        return f"; is {printable(lists[0])} the list of them? then give it instead of the folder"
+    if packed := [each for each in files if each.suffix.lower() in ARCHIVES]:
+        return f"; {printable(packed[0])} is packed: unpack it, or give it alone"
+    for each in files:
+        for endings, what in NOT_READ.items():
+            if each.suffix.lower() in endings:
+                return f"; {printable(each)} is {what}"
+    return ""

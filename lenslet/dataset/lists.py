@@ -3,21 +3,23 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
 
 from lenslet.config.train import ListParams
 from lenslet.dataset.columns import AUTO, find_columns, plain_text
-from lenslet.dataset.folders import label_of, split_of
-from lenslet.dataset.photos import LeftOut, Listing, Photo
+from lenslet.dataset.folders import label_of
+from lenslet.dataset.photo_names import Named, Names
+from lenslet.dataset.photos import DatasetError, LeftOut, Listing, Photo
 from lenslet.dataset.remote import fetch_all
+from lenslet.dataset.split_names import split_in, split_of
 from lenslet.dataset.tables import READERS, Table, read_table
-from lenslet.dataset.walk import Tree, walk
+from lenslet.dataset.walk import walk
 from lenslet.inference.atomic import replacing
+from lenslet.inference.printable import printable
 
 LINK = re.compile(r"(https?|s3)://")
 
@@ -30,134 +32,163 @@ class Entry:
     label: str
     split: str | None
     group: str = ""
+    sought_in: str | None = (
+        None  # of names that repeat, the folder of this split: train.csv tells train/1 from test/1
+    )
+    why_no_label: str = "the list has none for it"
 
 
-def is_list(path: Path) -> bool:
+def is_list(path: PurePath) -> bool:
     return path.suffix.lower() in READERS
 
 
 def read_photo_list(path: Path, params: ListParams, cache: Path) -> Listing:
     """The photos that the list `path` names. Raises: DatasetError."""
+    entries, notes = entries_of(read_table(path), params, str(path), sought_in=split_in(path.stem)[0])
+    return list_with_rest(entries, path, params, cache, notes)
+
+
+def list_with_rest(
+    entries: Sequence[Entry], path: Path, params: ListParams, cache: Path, notes: Sequence[str] = ()
+) -> Listing:
+    """The photos of the entries of the file `path`, which are below the root that `params` name, or beside it."""
     root = path.parent if params.root == AUTO else Path(params.root)
-    entries, notes = entries_of(read_table(path), params, str(path))
     names = Names(walk(root))
-    listing = listing_of(entries, names, cache, split_of(path.stem), [path], notes)
+    listing = listing_of(entries, names, cache, [path], notes)
     return replace(listing, left_out=listing.left_out + names.tree.left_out)
 
 
 def entries_of(
-    table: Table, params: ListParams, where: str, split: str | None = None
+    table: Table,
+    params: ListParams,
+    where: str,
+    split: str | None = None,
+    sought_in: str | None = None,
 ) -> tuple[list[Entry], tuple[str, ...]]:
-    """An entry for each row, and notes; `split` is that of rows which name none. Raises: DatasetError."""
+    """An entry for each row, and notes; `split` is that of rows which name none.
+
+    Raises: DatasetError if there is no column of photos or labels, or photos have several labels each.
+    """
     columns = find_columns(table, params, where)
-    entries = [
-        Entry(
-            _image_of(row.get(columns.image)),
-            label_of(columns.label_in(row)),
-            split_of(plain_text(row.get(columns.split))) or split,
-            plain_text(row.get(columns.group)),
+    entries, several = [], 0
+    for row in table.rows:
+        labels = columns.labels_in(row)
+        several += len(labels) > 1
+        entries.append(
+            Entry(
+                _image_of(row.get(columns.image)),
+                label_of(labels[0]) if len(labels) == 1 else "",
+                split_of(plain_text(row.get(columns.split))) or split,
+                plain_text(row.get(columns.group)),
+                sought_in,
+                f"the list has several: {', '.join(labels)}"[:200] if labels else "the list has none for it",
+            )
         )
-        for row in table.rows
-    ]
+    if 2 * several > len(entries):
+        raise DatasetError(
+            f"{where} gives {several:,} of {len(entries):,} photos several labels each: a classifier learns one label "
+            "for each photo; name a column that has one with --label-column"
+        )
     return entries, columns.notes
-
-
-@dataclass(frozen=True)
-class Names:
-    """Files below a root by everything that a list may call them."""
-
-    tree: Tree
-
-    @cached_property
-    def by_ending(self) -> Mapping[str, list[PurePath]]:
-        """Path, or the end of it, with and without the extension → the files that it fits."""
-        found: dict[str, list[PurePath]] = defaultdict(list)
-        for file in self.tree.files:
-            parts = file.parts
-            for start in range(len(parts)):
-                whole = "/".join(parts[start:])
-                for name in {whole, whole[: len(whole) - len(file.suffix)] or whole}:
-                    found[name].append(file)
-        return dict(found)
-
-    def find(self, name: str, split: str | None) -> list[Path]:
-        """The files that `name` may mean: the one at this path, else all with this name, those of `split` alone."""
-        place = self.tree.root / name
-        if place.is_file():
-            return [place]
-        files = self.by_ending.get(name.replace("\\", "/").removeprefix("./").lstrip("/"), [])
-        of_split = [file for file in files if split and split in map(split_of, file.parts[:-1])]
-        return [self.tree.root / file for file in of_split or files]
 
 
 def listing_of(
     entries: Sequence[Entry],
     names: Names,
     cache: Path,
-    split: str | None = None,
-    lists: Iterable[Path] = (),
+    lists: Sequence[Path],
     notes: Sequence[str] = (),
 ) -> Listing:
     """Find the photo of each entry, in `names` or at its URL; files below the root that no entry names are left out.
 
-    `split`: that of the list's own name, as in train.csv, which tells train/1.jpg from test/1.jpg.
-    `lists`: files that were read as lists, and are no photos.
+    `lists`: files that the entries were read from, and that are no photos.
+    Raises: DatasetError if not one of the entries leads to a photo.
     """
-    images = [each.image for each in entries]
-    links = fetch_all([str(image) for image in images if _is_link(image)], cache)
-    photos, left_out = [], []
+    links = fetch_all([str(each.image) for each in entries if _is_link(each.image)], cache)
+    files = names.find_all(_named(each) for each in entries if isinstance(each.image, str))
+    embedded = Counter[str]()
+    photos, left_out, lost = [], [], []
     for entry in entries:
-        found = _find(entry, names, links, split, cache)
+        found = _find(entry, names, links, files, (cache, embedded))
         if isinstance(found, LeftOut):
-            left_out.append(found)
-        elif not entry.label:
-            left_out.append(LeftOut(found, "no label", "the list has none for it"))
-        else:
+            lost.append(found)
+        elif entry.label:
             photos.append(Photo(found, entry.label, entry.split, entry.group))
+        else:
+            left_out.append(LeftOut(found, "no label", entry.why_no_label))
+    if lost and not photos and not left_out:
+        raise DatasetError(_nothing_found(lost, entries, names, lists))
     photos, repeated = _without_repetitions(photos)
     named = {photo.path for photo in photos} | {each.path for each in (*left_out, *repeated)} | {*lists}
     # Several names may lead to one file: `./a.jpg`, links.
     real = {os.path.realpath(path) for path in named}
     rest = [names.tree.root / file for file in names.tree.files]
     unlisted = [LeftOut(path, "unlisted") for path in rest if os.path.realpath(path) not in real]
-    left_out += [*repeated, *unlisted]
+    left_out += [*lost, *repeated, *unlisted]
     classes = frozenset(entry.label for entry in entries if entry.label)
     return Listing(names.tree.root, "", tuple(photos), tuple(left_out), classes, tuple(notes))
 
 
+def _named(entry: Entry) -> Named:
+    return Named(str(entry.image), entry.split or entry.sought_in, entry.label)
+
+
 def _find(
-    entry: Entry, names: Names, links: Mapping[str, Path | str], split: str | None, cache: Path
+    entry: Entry,
+    names: Names,
+    links: Mapping[str, Path | str],
+    files: Mapping[Named, list[Path]],
+    kept: tuple[Path, Counter[str]],
 ) -> Path | LeftOut:
     if isinstance(entry.image, bytes):
-        return _kept(entry.image, cache)
+        return _kept(entry.image, *kept)
     if _is_link(entry.image):
         fetched = links[entry.image]
         return LeftOut(Path(entry.image), "missing", fetched) if isinstance(fetched, str) else fetched
-    place = names.tree.root / entry.image
-    found = names.find(entry.image, entry.split or split) if entry.image else []
+    found = files[_named(entry)]
     if len(found) == 1:
         return found[0]
+    place = names.tree.root / entry.image
     if not found:
         return LeftOut(place, "missing", "no file has this path or name")
     some = " and ".join(str(path.relative_to(names.tree.root)) for path in found[:2])
     return LeftOut(place, "missing", f"{len(found)} files have this name, {some} among them")
 
 
+def _nothing_found(
+    lost: Sequence[LeftOut], entries: Sequence[Entry], names: Names, lists: Sequence[Path]
+) -> str:
+    where = printable(lists[0]) if lists else printable(names.tree.root)
+    example = next((each.image for each in entries if each.image), "")
+    remedy = "check the addresses" if _is_link(example) else "name the folder of the photos with --root"
+    return (
+        f"{where} names {len(lost):,} {'photo' if len(lost) == 1 else 'photos'}, and not one is there: "
+        f"{printable(repr(example))[:200]}, for example, was looked for in {printable(names.tree.root)} "
+        f"({lost[0].detail}): {remedy}"
+    )
+
+
 def _without_repetitions(photos: Sequence[Photo]) -> tuple[list[Photo], list[LeftOut]]:
     """Each file once; none that is listed under two labels, because no one knows which of them is right."""
-    labels: dict[Path, set[str]] = defaultdict(set)
-    for photo in photos:
-        labels[photo.path].add(photo.label)
-    kept, left_out, seen = [], [], Counter[Path]()
-    for photo in photos:
-        seen[photo.path] += 1
-        if len(labels[photo.path]) > 1:
+    places = [_place(photo.path) for photo in photos]
+    labels: dict[str, set[str]] = defaultdict(set)
+    for place, photo in zip(places, photos, strict=True):
+        labels[place].add(photo.label)
+    kept, left_out, seen = [], [], Counter[str]()
+    for place, photo in zip(places, photos, strict=True):
+        seen[place] += 1
+        if len(labels[place]) > 1:
             left_out.append(LeftOut(photo.path, "labels disagree", f"listed as {photo.label}"))
-        elif seen[photo.path] > 1:
+        elif seen[place] > 1:
             left_out.append(LeftOut(photo.path, "listed twice"))
         else:
             kept.append(photo)
     return kept, left_out
+
+
+def _place(path: Path) -> str:
+    """One spelling of a path, as of `p/../p/x.jpg`; a link is a photo of its own, as in folders."""
+    return str(Path(os.path.realpath(path.parent), path.name))
 
 
 def _is_link(image: str | bytes) -> bool:
@@ -171,9 +202,12 @@ def _image_of(value: Any) -> str | bytes:
     return value if isinstance(value, bytes) else plain_text(value)
 
 
-def _kept(data: bytes, cache: Path) -> Path:
-    """The file in the cache that holds a photo which the list itself contains."""
-    path = cache / "embedded" / sha256(data).hexdigest()
+def _kept(data: bytes, cache: Path, seen: Counter[str]) -> Path:
+    """The file in the cache that holds a photo which the list itself contains; of two copies, each has one."""
+    digest = sha256(data).hexdigest()
+    seen[digest] += 1
+    number = seen[digest]
+    path = cache / "embedded" / (digest if number == 1 else f"{digest}-{number}")
     if not path.exists():
         with replacing(path) as temporary:
             temporary.write_bytes(data)

@@ -1,6 +1,7 @@
 """Photos at URLs and in S3 buckets, fetched into the cache; what is there already is not fetched again."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from lenslet.inference.json_text import parse_json
 CONNECTIONS = 8
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
 MAX_BYTES = 200_000_000  # of a photo
+MAX_NAME_BYTES = 255  # of file systems
 PIECE = 1 << 20
 S3_URL = re.compile(r"s3:/{1,2}([^/]+)/?(.*)")  # a Path has a single slash
 
@@ -50,8 +52,9 @@ def fetch_prefix(place: object, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]
     objects = _answered(lambda: list(_objects(client, bucket, prefix)), place)
     for key, tag in objects:
         name = _relative_path(key, prefix)
-        if name is None:
-            left_out.append(LeftOut(Path(f"s3:/{bucket}", key), "archive", "its key is no path"))
+        reason = "its key is no path" if name is None else _why_not_stored(name, wanted)
+        if name is None or reason:
+            left_out.append(LeftOut(Path(f"s3:/{bucket}", key.replace("\0", "?")), "archive", reason))
         else:
             wanted[name] = (key, tag)
     if not wanted:
@@ -81,6 +84,15 @@ def _relative_path(key: str, prefix: str) -> PurePosixPath | None:
     return None if any(part in ("", ".", "..") or "\0" in part for part in parts) else PurePosixPath(rest)
 
 
+def _why_not_stored(name: PurePosixPath, others: Mapping[PurePosixPath, object]) -> str:
+    """Why no file can have this name beside these, which come before it in order; empty if one can."""
+    if any(parent in others for parent in name.parents):
+        return "another key is a file where it needs a folder"
+    return (
+        "its name is too long" if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in name.parts) else ""
+    )
+
+
 def _download(
     client: Any, bucket: str, wanted: Mapping[PurePosixPath, tuple[str, str]], folder: Path
 ) -> None:
@@ -89,6 +101,7 @@ def _download(
     photos = folder / "photos"
     for name in set(index) - {str(name) for name in wanted}:
         (photos / name).unlink(missing_ok=True)
+        _remove_empty(photos / name, photos)
 
     def get(name: PurePosixPath) -> None:
         key, tag = wanted[name]
@@ -104,6 +117,14 @@ def _download(
             list(tqdm(done, "fetching", total=len(wanted), unit=" photos", leave=False, disable=None))
     finally:  # an interrupted download goes on where it stopped
         write_text(index_path, json.dumps({name: index[name] for name in map(str, wanted) if name in index}))
+
+
+def _remove_empty(path: Path, top: Path) -> None:
+    """Remove the folders above a deleted file that are empty now: a key may become a file where they were."""
+    for folder in path.parents:
+        if folder == top or not folder.is_dir() or any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def _read_index(path: Path) -> dict[str, str]:
@@ -122,7 +143,7 @@ def _answered(ask: Callable[[], Any], place: object) -> Any:
 
     try:
         return ask()
-    except (BotoCoreError, Boto3Error, ClientError) as error:
+    except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
         raise DatasetError(f"{place} cannot be read: {' '.join(str(error).split())}") from error
 
 

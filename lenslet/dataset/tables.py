@@ -1,6 +1,7 @@
 """Rows of a list file: CSV, TSV, JSON, JSON Lines or Parquet, each row a mapping of column to value."""
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.dataset.csv_file import restored
+from lenslet.dataset.json_rows import Row, rows_of
 from lenslet.dataset.photos import DatasetError
 from lenslet.inference.json_text import parse_json
 
@@ -15,8 +17,9 @@ DELIMITERS = ",;\t|"
 UNLABELLED = -1  # class of a photo without a label, in data sets of Hugging Face
 # Byte order marks: Excel writes UTF-8 with one, or UTF-16 ("Unicode text").
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-
-Row = dict[str, Any]
+SEPARATOR_LINE = re.compile(r"sep=(.)")  # Excel's first line, which names the delimiter
+PHOTO_NAME = re.compile(r"[/\\\w]\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif)$", re.IGNORECASE)
+ML_USES = ("TRAIN", "TRAINING", "VALIDATION", "VAL", "TEST", "UNASSIGNED", "")  # of Google's AutoML
 
 
 @dataclass(frozen=True)
@@ -36,30 +39,83 @@ def read_table(path: Path) -> Table:
 
 
 def _read_csv(path: Path) -> Table:
-    text = _text_of(path)
-    header = text.partition("\n")[0]
-    # Names may hold any of the others: the delimiter is the one that splits the header into most columns.
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=header.count)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
-    columns = [name.strip() for name in next(reader, [])]
-    if len(set(columns)) < len(columns):
-        twice = next(name for name in columns if columns.count(name) > 1)
-        raise ValueError(f"two of its columns are called {twice!r}")
-    rows = []
-    for cells in reader:
-        if len(cells) > len(columns):
-            raise ValueError(f"line {reader.line_num} has {len(cells)} cells, the header has {len(columns)}")
-        if any(cells):
-            rows.append(dict(zip(columns, map(restored, cells), strict=False)))
-    return Table(tuple(columns), tuple(rows))
+    text = table_text(path)
+    first, _, rest = text.partition("\n")
+    if match := SEPARATOR_LINE.fullmatch(first.strip()):
+        text, delimiter = rest, match[1]
+    else:
+        delimiter = _delimiter(path, first.partition("\r")[0])
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter == " ")
+    numbered = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    numbered = [
+        (line, cells) for line, cells in numbered if any(cells)
+    ]  # Excel writes rows of delimiters alone
+    rows = [cells for _, cells in numbered]
+    header = rows[0] if rows else []
+    if _is_data(header):
+        header = _unnamed(rows)
+    else:
+        del rows[:1], numbered[:1]
+    for line, cells in numbered:
+        if any(cells[len(header) :]):
+            raise ValueError(f"line {line} has {len(cells)} cells, the header has {len(header)}")
+    columns = _columns(header, rows)
+    content = [
+        {name: restored(cells[place]) for name, place in columns.items() if place < len(cells)}
+        for cells in rows
+    ]
+    return Table(tuple(columns), tuple(content))
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """Names may hold any of the others: it is the one that splits the header into most columns."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    found = max(DELIMITERS, key=header.count)
+    # `images/1.jpg 3`, as lists of Caffe and MMPretrain are
+    return " " if header.count(found) == 0 and path.suffix.lower() in (".txt", ".lst") else found
+
+
+def _columns(header: list[str], rows: list[list[str]]) -> dict[str, int]:
+    """Name → place, of the columns that have a name or something in them. Raises: ValueError for a name given twice."""
+    columns: dict[str, int] = {}
+    for place, name in enumerate(header):
+        if not name and not any(cells[place] for cells in rows if place < len(cells)):
+            continue
+        name = name or f"unnamed {place + 1}"
+        if name in columns:
+            raise ValueError(f"two of its columns are called {name!r}")
+        columns[name] = place
+    return columns
+
+
+def _is_data(header: list[str]) -> bool:
+    """Whether the first row is no header: it names a photo, as in lists for Google's AutoML."""
+    return len(header) > 1 and any(PHOTO_NAME.search(cell) for cell in header)
+
+
+def _unnamed(rows: list[list[str]]) -> list[str]:
+    """Names for the columns of a list without a header, by what is in them."""
+    columns = list(zip(*(cells[: min(map(len, rows))] for cells in rows), strict=True))
+    names = [""] * len(columns)
+    for place, cells in enumerate(columns):
+        if any(map(PHOTO_NAME.search, cells)) and "image" not in names:
+            names[place] = "image"
+        elif all(cell.upper() in ML_USES for cell in cells):
+            names[place] = "split"
+    rest = [place for place, name in enumerate(names) if not name]
+    if rest:  # MXNet numbers the rows in a column of its own: the labels are those that repeat
+        names[min(rest, key=lambda place: len({*columns[place]}))] = "label"
+    return names
 
 
 def _read_json_lines(path: Path) -> Table:
-    return _table_of([parse_json(line) for line in _text_of(path).splitlines() if line.strip()])
+    # Not `splitlines`, which also ends a line at U+2028 and others, as may stand in a name.
+    return _table_of(rows_of([parse_json(line) for line in table_text(path).split("\n") if line.strip()]))
 
 
 def _read_json(path: Path) -> Table:
-    return _table_of(parse_json(_text_of(path)))
+    return _table_of(rows_of(parse_json(table_text(path))))
 
 
 def _read_parquet(path: Path) -> Table:
@@ -93,30 +149,50 @@ def _name_of(number: object, names: list[str], column: str) -> str:
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     """Column → names of its classes, which data sets of Hugging Face store as numbers."""
-    features = parse_json(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return {name: each["names"] for name, each in features.items() if "names" in each}
+    content = parse_json(metadata.get(b"huggingface", b"{}"))
+    info = content.get("info") if isinstance(content, dict) else None
+    features = info.get("features") if isinstance(info, dict) else None
+    if isinstance(features, list):  # as README.md of a data set spells them
+        features = {each.get("name"): each.get("dtype") for each in features if isinstance(each, dict)}
+    found = {name: _names_in(each) for name, each in features.items()} if isinstance(features, dict) else {}
+    return {str(name): names for name, names in found.items() if names}
 
 
-def _table_of(content: Any) -> Table:
-    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise ValueError("it must hold objects, one for each photo")
-    columns = dict.fromkeys(str(name) for row in content for name in row)
-    return Table(tuple(columns), tuple(content))
+def _names_in(feature: Any) -> list[str]:
+    """The names of the classes of a column; empty if it is none of classes."""
+    while isinstance(feature, dict) and "class_label" in feature:
+        feature = feature["class_label"]
+    names = feature.get("names") if isinstance(feature, dict) else None
+    if isinstance(names, dict):
+        names = list(names.values())
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def _text_of(path: Path) -> str:
+def _table_of(rows: list[Row]) -> Table:
+    return Table(tuple(dict.fromkeys(name for row in rows for name in row)), tuple(rows))
+
+
+def table_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with or without its mark."""
     data = path.read_bytes()
-    encoding = ENCODINGS.get(data[:2], "utf-8-sig")
+    encoding = ENCODINGS.get(data[:2])
+    if encoding is None and b"\0" in data[:2] and len(data) % 2 == 0:
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    if encoding:
+        return data.decode(encoding)
     # File names need not be UTF-8: their bytes are kept as Python keeps those of the file system.
-    return data.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "strict")
+    return data.decode("utf-8-sig", "surrogateescape")
 
 
 READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".txt": _read_csv,
+    ".lst": _read_csv,
     ".json": _read_json,
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
+    ".manifest": _read_json_lines,  # SageMaker Ground Truth
+    ".labels": _read_json,  # Edge Impulse
     ".parquet": _read_parquet,
 }

@@ -171,3 +171,71 @@ def test_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(DatasetError, match=r"No space left on device; name another folder with --cache"):
         find_photos(zipped(tmp_path / "data.zip", FILES), cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_entries_that_get_in_each_others_way(make, tmp_path: Path) -> None:
+    files = FILES | {"photos/dog/x": b"x", "photos/dog/x/y.jpg": b"y", "photos/cat/" + "n" * 300: b"n"}
+    listing = find_photos(make(tmp_path / "data", files), cache=tmp_path / "cache")
+    assert counts(listing) == {(None, "cat"): 1, (None, "dog"): 2}
+    assert {each.path.name[:5]: each.detail for each in listing.left_out if each.reason == "archive"} == {
+        "y.jpg": "another entry is a file where it needs a folder",
+        "nnnnn": "its name is too long",
+    }
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_compressed_tar_is_read_to_its_checksum(mode: str, tmp_path: Path) -> None:
+    files = {name: Random(name).randbytes(50_000) for name in ("cat/1.jpg", "dog/2.jpg")}
+    path = tarred(tmp_path / "data.tar", files, mode)
+    data = bytearray(path.read_bytes())
+    place = len(data) - (8 if mode == "w:gz" else 100)
+    data[place] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(
+        DatasetError, match=r"data\.tar (cannot be unpacked: |is called like an archive, but its)"
+    ):
+        find_photos(path, cache=tmp_path / "cache")
+
+
+def test_damaged_header_is_not_the_end(tmp_path: Path) -> None:
+    path = tarred(
+        tmp_path / "data.tar", {f"{label}/{n}.jpg": b"x" for label in ("cat", "dog") for n in range(4)}, "w"
+    )
+    data = bytearray(path.read_bytes())
+    data[6 * 1024 + 10] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"cannot be unpacked: the header of an entry is damaged"):
+        find_photos(path, cache=tmp_path / "cache")
+
+
+def test_linked_folders_hold_what_they_lead_to(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat/1.jpg", "cat/2.jpg", "store/dogs/3.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    for name, target in (("dog", "store/dogs"), ("bird", "dog"), ("cat/all", ".."), ("out", "/etc")):
+        (folder / name).symlink_to(target)
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        archive.add(folder, "photos")
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as packed:
+        for path in folder.rglob("*"):
+            entry = zipfile.ZipInfo(str(path.relative_to(folder)))
+            entry.external_attr = (0o120777 if path.is_symlink() else 0o100644) << 16
+            if path.is_symlink() or path.is_file():
+                packed.writestr(entry, str(path.readlink()) if path.is_symlink() else path.read_bytes())
+    for name in ("data.tar", "data.zip"):
+        listing = find_photos(tmp_path / name, cache=tmp_path / "cache")
+        assert counts(listing) == {(None, "cat"): 2, (None, "dog"): 1, (None, "bird"): 1, (None, "store"): 1}
+        assert {each.path.name for each in listing.left_out} == {"all", "out"}
+
+
+def test_list_in_an_archive_names_no_file_outside(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    for place in (tmp_path / "secret.jpg", tmp_path / "cache" / "secret.jpg"):
+        place.write_bytes(b"secret")
+    rows = f"a.jpg,cat\nb.jpg,dog\n{tmp_path}/secret.jpg,cat\n../../secret.jpg,dog\nx/../b.jpg,dog\n"
+    files = {"metadata.csv": f"file_name,label\n{rows}".encode(), "a.jpg": b"1", "b.jpg": b"2"}
+    listing = find_photos(zipped(tmp_path / "data.zip", files), cache=tmp_path / "cache")
+    assert {photo.path.name for photo in listing.photos} == {"a.jpg", "b.jpg"}
+    assert [each.reason for each in listing.left_out] == ["missing", "missing", "listed twice"]

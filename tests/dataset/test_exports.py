@@ -94,3 +94,66 @@ def test_teachable_machine_project(tmp_path: Path) -> None:
     listing = find_photos(tmp_path)
     assert counts(listing) == {(None, "Class 1"): 2, (None, "my-dog"): 1, (None, "sample"): 1}
     assert left_out(listing) == {"odd.jpg": "unlisted"}
+
+
+def test_damaged_tasks_of_label_studio(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    tasks: list[Any] = [task("a.jpg", "cat"), task("b.jpg", "dog"), task("c.jpg", "cat", result=None)]
+    tasks += [{"id": 1, "annotations": []}, {"id": 2, "data": None, "annotations": None}, {"id": 3}]
+    tasks += [
+        {"data": {"image": "d.jpg"}, "annotations": [{"result": [{"value": {"choices": None}}, None]}, None]}
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    listing = find_photos(tmp_path / "export.json")
+    assert found(listing) == {"a.jpg": ("cat", None), "b.jpg": ("dog", None)}
+    assert left_out(listing) == {"c.jpg": "no label", "d.jpg": "no label", ".": "missing"}
+    assert len(listing.left_out) == 5
+
+
+@pytest.mark.parametrize("name", ["export.json", "export.csv"])
+def test_label_studio_short_exports_have_upload_prefixes(name: str, tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "my photos/b 1.jpg")
+    if name.endswith("csv"):
+        text = "annotator,choice,image\n1,cat,/data/upload/1/0123abcd-a.jpg\n1,dog,/data/upload/1/89abcdef-b%201.jpg\n"
+    else:
+        rows = [
+            ("cat", "/data/upload/1/0123abcd-a.jpg"),
+            ("dog", "/data/local-files/?d=my%20photos/b%201.jpg"),
+        ]
+        text = json.dumps([{"image": image, "choice": label, "id": 1} for label, image in rows])
+    (tmp_path / name).write_text(text)
+    assert found(find_photos(tmp_path / name)) == {"a.jpg": ("cat", None), "my photos/b 1.jpg": ("dog", None)}
+
+
+def test_coco(tmp_path: Path) -> None:
+    """A photo whose boxes are of one category has that label."""
+    write(tmp_path, "train/1.jpg", "train/2.jpg", "train/3.jpg", "train/4.jpg")
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.jpg"} for number in (1, 2, 3, 4)],
+        "categories": [{"id": 7, "name": "cat"}, {"id": 8, "name": "dog"}],
+        "annotations": [{"image_id": image, "category_id": category, "bbox": [0, 0, 1, 1]}
+                        for image, category in ((1, 7), (1, 7), (2, 8), (3, 7), (3, 8))],
+    }  # fmt: skip
+    (tmp_path / "train" / "_annotations.coco.json").write_text(json.dumps(content))
+    for place in (tmp_path, tmp_path / "train" / "_annotations.coco.json"):
+        listing = find_photos(place)
+        assert [(photo.path.name, photo.label) for photo in listing.photos] == [
+            ("1.jpg", "cat"),
+            ("2.jpg", "dog"),
+        ]
+        assert {each.path.name: each.detail for each in listing.left_out} == {
+            "3.jpg": "the list has several: cat, dog",
+            "4.jpg": "the list has none for it",
+        }
+
+
+def test_edge_impulse(tmp_path: Path) -> None:
+    write(tmp_path, "training/a.jpg", "testing/b.jpg")
+    files = [{"path": f"{path}.jpg", "category": path.split("/")[0], "label": {"type": "label", "label": label}}
+             for path, label in (("training/a", "cat"), ("testing/b", "dog"))]  # fmt: skip
+    (tmp_path / "info.labels").write_text(json.dumps({"version": 1, "files": files}))
+    for place in (tmp_path, tmp_path / "info.labels"):
+        assert {photo.path.name: photo.label for photo in find_photos(place).photos} == {
+            "a.jpg": "cat",
+            "b.jpg": "dog",
+        }

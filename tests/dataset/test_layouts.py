@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lenslet.dataset.folders import split_of
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError, Listing
+from lenslet.dataset.split_names import split_of
 from tests.support.photos import RED, plain
 
 
@@ -35,13 +35,13 @@ def counts(listing: Listing) -> dict[tuple[str | None, str], int]:
     return dict(Counter((photo.split, photo.label) for photo in listing.photos))
 
 
-def assert_books_balance(listing: Listing) -> None:
-    """Every file below the root is a photo or left out, and none is both."""
+def assert_books_balance(listing: Listing, but: str = "") -> None:
+    """Every file below the root, `but` the list, is a photo or left out, and none is both."""
     files = {
         Path(folder, name)
         for folder, _, names in os.walk(listing.root, followlinks=True)
         for name in names
-    }  # fmt: skip
+    } - {listing.root / but}  # fmt: skip
     used, others = [photo.path for photo in listing.photos], [each.path for each in listing.left_out]
     assert sorted([*used, *others]) == sorted(files)
 
@@ -99,6 +99,58 @@ FOLDERS = {
         ("split folders", {("train", "train"): 1, ("train", "bus"): 1,
                            ("test", "train"): 1, ("test", "bus"): 1}),
     ),
+    "a nested class called like its split": (
+        ["train/train/steam/1.jpg", "train/bus/2.jpg", "test/train/3.jpg", "test/bus/4.jpg"],
+        ("split folders", {("train", "train"): 1, ("train", "bus"): 1,
+                           ("test", "train"): 1, ("test", "bus"): 1}),
+    ),
+    "one split beside flat photos": (
+        ["train/cat/1.jpg", "train/dog/2.jpg", "to do/3.jpg"],
+        ("split folders", {("train", "cat"): 1, ("train", "dog"): 1}),
+    ),
+    "unlabelled test in a folder of its name": (
+        ["train/cat/1.jpg", "train/dog/2.jpg", "test/test/3.jpg"],
+        ("split folders", {("train", "cat"): 1, ("train", "dog"): 1}),
+    ),
+    "unlabelled test in images": (
+        ["train/cat/1.jpg", "train/dog/2.jpg", "test/images/3.jpg", "test/images/4.jpg"],
+        ("split folders", {("train", "cat"): 1, ("train", "dog"): 1}),
+    ),
+    "classes in images": (
+        ["train/images/cat/1.jpg", "train/images/dog/2.jpg", "test/images/cat/3.jpg", "test/images/dog/4.jpg"],
+        ("split folders", {("train", "cat"): 1, ("train", "dog"): 1, ("test", "cat"): 1, ("test", "dog"): 1}),
+    ),
+    "trainset and testset": (
+        ["trainset/cat/1.jpg", "trainset/dog/2.jpg", "testset/cat/3.jpg", "testset/dog/4.jpg"],
+        ("split folders", {("train", "cat"): 1, ("train", "dog"): 1, ("test", "cat"): 1, ("test", "dog"): 1}),
+    ),
+    "cars_train and cars_test": (
+        ["cars_train/audi/1.jpg", "cars_train/bmw/2.jpg", "cars_test/audi/3.jpg", "cars_test/bmw/4.jpg"],
+        ("split folders", {("train", "audi"): 1, ("train", "bmw"): 1, ("test", "audi"): 1, ("test", "bmw"): 1}),
+    ),
+    "train2017 and val2017": (
+        ["train2017/cat/1.jpg", "train2017/dog/2.jpg", "val2017/cat/3.jpg", "val2017/dog/4.jpg"],
+        ("split folders", {("train", "cat"): 1, ("train", "dog"): 1,
+                           ("validation", "cat"): 1, ("validation", "dog"): 1}),
+    ),
+    "fold1 and fold2": (
+        ["fold1/cat/1.jpg", "fold1/dog/2.jpg", "fold2/cat/3.jpg", "fold2/dog/4.jpg", "fold2/dog/5.jpg"],
+        ("class folders in parts", {(None, "cat"): 2, (None, "dog"): 3}),
+    ),
+    "classes with the same folders in them": (
+        ["set/day/1.jpg", "set/night/2.jpg", "fold/day/3.jpg", "fold/night/4.jpg"],
+        ("a folder per class", {(None, "set"): 2, (None, "fold"): 2}),
+    ),
+    "a file beside the one folder": (
+        ["README.md", "my photos/cat/1.jpg", "my photos/dog/2.jpg"],
+        ("a folder per class", {(None, "cat"): 1, (None, "dog"): 1}),
+    ),
+    "a file beside the one folder of splits": (
+        ["LICENSE", "v1/notes.txt", "v1/train/cat/1.jpg", "v1/train/dog/2.jpg", "v1/val/cat/3.jpg",
+         "v1/val/dog/4.jpg"],
+        ("split folders", {("train", "cat"): 1, ("train", "dog"): 1,
+                           ("validation", "cat"): 1, ("validation", "dog"): 1}),
+    ),
     "splits in classes": (
         ["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/3.jpg", "dog/test/4.jpg"],
         ("split folders in class folders", {("train", "cat"): 1, ("train", "dog"): 1,
@@ -154,9 +206,9 @@ def test_photos_beside_the_classes_of_a_split_are_left_out(tmp_path: Path) -> No
     listing = find_photos(
         write(tmp_path, "train/cat/1", "train/dog/2", "train/loose.jpg", "test/3", "notes/4")
     )
-    # `notes` holds photos, too: without a class in common with another split, `train` might be a class.
-    assert counts(listing) == {(None, "train"): 3, (None, "test"): 1, (None, "notes"): 1}
-    assert listing.notes[0] == "'test' counts as a class: it holds photos, and no folders of classes"
+    assert counts(listing) == {("train", "cat"): 1, ("train", "dog"): 1}
+    assert left_out(listing) == dict.fromkeys(["train/loose.jpg", "test/3", "notes/4"], "no label")
+    assert listing.notes == ("'notes' is no split by its name: its 1 file is left out",)
 
     write(tmp_path, "val/cat/5")
     listing = find_photos(tmp_path)
@@ -211,7 +263,9 @@ def test_class_names_are_composed(tmp_path: Path) -> None:
         ("train", "train"), ("Training", "train"), ("seg_train", "train"), ("train_set", "train"),
         ("train-images", "train"), ("val", "validation"), ("valid", "validation"), ("dev", "validation"),
         ("Validation", "validation"), ("test", "test"), ("eval", "test"), (" TEST ", "test"),
-        ("trains", None), ("tester", None), ("cat", None), ("seg_pred", None),
+        ("trainset", "train"), ("test_images_2", "test"), ("valdata", "validation"), ("seg", None), ("data", None),
+        ("freight train", None), ("test tube", None), ("trains", None), ("tester", None),
+        ("cat", None), ("seg_pred", None),
     ],
 )  # fmt: skip
 def test_names_of_splits(name: str, split: str | None) -> None:
@@ -224,3 +278,83 @@ def test_file_or_nothing_in_place_of_a_folder_is_one_sentence(tmp_path: Path) ->
     (tmp_path / "1.jpg").write_bytes(plain(RED, "JPEG"))
     with pytest.raises(DatasetError, match=r"1.jpg is neither a folder of photos, nor a list"):
         find_photos(tmp_path / "1.jpg")
+
+
+def test_data_sets_side_by_side_are_refused(tmp_path: Path) -> None:
+    for folder in ("fold1", "fold2"):
+        write(tmp_path / folder, "train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "test/dog/4.jpg")
+    with pytest.raises(
+        DatasetError, match=r"holds 2 data sets with splits .*, fold1 and fold2 among them: give one"
+    ):
+        find_photos(tmp_path)
+
+
+def test_folder_with_the_classes_of_a_split_is_pointed_out(tmp_path: Path) -> None:
+    """Its name tells no split, so that nobody knows what its photos are for."""
+    names = [
+        f"{split}/{label}/{split}.jpg" for split in ("train", "val", "holdout") for label in ("cat", "dog")
+    ]
+    listing = find_photos(write(tmp_path, *names))
+    assert counts(listing) == {
+        (split, label): 1 for split in ("train", "validation") for label in ("cat", "dog")
+    }
+    assert listing.notes == (
+        "'holdout' has the same classes, but is no split by its name: its 2 files are left out",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        ("train.csv", ("train/1.jpg", "train/2.jpg", "test/1.jpg", "test/2.jpg"), {(None, "cat"): 1, (None, "dog"): 1}),
+        ("trainLabels.csv", ("train/1.jpg", "train/2.jpg", "test/1.jpg"), {(None, "cat"): 1, (None, "dog"): 1}),
+        ("train_labels.csv", ("train/1.jpg", "train/2.jpg", "test/1.jpg"), {(None, "cat"): 1, (None, "dog"): 1}),
+        ("labels.csv", ("images/1.jpg", "images/2.jpg", "images/3.jpg"), {(None, "cat"): 1, (None, "dog"): 1}),
+        ("labels.csv", ("1.jpg", "2.jpg", "3.jpg"), {(None, "cat"): 1, (None, "dog"): 1}),
+        ("HAM_metadata.csv", ("HAM_part_1/1.jpg", "HAM_part_2/2.jpg", "HAM_part_2/3.jpg"),
+         {(None, "cat"): 1, (None, "dog"): 1}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inside", ["", "comp/"])
+def test_folder_of_a_competition_is_read_by_its_list(
+    name: str,
+    files: tuple[str, ...],
+    expected: dict[tuple[str | None, str], int],
+    inside: str,
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "README.md", *(inside + file for file in files))
+    (tmp_path / inside / name).write_text("id,label\n1,cat\n2,dog\n")
+    (tmp_path / inside / "sample_submission.csv").write_text("id,label\n1,cat\n2,cat\n")
+    (tmp_path / inside / "test.csv").write_text("id\n1\n2\n")
+    if "HAM" in name:  # more rows, so that its folders are not taken for two classes
+        (tmp_path / inside / name).write_text("id,label\n1,cat\n2,dog\n3,cat\n")
+        expected = {(None, "cat"): 2, (None, "dog"): 1}
+    listing = find_photos(tmp_path)
+    assert counts(listing) == expected
+    assert listing.layout == "a list beside its photos"
+    assert listing.notes[0] == f"the labels are those of {inside}{name}, not the names of folders"
+    assert_books_balance(listing, inside + name)
+
+
+def test_lists_of_two_splits_beside_photos(tmp_path: Path) -> None:
+    write(tmp_path, "images/1.jpg", "images/2.jpg", "images/3.jpg", "images/4.jpg")
+    (tmp_path / "train.csv").write_text("id,label\n1,cat\n2,dog\n")
+    (tmp_path / "test.csv").write_text("id,label\n3,cat\n4,dog\n")
+    assert counts(find_photos(tmp_path)) == {
+        (split, label): 1 for split in ("train", "test") for label in ("cat", "dog")
+    }
+    (tmp_path / "more.csv").write_text("id,label\n3,cat\n4,dog\n")
+    with pytest.raises(
+        DatasetError, match=r"several lists of labels, more.csv and test.csv among them: give the one"
+    ):
+        find_photos(tmp_path)
+
+
+def test_list_that_says_the_same_as_the_folders_changes_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "cat/1.jpg", "dog/2.jpg", "dog/3.jpg")
+    (tmp_path / "files.csv").write_text("file,class\ncat/1.jpg,0\ndog/2.jpg,1\n")
+    assert counts(find_photos(tmp_path)) == {(None, "cat"): 1, (None, "dog"): 2}
+    write(tmp_path / "s", "train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "val/dog/4.jpg")
+    (tmp_path / "s" / "all.csv").write_text("file,class\ntrain/cat/1.jpg,x\ntrain/dog/2.jpg,y\n")
+    assert find_photos(tmp_path / "s").layout == "split folders"

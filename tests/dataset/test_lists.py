@@ -48,11 +48,45 @@ EXPECTED = {"images/a.jpg": ("cat", None), "images/b.jpg": ("dog", None), "image
         ("list.json", '[{"path": "images/a.jpg", "label": "cat"}, {"path": "b", "label": "dog"},'
                       '{"path": "c", "label": "cat"}]'),
         ("list.csv", "image,label\nimages/a.jpg,cat\nimages/b.jpg,dog\nimages/c.png,cat\n".encode("utf-16")),
+        ("list.csv", "image,label\nimages/a.jpg,cat\nimages/b.jpg,dog\nimages/c.png,cat\n".encode("utf-16-le")),
+        ("list.csv", "\ufeffimage,label\r\nimages/a.jpg,cat\r\nimages/b.jpg,dog\r\nimages/c.png,cat\r\n"),
+        ("list.csv", "image,label\rimages/a.jpg,cat\rimages/b.jpg,dog\rimages/c.png,cat\r"),  # old Excel for Mac
+        ("list.csv", "sep=;\nimage;label\na.jpg;cat\nb.jpg;dog\nc.png;cat\n"),
+        ("list.csv", "image,label,,\na.jpg,cat,,\n,,,\nb.jpg,dog,,\n  , ,,\nc.png,cat,,\n,,,\n"),  # Excel
+        ("list.csv", ",image,label\n0,a.jpg,cat\n1,b.jpg,dog\n2,c.png,cat\n"),  # pandas
+        ("list.csv", 'image,label\na.jpg,"[""cat""]"\nb.jpg,[\'dog\']\nc.png,[\'cat\']\n'),
+        ("list.csv", "image,label\nA.JPG,cat\nImages/B.jpeg,dog\nIMAGES/C.PNG,cat\n"),
+        ("list.csv", "image,label\n/kaggle/input/x/images/a.jpg,cat\n/kaggle/input/x/images/b.jpg,dog\n"
+                     "/kaggle/input/x/images/c.png,cat\n"),
+        ("list.csv", "image,label\nC:\\Users\\me\\a.jpg,cat\nC:\\Users\\me\\b.jpg,dog\nD:\\c.png,cat\n"),
+        ("list.csv", "image,label\n../input/x/images/a.jpg,cat\nx/images/b.jpg,dog\n./x/images/c.png,cat\n"),
+        ("list.csv", "TRAIN,gs://bucket/images/a.jpg,cat\nTEST,gs://bucket/images/b.jpg,dog\n"
+                     ",gs://bucket/images/c.png,cat\n"),  # AutoML
+        ("list.txt", "images/a.jpg cat\nimages/b.jpg dog\nimages/c.png cat\n"),  # Caffe, MMPretrain
+        ("list.lst", "0\tcat\timages/a.jpg\n1\tdog\timages/b.jpg\n2\tcat\timages/c.png\n"),  # MXNet
+        ("list.json", '{"images/a.jpg": "cat", "images/b.jpg": "dog", "c.png": "cat"}'),
+        ("list.json", '{"cat": ["images/a.jpg", "c.png"], "dog": ["b.jpg"]}'),
+        ("list.jsonl", '{"file_name": "a.jpg", "label": "cat", "note": "one\u2028two\u0085three"}\n'
+                       '{"file_name": "b.jpg", "label": "dog"}\r\n{"file_name": "c.png", "label": "cat"}\n'),
+        ("list.jsonl", '{"file_name": "a.jpg", "label": ["cat"]}\n{"file_name": "b.jpg", "label": "dog"}\n'
+                       '{"file_name": "c.png", "label": {"name": "cat"}}\n'),
+        ("list.manifest", "".join(
+            json.dumps({"source-ref": f"s3-of-us/images/{name}", "kind": number,
+                        "kind-metadata": {"class-name": label, "type": "groundtruth/image-classification"}}) + "\n"
+            for name, number, label in (("a.jpg", 0, "cat"), ("b.jpg", 1, "dog"), ("c.png", 0, "cat")))),
+        ("list.jsonl", "".join(
+            json.dumps({"imageGcsUri": f"gs://bucket/{name}", "classificationAnnotation": {"displayName": label}})
+            + "\n" for name, label in (("a.jpg", "cat"), ("b.jpg", "dog"), ("c.png", "cat")))),  # Vertex AI
     ],
 )  # fmt: skip
 def test_lists_are_read_as_people_have_them(name: str, text: str | bytes, tmp_path: Path) -> None:
     listing = find_photos(listed(tmp_path, name, text, *PHOTOS))
-    assert found(listing) == EXPECTED
+    automl = {
+        "images/a.jpg": ("cat", "train"),
+        "images/b.jpg": ("dog", "test"),
+        "images/c.png": ("cat", None),
+    }
+    assert found(listing) == (automl if "TRAIN," in str(text) else EXPECTED)
     assert left_out(listing) == {}
     assert listing.layout == "a list"
 
@@ -225,7 +259,11 @@ def test_photos_at_urls_are_fetched_once(tmp_path: Path) -> None:
         ("list.jsonl", "{", r"list\.jsonl is no table that can be read"),
         ("list.json", '{"id": 1}', r"it must hold objects, one for each photo"),
         ("list.parquet", "no", r"list\.parquet is no table that can be read"),
-        ("list.csv", "id,label\n1,cat\n", r"list\.csv must hold two classes at least, but has \['cat'\]"),
+        (
+            "list.csv",
+            "id,label\n1,cat\n",
+            r"list\.csv names 1 photo, and not one is there: '1', for example, was ",
+        ),
     ],
 )
 def test_list_that_cannot_be_read_is_one_sentence(name: str, text: str, message: str, tmp_path: Path) -> None:
@@ -254,8 +292,109 @@ def test_column_that_is_not_there_is_one_sentence(column: str, message: str, tmp
 
 
 def test_folder_without_classes_points_to_its_list(tmp_path: Path) -> None:
-    listed(tmp_path, "train.csv", "id,label\n1,cat\n", "images/1.jpg")
+    listed(tmp_path, "train.csv", "id,kind\n1,cat\n", "images/1.jpg")
     with pytest.raises(
         DatasetError, match=r"has \['images'\]; is .*/train.csv the list of them\? then give it"
     ):
         find_photos(tmp_path)
+
+
+def test_cells_that_no_file_can_be_called(tmp_path: Path) -> None:
+    rows = [{"image": "a.jpg", "label": "cat"}, {"image": "b.jpg", "label": "dog"}]
+    rows += [
+        {"image": "x\0.jpg", "label": "cat"},
+        {"image": "y" * 300, "label": "cat"},
+        {"image": "z/" * 3000},
+    ]
+    path = listed(tmp_path, "list.jsonl", "\n".join(map(json.dumps, rows)), *PHOTOS)
+    listing = find_photos(path)
+    assert len(listing.photos) == 2
+    assert Counter(each.reason for each in listing.left_out) == {"missing": 3, "unlisted": 1}
+    path = listed(tmp_path, "list.csv", f"image,label\na.jpg,cat\nb.jpg,dog\n{'y' * 300}/1.jpg,cat\n")
+    assert len(find_photos(path).photos) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("/data/train/1.jpg,cat", {}),  # here is test/1.jpg alone
+        ("/data/dog/1.jpg,dog", {}),  # this one is a cat's
+        ("/data/x/9.jpg,dog", {}),
+    ],
+)
+def test_path_of_another_machine_means_no_other_photo(row: str, expected: object, tmp_path: Path) -> None:
+    files = ("test/1.jpg",) if "train" in row else ("cat/1.jpg", "dog/2.jpg")
+    text = f"image,label\n/data/cat/5.jpg,cat\n/data/dog/6.jpg,dog\n{row}\n"
+    listing = find_photos(listed(tmp_path, "list.csv", text, "5.jpg", "6.jpg", *files))
+    assert found(listing) == {"5.jpg": ("cat", None), "6.jpg": ("dog", None)}
+
+
+def test_two_paths_of_another_machine_never_mean_one_photo(tmp_path: Path) -> None:
+    text = "image,label\n/a/x/1.jpg,cat\n/a/y/1.jpg,dog\n/a/x/2.jpg,cat\n/a/x/3.jpg,dog\n"
+    listing = find_photos(listed(tmp_path, "list.csv", text, "1.jpg", "2.jpg", "3.jpg"))
+    assert found(listing) == {"2.jpg": ("cat", None), "3.jpg": ("dog", None)}
+
+
+def test_no_row_that_is_found_is_said_with_an_example(tmp_path: Path) -> None:
+    path = listed(tmp_path, "list.csv", "image,label\n/x/u.jpg,cat\n/x/v.jpg,dog\n", *PHOTOS)
+    with pytest.raises(
+        DatasetError, match=r"names 2 photos, and not one is there: '/x/u\.jpg', for .*with --root"
+    ):
+        find_photos(path)
+
+
+@pytest.mark.parametrize("name", ["list.csv", "_classes.csv"])
+def test_photo_of_no_class_or_of_several(name: str, tmp_path: Path) -> None:
+    rows = "".join(f"{number}.jpg,{number % 2},{1 - number % 2},\n" for number in range(20))
+    text = f"filename,cat,dog,note\n{rows}20.jpg,1,1,\n21.jpg,0,0,\n"
+    listing = find_photos(listed(tmp_path, name, text, *(f"{number}.jpg" for number in range(22))))
+    assert counts(listing) == {(None, "cat"): 10, (None, "dog"): 10}
+    assert {each.path.name: each.detail for each in listing.left_out} == {
+        "20.jpg": "the list has several: cat, dog",
+        "21.jpg": "the list has none for it",
+    }
+
+
+def test_labels_of_photos_that_have_several_are_refused(tmp_path: Path) -> None:
+    text = "image,cat,dog\n1.jpg,1,1\n2.jpg,1,1\n3.jpg,1,0\n"
+    with pytest.raises(
+        DatasetError, match=r"gives 2 of 3 photos several labels each: a classifier learns one"
+    ):
+        find_photos(listed(tmp_path, "_classes.csv", text, "1.jpg", "2.jpg", "3.jpg"))
+    text = "image,label,night,rain\n1.jpg,,1,1\n2.jpg,,0,0\n3.jpg,,1,0\n"  # attributes are no classes
+    with pytest.raises(DatasetError, match=r"must hold two classes at least, but has none"):
+        find_photos(listed(tmp_path, "list.csv", text, "1.jpg", "2.jpg", "3.jpg"))
+
+
+def test_one_photo_by_two_paths_is_one(tmp_path: Path) -> None:
+    text = "image,label\np/x.jpg,cat\np/../p/x.jpg,cat\n./p/x.jpg,cat\np/y.jpg,dog\n"
+    listing = find_photos(listed(tmp_path, "list.csv", text, "p/x.jpg", "p/y.jpg"))
+    assert [each.reason for each in listing.left_out] == ["listed twice", "listed twice"]
+    assert [photo.path.name for photo in listing.photos] == ["x.jpg", "y.jpg"]
+
+
+def test_copies_inside_parquet_are_photos_as_in_folders(tmp_path: Path) -> None:
+    images = [{"bytes": data, "path": None} for data in (b"1", b"1", b"2", b"1")]
+    table = pyarrow.table({"image": images, "label": ["cat", "cat", "dog", "dog"]})
+    pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+    for _ in range(2):
+        listing = find_photos(tmp_path / "list.parquet", cache=tmp_path / "cache")
+        assert [(photo.path.read_bytes(), photo.label) for photo in listing.photos] == [
+            (b"1", "cat"), (b"1", "cat"), (b"2", "dog"), (b"1", "dog"),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        [{"name": "label", "dtype": {"class_label": {"names": {"0": "cat", "1": "dog"}}}}, {"name": "image"}],
+        {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "image": {"_type": "Image"}},
+    ],
+)
+def test_features_of_hugging_face_in_both_spellings(features: object, tmp_path: Path) -> None:
+    images = [{"bytes": plain(colour), "path": None} for colour in (RED, BLUE)]
+    table = pyarrow.table({"image": images, "label": [1, 0]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+    listing = find_photos(tmp_path / "list.parquet", cache=tmp_path / "cache")
+    assert [photo.label for photo in listing.photos] == ["dog", "cat"]

@@ -130,3 +130,19 @@ def test_what_s3_refuses_is_one_sentence(bucket: Any, tmp_path: Path) -> None:
         find_photos(Path("s3://nowhere/x"), cache=tmp_path)
     with pytest.raises(DatasetError, match=r"s3:/photos/x holds no object: check the bucket and the prefix"):
         find_photos(Path("s3://photos/x"), cache=tmp_path)
+
+
+def test_keys_that_get_in_each_others_way(bucket: Any, tmp_path: Path) -> None:
+    put(bucket, **{"cat/1.jpg": b"1", "dog/x": b"2", "dog/x/y.jpg": b"3", "dog/" + "n" * 300: b"4"})
+    listing = find_photos(Path("s3://photos"), cache=tmp_path)
+    assert counts(listing) == {(None, "cat"): 1, (None, "dog"): 1}
+    assert [each.detail for each in listing.left_out] == [
+        "its name is too long",
+        "another key is a file where it needs a folder",
+    ]
+    bucket.delete_object(Bucket="photos", Key="dog/x")
+    assert [each.detail for each in find_photos(Path("s3://photos"), cache=tmp_path).left_out] == [
+        "its name is too long"
+    ]
+    put(bucket, **{"dog/x": b"5"})
+    assert counts(find_photos(Path("s3://photos"), cache=tmp_path)) == {(None, "cat"): 1, (None, "dog"): 1}
