@@ -2,11 +2,13 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
 from fuzz.seeds import pictures
+from lenslet.inference.artifact import read_artifact
 
 
 def either(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -18,7 +20,7 @@ def either(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 METHODS = st.sampled_from(["POST"] * 12 + ["GET", "OPTIONS", "PUT", "HEAD", "post", ""])
 PATHS = st.sampled_from(
     ["/predict"] * 12
-    + ["/", "/health", "/openapi.json", "/predict/", "//predict", "/nothing", "", "/prod/predict"]
+    + ["/", "/health", "/models", "/openapi.json", "/predict/", "//predict", "/nothing", "", "/prod/predict"]
 )
 TYPES = st.sampled_from(
     ["application/json", "image/png", "image/jpeg; charset=x", "IMAGE/*", "text/html", ""]
@@ -63,9 +65,13 @@ SPELLINGS = st.sampled_from(
 )
 ENCODED = BASE64 | st.builds(lambda text, spell: spell(text), BASE64, SPELLINGS) | st.text(max_size=30)
 PHOTO = either(st.fixed_dictionaries({"image": ENCODED}), st.fixed_dictionaries({"url": LINKS}), ANY_JSON)
+MODELS = st.sampled_from(
+    [read_artifact(Path(__file__).parents[1] / "model").name] * 3 + ["", "other", "%", "1"]
+)
 OPTIONS = {
     "top": st.integers(1, 9) | ANY_JSON,
     "explain": either(st.booleans(), st.booleans(), st.just("occlusion"), ANY_JSON),
+    "model": MODELS | MODELS | ANY_JSON,
 }
 REQUESTS = either(
     st.fixed_dictionaries({"image": BASE64}),
@@ -97,6 +103,7 @@ QUERIES: st.SearchStrategy[Any] = (
         st.sampled_from(["top", "explain", "x"]),
         st.sampled_from(["1", "0", "true", "occlusion", "", "99999999999", "²", "NaN"]),
     )
+    | st.fixed_dictionaries({"model": MODELS})
 )
 HEADERS = st.none() | st.builds(
     lambda name, kind, others: {**others, name: kind},
@@ -111,6 +118,7 @@ PART_HEADS = st.sampled_from(
         "content-disposition: form-data; name=image",
         'Content-Disposition: form-data; name="top"',
         'Content-Disposition: form-data; name="explain"',
+        'Content-Disposition: form-data; name="model"',
         "Content-Disposition: form-data; filename*=UTF-8''%e2%82%ac; name=file\r\nContent-Transfer-Encoding: base64",
         'Content-Disposition: form-data; name="\\',
         "",

@@ -113,7 +113,7 @@ def _refuse(constant: str) -> None:
 
 
 VALIDATORS = {
-    "answer": _validator("Prediction", "Results", "Description", "Health", "Contract"),
+    "answer": _validator("Prediction", "Results", "Description", "Models", "Health", "Contract"),
     "direct": _validator("Prediction", "Results"),
     "error": _validator("Error"),
 }

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         since, until = moment(arguments.since), moment(arguments.until)
     except ValueError as error:
         raise InputError(str(error)) from error
-    books = read_window(arguments.source, artifact.labels, since, until)
+    books = read_window(arguments.source, artifact.labels, since, until, artifact.version)
     limits = DriftLimits(looks=arguments.looks)
     report = measure(reference, books.window, limits)
     if arguments.json:

@@ -34,6 +34,7 @@ class Answer:
     label: str
     scores: Mapping[str, float]
     time: datetime | None = None
+    version: str | None = None  # of the model that answered; logs of 0.1 do not have it
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,15 @@ class Books:
 
 
 def read_window(
-    source: str, labels: Sequence[str], since: datetime | None = None, until: datetime | None = None
+    source: str,
+    labels: Sequence[str],
+    since: datetime | None = None,
+    until: datetime | None = None,
+    version: str | None = None,
 ) -> Books:
     """Answers of `source` from `since` (inclusive) to `until` (exclusive), both with a time zone.
+
+    With `version`, those of another model, which a service or an earlier release may have, are left out.
 
     `source`: a file of the function's log (JSON lines), a CSV of `lenslet predict`, or `cloudwatch://LOG-GROUP`.
     Raises: SourceError.
@@ -61,6 +68,8 @@ def read_window(
         for each in found:
             if isinstance(each, str):
                 left_out[each] += 1
+            elif version and each.version not in (None, version):
+                left_out["an answer of another model"] += 1
             elif each.label not in labels:
                 left_out["a label that the model does not have"] += 1
             elif each.time and ((since and each.time < since) or (until and each.time >= until)):
@@ -107,10 +116,15 @@ def _of_log_line(line: str) -> list[Answer | str]:
     columns = {name: content[name] for name in SCORES if isinstance(content.get(name), list)}
     if not isinstance(labels, list) or any(len(values) != len(labels) for values in columns.values()):
         return ["a line with another number of scores than labels"]
-    time = _time(content.get("timestamp"))
+    time, version = _time(content.get("timestamp")), content.get("version")
     try:
         return [
-            Answer(str(label), {name: _finite(values[number]) for name, values in columns.items()}, time)
+            Answer(
+                str(label),
+                {name: _finite(values[number]) for name, values in columns.items()},
+                time,
+                version if isinstance(version, str) else None,
+            )
             for number, label in enumerate(labels)
         ]
     except (ValueError, TypeError):

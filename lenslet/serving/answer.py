@@ -4,8 +4,12 @@ import json
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.classifier import Classifier
@@ -13,6 +17,7 @@ from lenslet.inference.decode import decode
 from lenslet.inference.errors import ImageTooLarge, LensletError
 from lenslet.inference.explanation import explain
 from lenslet.serving.formats import read_formats
+from lenslet.serving.models import Models
 from lenslet.serving.request import MAX_IMAGES, PredictRequest
 
 DEFAULT_TOP = 100  # sixteen answers with thousands of labels each would exceed Lambda's limit of 6 MB
@@ -25,13 +30,35 @@ GRID_DECIMALS = 3
 BATCH_LIMIT_S = 3.0
 
 
-def answer(request: PredictRequest, classifier: Classifier) -> dict[str, Any]:
+class Seen(NamedTuple):
+    """A photo that was classified."""
+
+    photo: bytes  # its file
+    pixels: NDArray[np.uint8]  # shape (size, size, 3)
+    best: tuple[str, float]  # label and probability
+
+
+Keep = Callable[[Seen], None]
+
+
+def predict(request: PredictRequest, models: Models, keep: Keep | None = None) -> dict[str, Any]:
+    """The answer of the model that the request names.
+
+    `keep` is called for each photo that the default model has classified.
+
+    Raises: LensletError, as `answer`; BadRequest if there is no such model.
+    """
+    classifier = models.named(request.model)
+    return answer(request, classifier, keep if classifier is models.default else None)
+
+
+def answer(request: PredictRequest, classifier: Classifier, keep: Keep | None = None) -> dict[str, Any]:
     """A prediction; for a batch {"results": […]}, in order, each a prediction or an error.
 
     Raises: LensletError if the image of a request that is not a batch cannot be classified.
     """
     if not request.is_batch:
-        return _prediction(request.photos[0](), request, classifier)
+        return _prediction(request.photos[0](), request, classifier, keep)
     # Links are fetched concurrently: sixteen slow ones in sequence would exceed the timeout of any gateway.
     with ThreadPoolExecutor(len(request.photos)) as pool:
         readings = deque(pool.submit(photo) for photo in request.photos)
@@ -44,7 +71,7 @@ def answer(request: PredictRequest, classifier: Classifier) -> dict[str, Any]:
                 raise ImageTooLarge(
                     f"the images before it took the {BATCH_LIMIT_S:g} seconds that a batch has"
                 )
-            results.append(_prediction(photo, request, classifier))
+            results.append(_prediction(photo, request, classifier, keep))
         except LensletError as error:
             results.append(refusal(error))
     return {"results": results}
@@ -70,11 +97,29 @@ def description(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _prediction(image: bytes, request: PredictRequest, classifier: Classifier) -> dict[str, Any]:
+def descriptions(models: Models) -> dict[str, Any]:
+    """All models that are served: by which name, and what `description` says of each."""
+    return {
+        "models": [
+            {
+                "name": name,
+                "is_default": classifier is models.default,
+                "description": description(classifier.artifact),
+            }
+            for name, classifier in models.by_name.items()
+        ]
+    }
+
+
+def _prediction(
+    image: bytes, request: PredictRequest, classifier: Classifier, keep: Keep | None
+) -> dict[str, Any]:
     artifact = classifier.artifact
     pixels = decode(image, artifact.image_size, read_formats(os.environ))
     prediction = classifier.classify(pixels)
     ranked = prediction.ranked()[: request.top or DEFAULT_TOP]
+    if keep:
+        keep(Seen(image, pixels, ranked[0]))
     found = {
         "predictions": [
             {"label": label, "probability": round(probability, PROBABILITY_DECIMALS)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from lenslet.inference.errors import BadRequest
 
 PHOTO_FIELDS = ("file", "image")
-OPTION_FIELDS = ("top", "explain")
+OPTION_FIELDS = ("top", "explain", "model")
 MAX_PARTS = 32
 MAX_PART_HEADER_BYTES = 2048  # matching its parameters may take the square of it
 MAX_OPTION_BYTES = 100

@@ -22,7 +22,7 @@ MAX_IMAGES = 16
 MAX_BRACKETS = 10_000
 MAX_TOP = 999_999_999  # fits into 32 bits, for any client
 SOURCES = ("url", "image", "images")
-OPTIONS = ("top", "explain")
+OPTIONS = ("top", "explain", "model")
 EXPLANATIONS = {True: OWN, False: None, OCCLUSION: OCCLUSION}  # values of `explain` → kind
 
 
@@ -34,6 +34,7 @@ class PredictRequest:
     is_batch: bool  # requested as `images`, answered as `results`
     top: int | None  # how many labels to answer with; None: all, at most 100
     explain: str | None  # kind of explanation, a value of `EXPLANATIONS`; None: none
+    model: str | None = None  # its name; None: the default one
 
 
 def read_predict_request(request: HttpRequest) -> PredictRequest:
@@ -50,11 +51,21 @@ def read_predict_request(request: HttpRequest) -> PredictRequest:
         is_text = isinstance(request.body, str) and not request.is_base64
         photo = REPLACEMENT if is_text and REPLACEMENT in content else content
         return _checked_request([lambda: check_bytes(photo)], _options_of_query(request.query))
-    if request.query:
+    return _request_of_json(read_json(content), request.query)
+
+
+def _request_of_json(fields: object, query: Mapping[str, str]) -> PredictRequest:
+    """The JSON's own request; the query may name the model, which is then part of the address."""
+    if not query.keys() <= {"model"}:
         raise BadRequest(
-            "options go into the JSON body; query parameters are for bodies of type image/* or multipart/form-data"
+            "options go into the JSON body; query parameters, model excepted, are for bodies of type image/* or "
+            "multipart/form-data"
         )
-    return predict_request_of(read_json(content))
+    if query and isinstance(fields, dict):
+        if "model" in fields:
+            raise BadRequest("model is given in the JSON and in the query")
+        fields = {**fields, **query}
+    return predict_request_of(fields)
 
 
 def _request_of_form(form: Form, query: Mapping[str, str]) -> PredictRequest:
@@ -128,7 +139,12 @@ def _checked_request(
         raise BadRequest(f"top must be a whole number from 1 to {MAX_TOP:,}, not {reprlib.repr(top)}")
     if type(explain) is not bool and explain != OCCLUSION:
         raise BadRequest(f'explain must be true, false or "{OCCLUSION}", not {reprlib.repr(explain)}')
-    return PredictRequest(tuple(photos), is_batch, None if top is None else int(top), EXPLANATIONS[explain])
+    model = options.get("model")
+    if "model" in options and not isinstance(model, str):
+        raise BadRequest(f"model must be a name, as GET /models lists them, not {reprlib.repr(model)}")
+    return PredictRequest(
+        tuple(photos), is_batch, None if top is None else int(top), EXPLANATIONS[explain], model
+    )
 
 
 def _is_whole(number: Any) -> bool:
@@ -151,10 +167,11 @@ def _options_of_query(query: Mapping[str, str]) -> dict[str, object]:
     """Query parameters as JSON values; other text stays as it is, and the type check refuses it."""
     spelled: dict[str, object] = {"true": True, "false": False}
     # At most nine digits: Python refuses to parse thousands of them.
-    return {
+    values = {
         name: int(text) if text.isascii() and text.isdigit() and len(text) < 10 else spelled.get(text, text)
         for name, text in query.items()
     }
+    return {**values, "model": query["model"]} if "model" in query else values  # "1" may be a model's name
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import MethodNotAllowed, UnknownPath
 from lenslet.serving.access import Access
-from lenslet.serving.answer import answer, description
+from lenslet.serving.answer import Keep, description, descriptions, predict
 from lenslet.serving.contract import read_contract
 from lenslet.serving.gateway import HttpRequest
+from lenslet.serving.models import Models
 from lenslet.serving.request import read_predict_request
 
-Respond = Callable[[HttpRequest, Classifier], dict[str, Any]]
+Respond = Callable[[HttpRequest, Models, Keep | None], dict[str, Any]]
 
 CONTRACT_PATH = "/openapi.json"
 HEALTH_PATH = "/health"  # needs no key: load balancers have none
@@ -20,16 +20,21 @@ READING = ("GET", "HEAD")
 # A table instead of the resolvers of powertools: those keep the current event on a class
 # (`BaseRouter.current_event = …` in 3.37), and mix up requests when `lenslet serve` calls from several threads.
 ROUTES: dict[str, dict[str, Respond]] = {
-    "/": dict.fromkeys(READING, lambda request, classifier: description(classifier.artifact)),
-    HEALTH_PATH: dict.fromkeys(READING, lambda request, classifier: {"status": "ok"}),
-    CONTRACT_PATH: dict.fromkeys(READING, lambda request, classifier: read_contract()),
-    "/predict": {"POST": lambda request, classifier: answer(read_predict_request(request), classifier)},
+    "/": dict.fromkeys(READING, lambda request, models, keep: description(models.default.artifact)),
+    "/models": dict.fromkeys(READING, lambda request, models, keep: descriptions(models)),
+    HEALTH_PATH: dict.fromkeys(READING, lambda request, models, keep: {"status": "ok"}),
+    CONTRACT_PATH: dict.fromkeys(READING, lambda request, models, keep: read_contract()),
+    "/predict": {"POST": lambda request, models, keep: predict(read_predict_request(request), models, keep)},
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def route(request: HttpRequest, classifier: Classifier, access: Access) -> tuple[int, dict[str, Any]]:
+def route(
+    request: HttpRequest, models: Models, access: Access, keep: Keep | None = None
+) -> tuple[int, dict[str, Any]]:
     """Answer a request: its status and JSON object, which is empty if the answer has no body.
+
+    `keep` is called with each photo that the default model has classified.
 
     Raises: LensletError of any kind, the key check's among them.
     """
@@ -41,7 +46,7 @@ def route(request: HttpRequest, classifier: Classifier, access: Access) -> tuple
         return 204, {}
     if request.method not in methods:
         raise MethodNotAllowed(f"{request.path} takes {', '.join(methods)}")
-    return 200, methods[request.method](request, classifier)
+    return 200, methods[request.method](request, models, keep)
 
 
 def needs_no_key(request: HttpRequest) -> bool:

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 PREFIX = "LENSLET_"
 SERVICE_SETTINGS = {
     "LENSLET_MODEL": "path of the model folder",
+    "LENSLET_MODELS": "names and folders of further models",
+    "LENSLET_SHADOW": "folder of a candidate model that answers a sample for comparison",
+    "LENSLET_SHADOW_SHARE": "share of the answers that the candidate is compared on",
     "LENSLET_API_KEYS": "SHA-256 hashes of the accepted API keys",
     "LENSLET_BASE_PATH": "path under which a custom domain or a proxy has the service",
     "LENSLET_CORS_ORIGINS": "origins whose web pages may read the answers",

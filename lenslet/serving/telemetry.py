@@ -5,7 +5,7 @@ import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,9 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
+from lenslet.serving.shadow import Comparison
+
+Metric = tuple[str, str, float]  # name, unit, value
 NAMESPACE = "Lenslet"  # of the metrics; the stages of one account are told apart by the service's name
 LINK_FAILURES = (
     "link_failed",
@@ -36,46 +39,99 @@ class Telemetry:
             raise ValueError(f"POWERTOOLS_LOG_LEVEL or POWERTOOLS_METRICS_DISABLED: {error}") from error
 
     def record(
-        self, status: int, content: Mapping[str, Any], log_fields: Mapping[str, Any], latency_ms: float
+        self,
+        status: int,
+        content: Mapping[str, Any],
+        log_fields: Mapping[str, Any],
+        latency_ms: float,
+        own_version: str | None = None,
     ) -> None:
         """Write a line of log for an answered event, and metrics for its predictions. No image or link is written.
 
-        A log that cannot be written (full disk, closed pipe) is no failure of the request: it is said once.
+        `own_version`: of the default model; metrics of another one have its name as a dimension. A log that cannot be
+        written (full disk, closed pipe) is no failure of the request: it is said once.
         """
         try:
-            self._record(status, content, log_fields, latency_ms)
+            self._record(status, content, log_fields, latency_ms, own_version)
         except (OSError, ValueError) as error:  # ValueError: the standard output is closed
             self._say_lost(error)
 
+    def record_comparison(self, found: Comparison) -> None:
+        """Write a line of log and metrics for a candidate's answer."""
+        agrees = found.label == found.candidate.label
+        try:
+            self.logger.info(
+                "compared",
+                request_id=found.request_id,
+                agrees=agrees,
+                label=found.label,
+                confidence=found.probability,
+                candidate_label=found.candidate.label,
+                candidate_confidence=found.candidate.probability,
+                candidate_version=found.version,
+                candidate_cpu_ms=round(found.candidate.cpu_ms, 2),
+                skipped=found.skipped,
+            )
+            if not is_metrics_disabled():
+                counts = {"ShadowDisagreements": int(not agrees), "ShadowSkipped": found.skipped}
+                self._write_metrics([(name, "Count", count) for name, count in counts.items()])
+        except (OSError, ValueError) as error:
+            self._say_lost(error)
+
+    def report_candidate(self, error: Exception) -> None:
+        """Write a line of log for a candidate that failed."""
+        try:
+            self.logger.error(f"the model of LENSLET_SHADOW has failed: {error}")
+        except (OSError, ValueError) as lost:
+            self._say_lost(lost)
+
     def _record(
-        self, status: int, content: Mapping[str, Any], log_fields: Mapping[str, Any], latency_ms: float
+        self,
+        status: int,
+        content: Mapping[str, Any],
+        log_fields: Mapping[str, Any],
+        latency_ms: float,
+        own_version: str | None,
     ) -> None:
         results = [result for result in content.get("results", [content]) if "predictions" in result]
         labels = [result["predictions"][0]["label"] for result in results]
         code = content.get("error", {}).get("code")
         rounded_ms = round(latency_ms, 2)
+        model = results[0]["model"] if results else {}
         # What `lenslet drift` reads; in the order of `labels`.
         scores: dict[str, Any] = {
             "confidence": [result["predictions"][0]["probability"] for result in results],
             "ood_score": [result["ood_score"] for result in results],
         }
+        if model:
+            scores["version"] = model["version"]  # of the model
         self.logger.info(
             "answered", **log_fields, status=status, code=code, latency_ms=rounded_ms, labels=labels, **scores
         )
         if is_metrics_disabled():
             return
         # With every answer, 0 or 1: an alarm takes them off the gateway's failures, minute by minute.
-        metrics: list[tuple[str, str, float]] = [("LinkFailures", "Count", int(code in LINK_FAILURES))]
+        metrics: list[Metric] = [("LinkFailures", "Count", int(code in LINK_FAILURES))]
+        if model and model["version"] != (own_version or model["version"]):
+            self._write_metrics(metrics)
+            self._write_predictions(results, rounded_ms, [], Model=_in_ascii(model["name"]))
+        else:
+            self._write_predictions(results, rounded_ms, metrics)
+
+    def _write_predictions(
+        self, results: Sequence[Any], latency_ms: float, metrics: list[Metric], **dimensions: str
+    ) -> None:
+        """Metrics of the photos that one request had answered, in one line with these `metrics`; and one a label."""
         if results:
-            metrics.append(("Latency", "Milliseconds", rounded_ms))
+            metrics.append(("Latency", "Milliseconds", latency_ms))
         metrics += [("Uncertain", "Count", int(not result["is_certain"])) for result in results]
         metrics += [
             ("OutOfDistribution", "Count", int(not result["is_in_distribution"])) for result in results
         ]
-        self._write_metrics(metrics)
-        for label, count in Counter(labels).items():
-            in_ascii = ascii(label)[1:-1]  # CloudWatch takes no other text as a dimension
-            self._write_metrics([("Predictions", "Count", count)], Label=in_ascii)
+        self._write_metrics(metrics, **dimensions)
+        labels = Counter(result["predictions"][0]["label"] for result in results)
+        for label, count in labels.items():
+            self._write_metrics([("Predictions", "Count", count)], **dimensions, Label=_in_ascii(label))
 
     def log_exception(self, message: str, error: Exception, log_fields: Mapping[str, Any]) -> None:
         """Write a line of log with the traceback; the log names the caller's line, not this one."""
@@ -92,7 +148,7 @@ class Telemetry:
         with suppress(OSError, ValueError):
             print(f"the log cannot be written ({error}): requests are answered without it", file=sys.stderr)
 
-    def _write_metrics(self, metrics: list[tuple[str, str, float]], **dimensions: str) -> None:
+    def _write_metrics(self, metrics: Sequence[Metric], **dimensions: str) -> None:
         """Write one line in CloudWatch's embedded metric format.
 
         A provider for each line: `Metrics` of powertools is one set of state for all threads. Written here, because
@@ -104,6 +160,11 @@ class Telemetry:
         for name, unit, value in metrics:
             provider.add_metric(name, unit, value)
         sys.stdout.write(json.dumps(provider.serialize_metric_set()) + "\n")
+
+
+def _in_ascii(text: str) -> str:
+    """CloudWatch takes no other text as a dimension."""
+    return ascii(text)[1:-1]
 
 
 def _raise(record: object) -> None:

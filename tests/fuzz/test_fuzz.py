@@ -48,7 +48,7 @@ def test_handler_answers_a_few_hundred_events() -> None:
 
 @pytest.mark.slow
 def test_handler_that_fails_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ROUTES["/predict"], "POST", lambda request, classifier: {"label": float("nan")})
+    monkeypatch.setitem(ROUTES["/predict"], "POST", lambda request, models, keep: {"label": float("nan")})
     with pytest.raises(AssertionError, match="internal_error"):
         ask_many(500, random_seed=0)
 

@@ -194,7 +194,7 @@ def test_usage_is_that_of_the_function(
     assert len(answer["body"]) + 500 == pytest.approx(usage["answer_bytes"], rel=0.25)
     sent = [json.loads(line) for line in lines.splitlines() if '"_aws"' in line]
     names = {metric["Name"] for line in sent for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
-    labels = len(lambda_func.classifier.artifact.labels)
+    labels = len(lambda_func.models.default.artifact.labels)
     # One for each label. (Failures, which the template makes of the log, is there only while there are any.)
     assert usage["metrics"] == len(names - {"Predictions"}) + labels
 

@@ -50,6 +50,18 @@ def test_log_of_the_function(tmp_path: Path) -> None:
     assert books.lines == len(books.window.predicted) + sum(books.left_out.values())
 
 
+def test_answers_of_another_model_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "function.log"
+    versions = {"0123456789ab": [0.9], "ba9876543210": [0.8]}
+    lines = [
+        json.dumps({**json.loads(line(["cat"], each)), "version": name}) for name, each in versions.items()
+    ]
+    path.write_text("\n".join([*lines, line(["dog"], [0.7])]), encoding="utf-8")
+    books = read_window(str(path), LABELS, version="0123456789ab")
+    assert books.window.scores["confidence"].tolist() == [0.9, 0.7]  # logs of 0.1 have no version
+    assert books.left_out == {"an answer of another model": 1}
+
+
 def test_csv_of_predict(tmp_path: Path) -> None:
     path = tmp_path / "answers.csv"
     path.write_text(

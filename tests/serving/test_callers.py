@@ -194,7 +194,7 @@ CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
     ),
     "form, unknown field": (
         form(part(PHOTO, 'form-data; name="photo"')), 400, "bad_request",
-        "the form has a field that is not known; known are file, image, top, explain",
+        "the form has a field that is not known; known are file, image, top, explain, model",
     ),
     "form, base64 as text": (form(part(ENCODED.encode(), 'form-data; name="image"')), 400, "bad_request", AS_TEXT),
     "form, encoded part": (

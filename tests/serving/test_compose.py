@@ -95,7 +95,8 @@ def test_every_setting_of_the_function_can_be_made() -> None:
     listed = {name for name in settings("The service") if name.startswith("LENSLET_")}
     assert "LENSLET_S3_BUCKETS" in listed
     # LENSLET_API_KEY tells the function that the page has a key; `check_settings` then wants the hashes, too.
-    assert listed - {"LENSLET_MODEL"} | {"LENSLET_API_KEY"} == SERVICES["function"]["environment"].keys()
+    folders = {"LENSLET_MODEL", "LENSLET_MODELS", "LENSLET_SHADOW", "LENSLET_SHADOW_SHARE"}
+    assert listed - folders | {"LENSLET_API_KEY"} == SERVICES["function"]["environment"].keys()
     assert settings("The page") - {"LENSLET_SAMPLES"} == environment_of("page").keys()
 
 

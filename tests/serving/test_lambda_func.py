@@ -21,6 +21,7 @@ import lambda_func
 import lenslet.serving.request
 from lenslet.inference.classifier import Prediction
 from lenslet.inference.errors import LinkFailed, LinkRefused, LinkTimeout
+from lenslet.serving.models import Models
 from tests.support.function_log import write_to_stdout
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,7 @@ ANSWERS = {
     "function_url_predict_image": (200, None),
     "function_url_describe": (200, None),
     "function_url_health": (200, None),
+    "function_url_models": (200, None),
     "function_url_raw_unknown_parameter": (400, "bad_request"),
     "function_url_raw_empty": (400, "bad_request"),
     "function_url_json_not_utf8": (400, "bad_request"),
@@ -218,7 +220,7 @@ def test_prediction_of_the_shipped_model():
 def test_answer_is_ranked_rounded_and_explained(monkeypatch):
     evidence = np.zeros((2, 2, 3), np.float32)
     evidence[:, :, 1] = [[-1, 0], [1 / 3, 2]]
-    monkeypatch.setattr(lambda_func, "classifier", fixed([0.2, 2 / 3, 0.4 / 3], evidence))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(fixed([0.2, 2 / 3, 0.4 / 3], evidence)))
     assert ask({"image": encoded(png()), "explain": True})[1] == {
         "predictions": [
             {"label": "dog", "probability": 0.666667},
@@ -235,7 +237,7 @@ def test_answer_is_ranked_rounded_and_explained(monkeypatch):
 
 
 def test_explanation_is_null_where_the_model_has_no_map(monkeypatch):
-    monkeypatch.setattr(lambda_func, "classifier", fixed([0.1, 0.8, 0.1]))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(fixed([0.1, 0.8, 0.1])))
     _, answer = ask({"image": encoded(png()), "explain": True})
     assert answer["explanation"] is None
     assert answer["is_certain"] is True
@@ -252,7 +254,7 @@ def darkness(pixels):
 def test_occlusion_explains_a_model_without_a_map(monkeypatch, is_raw):
     calls = []
     classify = FakeClassifier(lambda pixels: calls.append(1) or darkness(pixels))
-    monkeypatch.setattr(lambda_func, "classifier", classify)
+    monkeypatch.setattr(lambda_func, "models", Models.alone(classify))
     pixels = np.full((8, 8, 3), 255, np.uint8)
     pixels[0, 0] = 0
     file = io.BytesIO()
@@ -275,7 +277,7 @@ def test_batch_with_occlusion_has_a_time_limit(monkeypatch):
             pass
         return darkness(pixels)
 
-    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(slowly))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(slowly)))
     monkeypatch.setattr("lenslet.serving.answer.BATCH_LIMIT_S", 0.3)
     _, answer = ask({"images": [{"image": PICTURE}] * 4, "explain": "occlusion"})
     found = [result.get("error", {}).get("code") for result in answer["results"]]
@@ -284,7 +286,7 @@ def test_batch_with_occlusion_has_a_time_limit(monkeypatch):
 
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (2, 2), (3, 3), (4, 3), (999_999_999, 3)])
 def test_top_limits_the_labels(monkeypatch, top, count):
-    monkeypatch.setattr(lambda_func, "classifier", fixed([0.1, 0.8, 0.1]))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(fixed([0.1, 0.8, 0.1])))
     assert len(ask({"image": PICTURE, "top": float(top)})[1]["predictions"]) == count
     assert len(ask({"image": PICTURE, "top": top})[1]["predictions"]) == count
     _, answer = ask(post(encoded(png()), "image/png", is_base64=True, query={"top": str(top)}))
@@ -316,7 +318,7 @@ def test_batch_has_a_time_limit(monkeypatch):
             pass
         return fixed([0.2, 0.7, 0.1]).classify(pixels)
 
-    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(slowly))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(slowly)))
     monkeypatch.setattr("lenslet.serving.answer.BATCH_LIMIT_S", 0.3)
     _, answer = ask({"images": [{"image": PICTURE}] * 4})
     found = [result.get("error", {}).get("code") for result in answer["results"]]
@@ -358,7 +360,10 @@ PICTURE = encoded(png())
             "exactly one of url, image, images is needed, not image and images",
         ),
         ({"image": PICTURE, "url": None}, "exactly one of url, image, images is needed, not url and image"),
-        ({"image": PICTURE, "Top": 1}, "unknown field 'Top'; known are url, image, images, top, explain"),
+        (
+            {"image": PICTURE, "Top": 1},
+            "unknown field 'Top'; known are url, image, images, top, explain, model",
+        ),
         ({"image": 7}, "image must be a string"),
         ({"image": None}, "image must be a string"),
         ({"image": [PICTURE]}, "image must be a string"),
@@ -430,7 +435,7 @@ def test_broken_base64_of_the_event_itself():
         ({"top": "٣"}, "top must be a whole number from 1 to 999,999,999, not '٣'"),
         ({"explain": "yes"}, "explain must be true, false or \"occlusion\", not 'yes'"),
         ({"explain": "1"}, 'explain must be true, false or "occlusion", not 1'),
-        ({"url": "https://example.com"}, "unknown query parameter 'url'; known are top, explain"),
+        ({"url": "https://example.com"}, "unknown query parameter 'url'; known are top, explain, model"),
     ],
 )
 def test_bad_query_parameters_of_a_raw_image(query, message):
@@ -512,7 +517,7 @@ def test_unexpected_failure_is_described_in_the_log_only(monkeypatch, output):
     def fail(pixels):
         raise RuntimeError("cannot read https://example.com/x?signature=SECRET now")
 
-    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(fail))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(fail)))
     for event, status in [(read_event("rest_predict_image"), 500), ({"image": PICTURE}, None)]:
         found_status, answer = ask(event)
         assert found_status == status
@@ -527,20 +532,20 @@ def test_unexpected_failure_is_described_in_the_log_only(monkeypatch, output):
 
 
 def test_nan_never_leaves_the_function(monkeypatch):
-    monkeypatch.setattr(lambda_func, "classifier", fixed([np.nan, np.nan, np.nan]))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(fixed([np.nan, np.nan, np.nan])))
     answer = lambda_func.handler(read_event("rest_predict_image"), None)
     assert answer["statusCode"] == 500
     assert "NaN" not in answer["body"]
 
 
 def test_undefined_metrics_are_null(monkeypatch):
-    artifact = lambda_func.classifier.artifact.__class__(
+    artifact = lambda_func.models.default.artifact.__class__(
         **{
-            **vars(lambda_func.classifier.artifact),
+            **vars(lambda_func.models.default.artifact),
             "metrics": {"test": {"auc": float("nan"), "accuracy": 0.5}},
         }
     )
-    monkeypatch.setattr(lambda_func, "classifier", SimpleNamespace(artifact=artifact))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(SimpleNamespace(artifact=artifact)))
     assert ask(read_event("http_api_describe"))[1]["metrics"] == {"test": {"auc": None, "accuracy": 0.5}}
 
 
@@ -635,7 +640,9 @@ def metrics(lines):
 def test_metrics_of_a_batch(monkeypatch, output):
     unsure, sure = fixed([0.2, 0.7, 0.1]), fixed([0.98, 0.01, 0.01], is_in_distribution=True)
     classify = [unsure.classify, sure.classify, unsure.classify].__iter__()
-    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: next(classify)(pixels)))
+    monkeypatch.setattr(
+        lambda_func, "models", Models.alone(FakeClassifier(lambda pixels: next(classify)(pixels)))
+    )
     ask({"images": [{"image": PICTURE}, {"image": "%"}, {"image": PICTURE}, {"image": PICTURE}]})
     (_, whole), *by_label = metrics(output())
     assert whole.keys() == {"LinkFailures", "Latency", "Uncertain", "OutOfDistribution"}
@@ -648,7 +655,7 @@ def test_metrics_of_a_batch(monkeypatch, output):
 def test_label_outside_ascii_is_a_dimension(monkeypatch, output):
     probabilities = np.array([0.9, 0.1], np.float32)
     prediction = Prediction(("Straße", "Brücke"), probabilities, None, 0.5, np.log(probabilities), 0.0, ALPHA)
-    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(lambda pixels: prediction))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(lambda pixels: prediction)))
     _, answer = ask({"image": PICTURE})
     assert answer["predictions"][0]["label"] == "Straße"
     assert metrics(output())[1][0] == "Stra\\xdfe"
@@ -667,7 +674,7 @@ def test_link_failures_are_counted_with_every_answer(monkeypatch, output, error,
     def fail(pixels):
         raise error("the link's server")
 
-    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(fail))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(fail)))
     ask({"image": PICTURE})
     assert metrics(output()) == [(None, {"LinkFailures": [count]})]
 
@@ -687,7 +694,7 @@ def test_calls_from_many_threads_do_not_mix(monkeypatch, output):
         shares = np.array([share, 1 - share], np.float32)
         return Prediction(("bright", "dark"), shares, None, 0.9, np.log(shares), 0.0, ALPHA)
 
-    monkeypatch.setattr(lambda_func, "classifier", FakeClassifier(classify))
+    monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(classify)))
     greys = [index % 100 + 128 for index in range(200)]
 
     def call(index):

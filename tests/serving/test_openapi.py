@@ -173,7 +173,7 @@ def test_no_field_is_undocumented_and_none_is_only_documented():
     contents = [
         json.loads(answer["body"] or "{}") if "statusCode" in answer else answer for answer in answers
     ]
-    schemas = ["Prediction", "Results", "Error", "Description", "Health"]
+    schemas = ["Prediction", "Results", "Error", "Description", "Models", "Health"]
     assert set().union(*(returned(content) for content in contents)) == set().union(
         *(documented({"$ref": f"#/components/schemas/{schema}"}) for schema in schemas)
     )

@@ -1,0 +1,143 @@
+"""What a candidate model (LENSLET_SHADOW) adds to the time of an answer: a good one, a slow, a hanging, a crashing one.
+
+    python -m bench.shadow --rounds 20 --json report/shadow.json
+
+The function answers a 150 px photo in this process, every answer compared by the candidate. Blocks of 50 requests go
+through all candidates by turns, and twice through none: the difference of these two is the noise of the machine.
+Expect, after a minute, a table of milliseconds, and whether a candidate adds at most 1 ms to the 95th percentile.
+"""
+
+import argparse
+import base64
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from bench.console import at_least_one, bench_parser, progress
+from bench.goals import Goal, judge, verdicts_text
+from bench.load import percentile_ms
+from bench.serving import draw_jpeg
+from lenslet.inference.atomic import write_text
+from lenslet.serving.shadow import Comparison, Shadow, Target, answer_samples
+
+ROOT = Path(__file__).parents[1]
+BLOCK = 50
+NONE, AGAIN = "no candidate", "no candidate, again"
+
+Seconds = dict[str, list[float]]
+
+
+def sleep_a_second(folder: Path, size: int, pipe: Connection) -> None:
+    pipe.send("")
+    while True:
+        pipe.recv()
+        time.sleep(1)
+        pipe.send(("x", 0.5, 1000.0))
+
+
+def hang(folder: Path, size: int, pipe: Connection) -> None:
+    pipe.send("")
+    time.sleep(3600)
+
+
+def crash(folder: Path, size: int, pipe: Connection) -> None:
+    pipe.send("")
+    pipe.recv()
+    os.abort()
+
+
+CANDIDATES: dict[str, Target] = {
+    "a good candidate": answer_samples,
+    "a slow one, 1 s": sleep_a_second,
+    "one that hangs": hang,
+    "one that crashes": crash,
+}
+
+
+def added(name: str, report: Any) -> float:
+    """Milliseconds at the 95th percentile."""
+    return float(report["p95_ms"][name] - report["p95_ms"][NONE])
+
+
+GOALS = [
+    Goal(f"{name}: at most 1 ms at the 95th percentile", partial(added, name), 1)
+    for name in [AGAIN, *CANDIDATES]
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    os.environ |= {"POWERTOOLS_METRICS_DISABLED": "true", "POWERTOOLS_LOG_LEVEL": "CRITICAL"}
+    compared: list[Comparison] = []
+    seconds = measure(arguments.rounds, compared)
+    report: dict[str, Any] = {
+        f"p{share}_ms": {name: percentile_ms(each, share) for name, each in seconds.items()}
+        for share in (50, 95)
+    }
+    report |= {"requests_each": arguments.rounds * BLOCK, "compared": len(compared)}
+    report["goals"] = judge(GOALS, report)
+    print(f"{'':<24}{'p50 ms':>10}{'p95 ms':>10}{'added, p95':>14}")
+    for name in seconds:
+        p50, p95 = report["p50_ms"][name], report["p95_ms"][name]
+        print(f"{name:<24}{p50:>10.2f}{p95:>10.2f}{added(name, report):>14.2f}")
+    print(f"\n{report['requests_each']:,} requests each; {len(compared):,} of them were compared\n")
+    print(verdicts_text(report["goals"]))
+    if arguments.json:
+        write_text(arguments.json, json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def measure(rounds: int, compared: list[Comparison]) -> Seconds:
+    """Seconds of each request by candidate; what the good candidate answered goes into `compared`."""
+    import lambda_func
+
+    served = lambda_func.models.default.artifact
+    event = {"image": base64.b64encode(draw_jpeg(150, 150)).decode()}
+    shadows: dict[str, Shadow | None] = {NONE: None}
+    for name, target in CANDIDATES.items():
+        record = compared.append if target is answer_samples else _forget
+        shadows[name] = Shadow(ROOT / "model", served, served, 1, record, _forget, target)
+    shadows[AGAIN] = None
+    seconds: Seconds = {name: [] for name in shadows}
+    for number in range(-1, rounds):  # the first one, in which the candidates start, is not counted
+        for name, shadow in shadows.items():
+            progress(f"round {number + 1} of {rounds}: {name}")
+            lambda_func.shadow = shadow
+            found = [_seconds(lambda_func.handler, event) for _ in range(BLOCK)]
+            if number >= 0:
+                seconds[name] += found
+        if number < 0:
+            time.sleep(3)
+    progress("")
+    return seconds
+
+
+def _seconds(handler: Any, event: dict[str, str]) -> float:
+    started = time.perf_counter()
+    answer = handler(event, None)
+    took = time.perf_counter() - started
+    assert "predictions" in answer, answer
+    return took
+
+
+def _forget(_: object) -> None:
+    """Of candidates whose answers, and failures, are meant."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = bench_parser("shadow", __doc__)
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=20, metavar="N", help="of 50 requests each (%(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""A candidate model beside the served one: compared in the log, and without effect on any answer."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+
+import lambda_func
+from bench.clients import descendants
+from lenslet.inference.artifact import read_artifact
+from lenslet.inference.classifier import Classifier
+from lenslet.inference.errors import ArtifactError
+from lenslet.serving import shadow
+from lenslet.serving.answer import Seen
+from lenslet.serving.models import Models
+from lenslet.serving.shadow import Comparison, Shadow, Target, read_shadow
+from tests.support import candidates
+from tests.support.endpoint import ROOT
+from tests.support.function_log import write_to_stdout
+from tests.support.other_models import SHIPPED, write_other_model
+from tests.support.photos import RED, flat, saved
+
+PHOTO = saved(flat(RED), "PNG")
+EVENT = {"image": base64.b64encode(PHOTO).decode()}
+SERVED = read_artifact(SHIPPED)
+
+
+@pytest.fixture(autouse=True)
+def log_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_to_stdout(monkeypatch)
+
+
+class Heard:
+    """What a shadow has recorded and reported."""
+
+    def __init__(self) -> None:
+        self.comparisons: list[Comparison] = []
+        self.failures: list[str] = []
+
+    def start(self, target: Target | None, size: int = SERVED.image_size, folder: Path = SHIPPED) -> Shadow:
+        candidate = replace(SERVED, image_size=size)
+        return Shadow(folder, candidate, SERVED, 1, self.comparisons.append, self.report, target)
+
+    def report(self, error: Exception) -> None:
+        self.failures.append(str(error))
+
+
+def until(is_so: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, candidate: Shadow | None, event: Any = None) -> Any:
+    monkeypatch.setattr(lambda_func, "shadow", candidate)
+    return lambda_func.handler(event or EVENT, SimpleNamespace(aws_request_id="6f1c2d3e"))
+
+
+@pytest.mark.slow
+def test_candidate_is_compared_in_log_and_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = ask(monkeypatch, None)
+    folder = write_other_model(tmp_path / "candidate", "new ")
+    recorded: list[Comparison] = []
+
+    def record(found: Comparison) -> None:
+        lambda_func.telemetry.record_comparison(found)
+        recorded.append(found)
+
+    settings = {"LENSLET_SHADOW": str(folder), "LENSLET_SHADOW_SHARE": "1"}
+    candidate = read_shadow(settings, SERVED, record, pytest.fail)
+    capsys.readouterr()
+    assert ask(monkeypatch, candidate) == plain  # of the served model
+    until(lambda: recorded)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [line] = [line for line in lines if line.get("message") == "compared"]
+    [best, *_] = plain["predictions"]
+    assert (line["request_id"], line["label"], line["agrees"]) == ("6f1c2d3e", best["label"], False)
+    assert line["candidate_label"] == "new " + best["label"]
+    assert line["candidate_confidence"] == pytest.approx(line["confidence"], abs=0.01)
+    assert line["candidate_version"] == read_artifact(folder).version != SERVED.version
+    [metrics] = [line for line in lines if "ShadowDisagreements" in line]
+    assert (metrics["ShadowDisagreements"], metrics["ShadowSkipped"]) == ([1], [0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "failure"),
+    [(candidates.crash, "its process ended with code -6"), (candidates.hang, "it did not answer within 1 s")],
+)
+def test_candidate_that_fails_is_reported_and_started_anew(
+    monkeypatch: pytest.MonkeyPatch, target: Target, failure: str
+) -> None:
+    monkeypatch.setattr(shadow, "PAUSE_S", 0.1)
+    monkeypatch.setattr(shadow, "TIMEOUT_S", 1)
+    plain = ask(monkeypatch, None)
+    heard = Heard()
+    candidate = heard.start(target)
+    for count in (1, 2):
+        assert ask(monkeypatch, candidate) == plain
+        until(lambda: len(heard.failures) == count)  # noqa: B023
+    assert heard.failures == [failure] * 2
+    assert heard.comparisons == []
+
+
+@pytest.mark.slow
+def test_candidate_that_cannot_be_loaded_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_other_model(tmp_path / "candidate", "new ")
+    model = (folder / "model.tflite").read_bytes()
+    (folder / "model.tflite").write_bytes(model[: len(model) // 2])
+    heard = Heard()
+    candidate = heard.start(None, folder=folder)
+    assert "predictions" in ask(monkeypatch, candidate)
+    until(lambda: heard.failures)
+    assert "is not the file that model.json describes" in heard.failures[0]
+
+
+@pytest.mark.slow
+def test_candidate_of_another_size_gets_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, other = Heard(), Heard()
+    same, larger = heard.start(candidates.echo), other.start(candidates.echo, size=224)
+    ask(monkeypatch, same)
+    ask(monkeypatch, larger)
+    until(lambda: heard.comparisons and other.comparisons)
+    size = SERVED.image_size
+    assert heard.comparisons[0].candidate.label == f"pixels of {size * size * 3} bytes"
+    assert other.comparisons[0].candidate.label == f"file of {len(PHOTO)} bytes"
+
+
+@pytest.mark.slow
+def test_only_the_default_model_is_compared_and_what_finds_no_place_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = {"default": lambda_func.models.default, "other": Classifier.load(SHIPPED)}
+    monkeypatch.setattr(lambda_func, "models", Models(both))
+    monkeypatch.setattr(shadow, "MAX_WAITING", 2)
+    may_start, run = Event(), Shadow._run
+    monkeypatch.setattr(Shadow, "_run", lambda self: may_start.wait() and run(self))
+    heard = Heard()
+    candidate = heard.start(candidates.echo)
+    ask(monkeypatch, candidate, {**EVENT, "model": "other"})
+    ask(monkeypatch, candidate, {"images": [EVENT] * 7})
+    may_start.set()
+    until(lambda: len(heard.comparisons) == 2)
+    ask(monkeypatch, candidate)
+    until(lambda: len(heard.comparisons) == 3)
+    assert sum(each.skipped for each in heard.comparisons) == 5
+
+
+def test_share_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shadow, "_run", lambda self: None)
+    drawn = Shadow(SHIPPED, SERVED, SERVED, 0.25, pytest.fail, pytest.fail)
+    samples: list[shadow.Sample] = []
+    photo = Seen(PHOTO, np.zeros((2, 2, 3), np.uint8), ("red", 0.5))
+    for _ in range(4000):
+        drawn.draw(samples, photo)
+    assert 850 < len(samples) < 1150
+
+
+MALFORMED = {
+    "0": "LENSLET_SHADOW_SHARE takes a share above 0, at most 1, not '0'",
+    "1.5": "not '1.5'",
+    "5 %": "not '5 %'",
+    "nan": "not 'nan'",
+}
+
+
+@pytest.mark.parametrize("share", MALFORMED)
+def test_malformed_share(share: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(MALFORMED[share])):
+        read_shadow(
+            {"LENSLET_SHADOW": "model", "LENSLET_SHADOW_SHARE": share}, SERVED, pytest.fail, pytest.fail
+        )
+
+
+def test_settings_without_a_candidate() -> None:
+    assert read_shadow({"LENSLET_SHADOW": " "}, SERVED, pytest.fail, pytest.fail) is None
+    with pytest.raises(ValueError, match="LENSLET_SHADOW_SHARE needs LENSLET_SHADOW"):
+        read_shadow({"LENSLET_SHADOW_SHARE": "0.1"}, SERVED, pytest.fail, pytest.fail)
+    with pytest.raises(ArtifactError, match=r"LENSLET_SHADOW: nowhere/model\.json does not exist"):
+        read_shadow({"LENSLET_SHADOW": "nowhere"}, SERVED, pytest.fail, pytest.fail)
+
+
+@pytest.mark.slow
+def test_server_starts_its_candidates_and_ends_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENSLET_SHADOW", str(write_other_model(tmp_path / "candidate", "new ")))
+    monkeypatch.setenv("LENSLET_SHADOW_SHARE", "1")
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lenslet", "serve", "--port", "0", "--workers", "2"],
+            cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+    try:
+        until(lambda: "http://" in log.read_text())
+        [address] = re.findall(r"http://\S+", log.read_text())
+        for _ in range(4):
+            answer = requests.post(
+                f"{address}/predict", PHOTO, headers={"Content-Type": "image/png"}, timeout=60
+            )
+            assert answer.status_code == 200
+        until(lambda: '"compared"' in log.read_text())
+        children = descendants(process.pid)
+        process.terminate()
+        assert process.wait(60) == 0
+        until(lambda: not any(Path(f"/proc/{each}").exists() for each in children))
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in log.read_text()
+    assert "has failed" not in log.read_text()
