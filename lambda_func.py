@@ -17,6 +17,7 @@ from lenslet.inference.budget import bound_freed_memory
 from lenslet.inference.errors import LensletError
 from lenslet.serving.access import read_access
 from lenslet.serving.answer import predict, refusal
+from lenslet.serving.feedback import read_feedback_place
 from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import read_base_path, read_http_request
 from lenslet.serving.links.rules import read_rules
@@ -36,6 +37,7 @@ access = read_access(os.environ)
 read_rules(os.environ)
 read_base_path(os.environ)
 read_formats(os.environ)
+read_feedback_place(os.environ)
 models = load_models(os.environ, Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
 telemetry = Telemetry(os.environ)
 shadow = read_shadow(

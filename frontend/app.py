@@ -143,7 +143,12 @@ def show_photos(gateway: Gateway, description: Description | None, trouble: str)
     with failures.container() if failures else st.container():
         results.show_failed(list(photos.values()), trouble, "retry")
     if photos:
-        results.show(list(photos.values()), description["labels"] if description else None)
+        takes_feedback = bool(description and description.get("takes_feedback"))
+        results.show(
+            list(photos.values()),
+            description["labels"] if description else None,
+            corrected_at=gateway if takes_feedback else None,
+        )
     else:
         st.html(markup.EMPTY)
 

@@ -38,6 +38,7 @@ CODES = {
     "broken_image": "The picture is damaged or cut off: save it again, or try another one.",
     "image_too_large": "The picture is too large to be read: make it smaller and try again.",
     "request_too_large": "The file is too large for the endpoint: make it smaller and try again.",
+    "too_much_feedback": "More corrections arrive than the endpoint takes: try again later.",
     "link_refused": "The endpoint refuses this link: use a public http or https address, or upload the photo.",
     "link_failed": "The link's server did not deliver the photo: check the link, or upload the photo.",
     "link_timeout": "The link's server was too slow: try again, or upload the photo.",
@@ -126,6 +127,14 @@ class Gateway:
             return read_answer(reply.content), reply
         except ValueError:
             raise Failure(NOT_LENSLET.format(url=self.url), "not_lenslet") from None
+
+    def correct(self, photo: bytes | str, label: str | None) -> str:
+        """POST /feedback: the right label, None for none of them. Returns what it is stored as. Raises Failure."""
+        source = {"url": photo} if isinstance(photo, str) else {"image": base64.b64encode(photo).decode()}
+        content = self.ask("POST", "/feedback", {**source, "label": label, "consent": True}).content
+        if isinstance(content, dict) and isinstance(content.get("id"), str):
+            return str(content["id"])
+        raise Failure(NOT_LENSLET.format(url=self.url), "not_lenslet")
 
     def ask(
         self,

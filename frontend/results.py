@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import altair
 import streamlit as st
 
+import corrections
 import markup
 from answers import Answer, in_short, in_words, least_certain_first, percent, to_csv
+from client import Gateway
 from photos import data_url
 from sent_photos import Outcome, SentPhoto
 
@@ -18,8 +20,13 @@ POSSIBLE, EXCLUDED = "#2a9d94", "#87929b"  # contrast of at least 3 : 1 on light
 INK = {"light": "#1f2933", "dark": "#e9edf0"}  # textColor of .streamlit/config.toml
 
 
-def show(photos: Sequence[SentPhoto], labels: Sequence[str] | None) -> None:
-    """Everything about `photos` except errors; `labels` in the model's order, None if GET / did not answer."""
+def show(
+    photos: Sequence[SentPhoto], labels: Sequence[str] | None, corrected_at: Gateway | None = None
+) -> None:
+    """Everything about `photos` except errors; `labels` in the model's order, None if GET / did not answer.
+
+    `corrected_at`: the endpoint, if it takes corrections.
+    """
     answered = least_certain_first((photo, photo.answer) for photo in photos if photo.answer)
     failed = [photo for photo in photos if photo.outcome and not photo.answer]
     # The answer comes first: on a phone, controls above it would push it off the screen.
@@ -30,7 +37,7 @@ def show(photos: Sequence[SentPhoto], labels: Sequence[str] | None) -> None:
         show_table(answered, failed, labels)
         if answered:
             show_controls(has_map)
-    show_cards(answered)
+    show_cards(answered, labels or (), corrected_at)
     if answered and len(photos) == 1:
         show_controls(has_map)
     st.button("Start over", icon=":material/restart_alt:", on_click=start_over, key="start-over")
@@ -109,7 +116,9 @@ def table(answered: Sequence[tuple[SentPhoto, Answer]]) -> list[dict[str, str]]:
     ]
 
 
-def show_cards(answered: Sequence[tuple[SentPhoto, Answer]]) -> None:
+def show_cards(
+    answered: Sequence[tuple[SentPhoto, Answer]], labels: Sequence[str], corrected_at: Gateway | None
+) -> None:
     pages = -(-len(answered) // CARDS_ON_A_PAGE)
     page = st.pagination(pages, key=f"page-{pages}") if pages > 1 else 1
     shown = answered[(page - 1) * CARDS_ON_A_PAGE : page * CARDS_ON_A_PAGE]
@@ -119,6 +128,8 @@ def show_cards(answered: Sequence[tuple[SentPhoto, Answer]]) -> None:
         for column, (photo, answer) in zip(st.columns(across), shown[first : first + across], strict=False):
             with column, st.container(border=True, height="stretch"):
                 show_card(photo, answer, is_wide=len(answered) == 1)
+                if corrected_at:
+                    corrections.show(photo, labels, corrected_at)
 
 
 def show_card(photo: SentPhoto, answer: Answer, is_wide: bool) -> None:

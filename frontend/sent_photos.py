@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 from answers import Answer, Row
 from client import PHOTO_CODES, Failure, Gateway
@@ -31,6 +32,14 @@ class Outcome:
     preview: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Correction:
+    """What became of a correction: the name under which it is stored, or why it is not."""
+
+    identity: str = ""
+    error: str = ""
+
+
 @dataclass
 class SentPhoto:
     """One photo: its name or link, how to read its bytes (the page fetches no links), and the result of sending it."""
@@ -40,6 +49,8 @@ class SentPhoto:
     is_link: bool = False
     outcome: Outcome | None = None
     method: str = ""  # of input
+    correction: Correction | None = None
+    identity: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def answer(self) -> Answer | None:

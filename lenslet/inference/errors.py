@@ -91,6 +91,13 @@ class LinkRefused(LensletError):
     code = "link_refused"
 
 
+class TooMuchFeedback(LensletError):
+    """More corrections arrived than this process takes in a minute or a day."""
+
+    status = 429
+    code = "too_much_feedback"
+
+
 class LinkFailed(LensletError):
     """The link's server could not be reached or did not deliver."""
 

@@ -1,7 +1,6 @@
 """Annotations of Label Studio as a list of labelled photos: one row a photo, conflicts and skips named."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from lenslet.dataset.csv_file import neutralised, restored
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
+from lenslet.inference.json_text import parse_json
 
 COLUMNS = ("image", "label", "annotator", "date", "agreement", "project")
 
@@ -55,13 +55,21 @@ def read_tasks(tasks: Iterable[Mapping[str, Any]], project: str) -> Pulled:
 
 
 def read_export_storage(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Tasks of an S3 export storage, whose objects `annotations/1` hold one annotation with its task each."""
+    """Tasks of an S3 export storage, whose objects `annotations/1` hold one annotation with its task each.
+
+    Raises: InputError if one of them is something else.
+    """
     tasks: dict[int, dict[str, Any]] = {}
     for text in texts:
-        annotation = json.loads(text)
-        task = annotation["task"]
-        merged = tasks.setdefault(int(task["id"]), {**task, "annotations": []})
-        merged["annotations"].append(annotation)
+        try:
+            annotation = parse_json(text)
+            task = annotation["task"]
+            merged = tasks.setdefault(int(task["id"]), {**task, "annotations": []})
+            merged["annotations"].append(annotation)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"an object of the export storage is no annotation of Label Studio: {error!r}"
+            ) from error
     yield from tasks.values()
 
 

@@ -23,8 +23,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lenslet.inference.atomic import write_text
+from lenslet.inference.errors import InputError
 from lenslet.inference.json_text import parse_json
-from lenslet.labelling.label_studio import prediction
+from lenslet.labelling.label_studio import LabelStudio, prediction
 
 MAX_BODY_BYTES = 64 * 1024**2  # a batch of tasks with photos in them
 MAX_PHOTO_BYTES = 20 * 1024**2
@@ -63,8 +64,7 @@ class Backend:
     endpoint: str  # base address of a Lenslet endpoint
     counter: Counter
     endpoint_key: str = field(default="", repr=False)
-    studio_url: str = ""  # only photos of this Label Studio are fetched here; other links go to the endpoint
-    studio_token: str = field(default="", repr=False)
+    studio: LabelStudio | None = None  # only its photos are fetched here; other links go to the endpoint
     webhook_secret: str = field(default="", repr=False)
     on_annotation: Callable[[int], None] = lambda count: None
 
@@ -72,11 +72,10 @@ class Backend:
         """The pre-label of a task, or an empty one where the photo cannot be classified: the others go on."""
         try:
             answer = self._ask(self._photo(str(task["data"]["image"])))
-        except (BadTask, KeyError, TypeError, requests.RequestException) as error:
+            best, model = answer["predictions"][0], answer["model"]
+            return prediction(best["label"], best["probability"], f"{model['name']} {model['version']}")
+        except (BadTask, LookupError, TypeError, ValueError, InputError, requests.RequestException) as error:
             return {**NO_ANSWER, "model_version": f"no answer: {error}"[:100]}
-        best = answer["predictions"][0]
-        model = answer["model"]
-        return prediction(best["label"], best["probability"], f"{model['name']} {model['version']}")
 
     def version(self) -> str:
         found = requests.get(f"{self.endpoint}/", headers=self._headers(), timeout=TIMEOUT_S).json()
@@ -88,30 +87,15 @@ class Backend:
             _, _, payload = image.partition(";base64,")
             return {"image": payload}
         place = urlsplit(image)
-        own = urlsplit(self.studio_url)
-        if place.scheme in ("http", "https") and place.netloc != own.netloc:
+        own = urlsplit(self.studio.url).netloc if self.studio else ""
+        if place.scheme == "s3" or (place.scheme in ("http", "https") and place.netloc != own):
             return {"url": image}
-        if place.scheme == "s3":
-            return {"url": image}
-        if place.scheme not in ("", "http", "https") or not self.studio_url:
+        if place.scheme not in ("", "http", "https"):
             raise BadTask("a photo that is neither a link nor in Label Studio")
+        if not self.studio:
+            raise BadTask("a photo in Label Studio, whose token is not set here")
         path = f"{place.path}?{place.query}" if place.query else place.path
-        return {"image": base64.b64encode(self._from_studio(path)).decode()}
-
-    def _from_studio(self, path: str) -> bytes:
-        found = requests.get(
-            f"{self.studio_url}{path}",
-            headers={"Authorization": f"Token {self.studio_token}"} if self.studio_token else {},
-            timeout=TIMEOUT_S,
-            allow_redirects=False,
-            stream=True,
-        )
-        if found.status_code != 200:
-            raise BadTask(f"Label Studio answered {found.status_code} for the photo")
-        data = found.raw.read(MAX_PHOTO_BYTES + 1, decode_content=True)
-        if len(data) > MAX_PHOTO_BYTES:
-            raise BadTask(f"a photo of more than {MAX_PHOTO_BYTES:,} bytes")
-        return bytes(data)
+        return {"image": base64.b64encode(self.studio.read(path, MAX_PHOTO_BYTES)).decode()}
 
     def _ask(self, photo: Mapping[str, str]) -> dict[str, Any]:
         found = requests.post(

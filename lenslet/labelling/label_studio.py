@@ -67,6 +67,30 @@ class LabelStudio:
         content = {"project": project, "path": path, "use_blob_urls": True, "title": "photos"}
         self._ask("POST", "/api/storages/localfiles", json=content)
 
+    def add_s3_storage(self, project: int, bucket: str, prefix: str) -> None:
+        """Let the project's tasks show objects of the bucket: Label Studio signs their links, with its own rights."""
+        stores = self._ask("GET", "/api/storages/s3", params={"project": project})
+        if any((each.get("bucket"), each.get("prefix") or "") == (bucket, prefix) for each in stores):
+            return
+        content = {
+            "project": project,
+            "bucket": bucket,
+            "prefix": prefix,
+            "use_blob_urls": True,
+            "title": "photos",
+        }
+        self._ask("POST", "/api/storages/s3", json=content)
+
+    def read(self, path: str, most: int) -> bytes:
+        """The file at a path of Label Studio, such as a task's photo. Raises LabelStudioError above `most` bytes."""
+        if not path.startswith("/") or path.startswith("//"):  # else it could name another host
+            raise LabelStudioError("a photo whose address is no path of Label Studio")
+        answer = self._answered("GET", path, {"stream": True, "allow_redirects": False})
+        data = answer.raw.read(most + 1, decode_content=True)
+        if len(data) > most:
+            raise LabelStudioError(f"a photo of more than {most:,} bytes")
+        return bytes(data)
+
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         self._ask("POST", f"/api/projects/{project}/import", json=list(tasks))
 
@@ -90,16 +114,20 @@ class LabelStudio:
             page += 1
 
     def _ask(self, method: str, path: str, **content: Any) -> Any:
+        answer = self._answered(method, path, content)
+        return answer.json() if answer.content else None
+
+    def _answered(self, method: str, path: str, content: Mapping[str, Any]) -> requests.Response:
         answer = self._send(method, path, content)
         if answer.status_code == 401:  # an access token lives for minutes
             self._access = ""
             answer = self._send(method, path, content)
         if answer.status_code in (401, 403):
             raise LabelStudioError(f"Label Studio at {self.url} does not take the token in {TOKEN_VARIABLE}")
-        if not answer.ok:
+        if not answer.ok or answer.is_redirect:
             detail = " ".join(answer.text.split())[:200]
             raise LabelStudioError(f"{method} {self.url}{path}: status {answer.status_code}: {detail}")
-        return answer.json() if answer.content else None
+        return answer
 
     def _send(self, method: str, path: str, content: Mapping[str, Any]) -> requests.Response:
         try:
@@ -134,7 +162,8 @@ def label_config(labels: Sequence[str]) -> str:
     """The labelling configuration: one photo, one choice."""
     choices = "".join(f"<Choice value={quoteattr(label)}/>" for label in labels)
     return (
-        f'<View><Image name="{TO_NAME}" value="$image" zoom="true"/>'
+        # The note is text of this project alone: what a caller said, what the model said.
+        f'<View><Header value="$note" size="5"/><Image name="{TO_NAME}" value="$image" zoom="true"/>'
         f'<Choices name="{FROM_NAME}" toName="{TO_NAME}" choice="single" showInline="true">{choices}</Choices></View>'
     )
 

@@ -1,14 +1,16 @@
 """Tasks for Label Studio: photos with pre-labels, each photo once however often it is pushed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from lenslet.labelling.candidates import Candidate
-from lenslet.labelling.label_studio import LabelStudio, LabelStudioError, prediction
+from lenslet.labelling.corrections import Corrected
+from lenslet.labelling.label_studio import LabelStudio, prediction
+from lenslet.labelling.photos import Photos
 
 BATCH = 50  # tasks in one request: what a kill in between loses is sent again by the next push
+CORRECTION = "a caller's correction"  # instead of a model's version
 
 
 def pushed_hashes(studio: LabelStudio, project: str) -> frozenset[str]:
@@ -22,43 +24,52 @@ def push(
     studio: LabelStudio,
     title: str,
     labels: Sequence[str],
-    candidates: Sequence[Candidate],
-    document_root: Path,
-    model_version: str,
+    tasks: Sequence[dict[str, Any]],
+    photos: Photos,
+    paths: Iterable[Path],
 ) -> int:
-    """Create or update the project and import the candidates. Returns the project's number.
+    """Create or update the project and import the tasks of the photos at `paths`. Returns the project's number.
 
-    `document_root`: the folder that Label Studio serves local files from.
-    Raises: LabelStudioError, also for a photo outside `document_root`.
+    Raises: LabelStudioError.
     """
-    tasks = [_task(each, document_root, model_version) for each in candidates]
     project, _ = studio.create_or_update_project(title, labels)
-    folders = {each.path.resolve().parent for each in candidates}
-    for folder in sorted(folders):
-        studio.add_local_storage(project, str(folder))
+    photos.connect(studio, project, paths)
     for batch in _batches(tasks):
         studio.import_tasks(project, batch)
     return project
 
 
-def _task(candidate: Candidate, document_root: Path, model_version: str) -> dict[str, Any]:
-    path = candidate.path.resolve()
-    try:
-        relative = path.relative_to(document_root.resolve())
-    except ValueError:
-        raise LabelStudioError(
-            f"{path} is not below {document_root}, the folder that Label Studio serves: give it as --document-root "
-            "here and as LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT there"
-        ) from None
+def candidate_task(candidate: Candidate, photos: Photos, model_version: str) -> dict[str, Any]:
+    """A photo with the model's answer. Raises: LabelStudioError."""
     label, probability = candidate.prediction.ranked()[0]
     return {
         "data": {
-            "image": f"/data/local-files/?d={quote(str(relative))}",
-            "path": str(path),
+            **photos.data(candidate.path),
             "sha256": candidate.sha256,
             "note": "" if candidate.is_in_distribution else "out of distribution: perhaps none of the labels",
         },
         "predictions": [prediction(label, probability, model_version)],
+    }
+
+
+def correction_task(corrected: Corrected, photos: Photos) -> dict[str, Any]:
+    """A photo with each label that callers gave it, and what the model had said. Raises: LabelStudioError.
+
+    The text names labels of the model only: nothing that a caller wrote reaches a reviewer's browser.
+    """
+    said = " / ".join("none of the labels" if label is None else label for label in corrected.labels)
+    proposals = [prediction(label, 1.0, CORRECTION) for label in corrected.labels if label is not None]
+    return {
+        "data": {
+            **photos.data(corrected.path),
+            "sha256": corrected.sha256,
+            "note": f"a caller says: {said}; {corrected.model} had said: {corrected.given} "
+            f"{corrected.probability:.0%}. Skip the task if it is none of the labels",
+        },
+        "predictions": [
+            *proposals,
+            prediction(corrected.given, corrected.probability, corrected.model),
+        ],
     }
 
 

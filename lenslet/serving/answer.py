@@ -90,6 +90,7 @@ def description(artifact: Artifact) -> dict[str, Any]:
         "image_size": artifact.image_size,
         "formats": list(read_formats(os.environ)),
         "max_images": MAX_IMAGES,
+        "takes_feedback": bool(os.environ.get("LENSLET_FEEDBACK", "").strip()),
         "precision": artifact.precision,
         "runtime": artifact.runtime,
         # An undefined metric is NaN in Python, which JSON does not have.

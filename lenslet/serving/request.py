@@ -46,7 +46,7 @@ def read_predict_request(request: HttpRequest) -> PredictRequest:
     if request.content_type == "multipart/form-data":
         return _request_of_form(read_form(content, request.headers["content-type"]), request.query)
     if request.content_type.startswith("image/"):
-        _refuse_unknown(request.query, OPTIONS, "query parameter")
+        refuse_unknown(request.query, OPTIONS, "query parameter")
         # A gateway that takes the body for text replaces what is none, after the first bytes in some formats.
         is_text = isinstance(request.body, str) and not request.is_base64
         photo = REPLACEMENT if is_text and REPLACEMENT in content else content
@@ -70,7 +70,7 @@ def _request_of_json(fields: object, query: Mapping[str, str]) -> PredictRequest
 
 def _request_of_form(form: Form, query: Mapping[str, str]) -> PredictRequest:
     """One photo, or a batch if the form has several; options as fields of the form or query parameters."""
-    _refuse_unknown(query, OPTIONS, "query parameter")
+    refuse_unknown(query, OPTIONS, "query parameter")
     for name in form.options:
         if name in query:
             raise BadRequest(f"{name} is given in the form and in the query")
@@ -89,17 +89,17 @@ def predict_request_of(fields: object) -> PredictRequest:
     """
     if not isinstance(fields, dict):
         raise BadRequest("the request must be a JSON object")
-    _refuse_unknown(fields, SOURCES + OPTIONS, "field")
+    refuse_unknown(fields, SOURCES + OPTIONS, "field")
     given = [name for name in SOURCES if name in fields]
     if len(given) != 1:
         raise BadRequest(f"exactly one of url, image, images is needed, not {' and '.join(given) or 'none'}")
     allowance = Allowance()
     if given != ["images"]:
-        return _checked_request([_photo({given[0]: fields[given[0]]}, "", allowance)], fields)
+        return _checked_request([read_photo({given[0]: fields[given[0]]}, "", allowance)], fields)
     images = fields["images"]
     if not isinstance(images, list) or not 1 <= len(images) <= MAX_IMAGES:
         raise BadRequest(f"images must be a list of 1 to {MAX_IMAGES} objects")
-    photos = [_photo(image, f"images[{index}]", allowance) for index, image in enumerate(images)]
+    photos = [read_photo(image, f"images[{index}]", allowance) for index, image in enumerate(images)]
     return _checked_request(photos, fields, is_batch=True)
 
 
@@ -152,11 +152,11 @@ def _is_whole(number: Any) -> bool:
     return type(number) is int or (type(number) is float and number.is_integer())
 
 
-def _photo(image: object, place: str, allowance: Allowance) -> Callable[[], bytes]:
+def read_photo(image: object, place: str, allowance: Allowance) -> Callable[[], bytes]:
     """A function that reads {"url": …} or {"image": …}, which stands at `place` in a request with this allowance."""
     if not isinstance(image, dict) or len(image) != 1:
         raise BadRequest(f'{place} must be {{"url": …}} or {{"image": …}}')
-    _refuse_unknown(image, ("url", "image"), f"field in {place}")
+    refuse_unknown(image, ("url", "image"), f"field in {place}")
     [(name, text)] = image.items()
     if not isinstance(text, str):
         raise BadRequest(f"{place}{'.' if place else ''}{name} must be a string")
@@ -187,7 +187,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuse_unknown(fields: Collection[str], known: Collection[str], kind: str) -> None:
+def refuse_unknown(fields: Collection[str], known: Collection[str], kind: str) -> None:
     for name in fields:
         if name not in known:
             raise BadRequest(f"unknown {kind} {reprlib.repr(name)}; known are {', '.join(known)}")

@@ -7,6 +7,7 @@ from lenslet.inference.errors import MethodNotAllowed, UnknownPath
 from lenslet.serving.access import Access
 from lenslet.serving.answer import Keep, description, descriptions, predict
 from lenslet.serving.contract import read_contract
+from lenslet.serving.feedback import take_feedback
 from lenslet.serving.gateway import HttpRequest
 from lenslet.serving.models import Models
 from lenslet.serving.request import read_predict_request
@@ -17,6 +18,7 @@ CONTRACT_PATH = "/openapi.json"
 HEALTH_PATH = "/health"  # needs no key: load balancers have none
 # HEAD is what uptime monitors send. It is answered as GET; the gateway or server drops the body.
 READING = ("GET", "HEAD")
+RETRY_AFTER_S = "60"  # `feedback.RateLimit` counts by the minute
 # A table instead of the resolvers of powertools: those keep the current event on a class
 # (`BaseRouter.current_event = …` in 3.37), and mix up requests when `lenslet serve` calls from several threads.
 ROUTES: dict[str, dict[str, Respond]] = {
@@ -25,6 +27,7 @@ ROUTES: dict[str, dict[str, Respond]] = {
     HEALTH_PATH: dict.fromkeys(READING, lambda request, models, keep: {"status": "ok"}),
     CONTRACT_PATH: dict.fromkeys(READING, lambda request, models, keep: read_contract()),
     "/predict": {"POST": lambda request, models, keep: predict(read_predict_request(request), models, keep)},
+    "/feedback": {"POST": lambda request, models, keep: take_feedback(request, models)},
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -65,6 +68,8 @@ def proxy_response(request: HttpRequest, status: int, body: str, access: Access)
     headers = {"Content-Type": "application/json", **access.cors_headers(request.headers.get("origin"))}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if status == 429:
+        headers["Retry-After"] = RETRY_AFTER_S
     if status == 405:
         headers["Allow"] = ", ".join([*ROUTES[request.path], "OPTIONS"])
     answer = {"statusCode": status, "body": body, "isBase64Encoded": False}

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -12,6 +11,7 @@ from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import LensletError, LinkFailed, LinkTimeout
 from lenslet.serving.answer import answer, refusal
 from lenslet.serving.request import predict_request_of
+from lenslet.serving.s3 import s3_client
 from lenslet.serving.telemetry import Telemetry
 
 ANSWER_SUFFIX = ".json"
@@ -79,7 +79,7 @@ def answer_upload(upload: Upload, classifier: Classifier) -> tuple[int, dict[str
         raise
     except LensletError as error:
         status, content = error.status, refusal(error)
-    _s3_client().put_object(
+    s3_client().put_object(
         Bucket=upload.bucket,
         Key=upload.key + ANSWER_SUFFIX,
         Body=json.dumps(content, allow_nan=False).encode(),
@@ -101,11 +101,3 @@ def _uploads_of(event: Any) -> Iterator[Upload]:
 def _is_gone(error: LensletError) -> bool:
     response = getattr(error.__cause__, "response", {})
     return response.get("Error", {}).get("Code") in GONE
-
-
-@cache
-def _s3_client() -> Any:
-    # With boto3's retries, unlike `links.fetcher`, where a caller waits. Imported here, because it takes 200 ms.
-    import boto3.session
-
-    return boto3.session.Session().client("s3")

@@ -48,6 +48,7 @@ def stage(name: str) -> Stack:
         "WithFunctionUrl": "true",
         "WithHttpApi": "true",
         "LinkBuckets": "archive",
+        "FeedbackPlace": "lenslet-feedback/staging",
         "ApiKeyHashes": "0" * 64,
     }
     return Stack(transform(read_template(), given), {**EXAMPLE, **given})  # fmt: skip
@@ -282,7 +283,7 @@ def test_the_boundary_lets_the_roles_of_a_stage_work(name: str) -> None:
         for action in rules.as_list(statement["Action"])
         for resource in rules.as_list(statement["Resource"])
     ]
-    assert len(asked) == 13
+    assert len(asked) == 14
     assert [each for each in asked if not allows(account(), "Boundary", *each)] == []
 
 

@@ -30,6 +30,7 @@ EVERYTHING = {
     "WithFunctionUrl": "true",
     "WithHttpApi": "true",
     "LinkBuckets": "photos-of-ours,archive",
+    "FeedbackPlace": "lenslet-feedback/staging",
     "AlarmEmail": "someone@example.com",
     "ApiKeyHashes": "0" * 64,
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/lenslet-boundary",
@@ -224,6 +225,7 @@ def version(there: Stack) -> str:
         ("LinkHosts", "images.example.com", True),
         ("Contact", "https://example.com/about", True),
         ("Formats", "JPEG,PNG", True),
+        ("FeedbackPlace", "lenslet-feedback/staging", True),
         ("CorsOrigins", "https://app.example.com", True),
         ("ApiKeyHashes", "0" * 64, True),
         ("ReleasedAt", "2026-11-29T01:00:00Z", True),  # the same image and settings after a rollback
@@ -249,6 +251,7 @@ def test_every_setting_of_the_service_can_be_set() -> None:
         "LinkHosts": "h",
         "Contact": "c",
         "Formats": "f",
+        "FeedbackPlace": "lenslet-feedback/staging",
         "CorsOrigins": "o",
         "ApiKeyHashes": "a",
     }
@@ -259,6 +262,7 @@ def test_every_setting_of_the_service_can_be_set() -> None:
         "LENSLET_LINK_HOSTS": "h",
         "LENSLET_CONTACT": "c",
         "LENSLET_FORMATS": "f",
+        "LENSLET_FEEDBACK": "s3://lenslet-feedback/staging",
         "LENSLET_CORS_ORIGINS": "o",
         "LENSLET_API_KEYS": "a",
     }
@@ -274,6 +278,15 @@ def test_the_role_reads_the_listed_buckets_and_no_other() -> None:
             "Action": "s3:GetObject",
             "Resource": ["arn:aws:s3:::photos-of-ours/*", "arn:aws:s3:::archive/*"],
         }
+    ]
+
+
+def test_the_role_puts_corrections_into_their_place_and_does_nothing_else_there() -> None:
+    policy = stage(FeedbackPlace="lenslet-feedback/staging").resources["FunctionRole"]["Properties"][
+        "Policies"
+    ][1]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::lenslet-feedback/staging/*"}
     ]
 
 
@@ -383,6 +396,9 @@ def test_the_gateway_refuses_what_is_too_large_and_leaves_the_rest(
         ("LinkBuckets", "*", False),
         ("LinkBuckets", "photos, archive", False),
         ("LinkBuckets", "photos/*", False),
+        ("FeedbackPlace", "lenslet-feedback/a/b", True),
+        ("FeedbackPlace", "lenslet-feedback/*", False),
+        ("FeedbackPlace", "photos/corrections", False),
         ("ApiKeyHashes", "", True),
         ("ApiKeyHashes", "0" * 64 + "," + "F" * 64, True),
         ("ApiKeyHashes", "secret", False),
@@ -547,7 +563,7 @@ def test_summary() -> None:
     counted = {line.split()[0]: line.split()[1:] for line in lines[1:]}
     assert counted["AWS::CloudWatch::Alarm"] == ["7", "1"]
     assert counted["AWS::Lambda::Function"] == ["2", "1"]
-    assert counted["together"] == ["37", "23"]
+    assert counted["together"] == ["39", "25"]
 
 
 # --- AWS's tools, and checkov

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import requests
+from starlette.requests import Request
+from starlette.responses import Response
 
 from lenslet.labelling.backend import Backend, Counter, application
+from lenslet.labelling.label_studio import LabelStudio
 from tests.support.asgi_server import serving
 from tests.support.endpoint import running
 
@@ -90,3 +93,36 @@ def test_bodies_that_label_studio_does_not_send(body: bytes, tmp_path: Path) -> 
 
 def test_health(tmp_path: Path) -> None:
     assert ask(tmp_path, "/health").json()["status"] == "UP"
+
+
+@pytest.mark.parametrize(
+    "image", ["@127.0.0.1:9/a.jpg", "//127.0.0.1:9/a.jpg", "a.jpg", "?a", "http://[", "http:x"]
+)
+def test_addresses_that_could_name_another_host_get_no_token(image: str, tmp_path: Path) -> None:
+    """The address of Label Studio with such a path behind it would be one of another host."""
+    with serving(_never) as studio:
+        tasks = {"tasks": [task(image)]}
+        found = ask(tmp_path, "/predict", content=tasks, studio=LabelStudio(studio, "a token"))
+    assert found.status_code == 200
+    assert found.json()["results"][0]["result"] == []
+
+
+async def _never(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nothing may be asked")
+
+
+def test_photos_of_label_studio_are_fetched_with_its_token(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def studio(scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        asked.append((str(request.url.path), request.headers["authorization"]))
+        await Response(PHOTO.read_bytes())(scope, receive, send)
+
+    with serving(studio) as address:
+        image = f"{address}/data/upload/1/a.jpg"
+        backend = Backend(
+            "http://127.0.0.1:9", Counter(tmp_path / "c"), studio=LabelStudio(address, "a token")
+        )
+        assert backend.predict(task(image))["result"] == []  # no endpoint answers
+    assert asked == [("/data/upload/1/a.jpg", "Token a token")]

@@ -15,7 +15,7 @@ ALLOWED = {
     "cli": {"inference", "config", "commands"},
     "reporting": {"evaluation", "registry", "dataset", "config", "inference"},
     "batch": {"evaluation", "registry", "dataset", "config", "inference", "serving"},
-    "labelling": {"evaluation", "registry", "dataset", "config", "inference"},
+    "labelling": {"evaluation", "registry", "dataset", "config", "inference", "serving"},
     "monitoring": {"evaluation", "registry", "dataset", "config", "inference"},
     "checks": {"evaluation", "registry", "dataset", "config", "inference"},
     "registry": {"training", "config", "inference"},

@@ -719,9 +719,9 @@ def s3() -> Iterator[None]:
             client.put_object(Bucket="photos", Key=key, Body=key.encode())
         client.put_object(Bucket="photos", Key="at the limit", Body=bytes(LIMIT_BYTES))
         client.put_object(Bucket="photos", Key="too large", Body=bytes(LIMIT_BYTES + 1))
-        remote._s3_client.cache_clear()
+        remote.s3_client.cache_clear()
         yield
-        remote._s3_client.cache_clear()
+        remote.s3_client.cache_clear()
 
 
 @pytest.fixture
@@ -732,9 +732,9 @@ def buckets(internet: None, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def another_s3(s3: None, patient: None, buckets: None) -> Iterator[None]:
     """For tests that change the environment which the client is made from."""
-    remote._s3_client.cache_clear()
+    remote.s3_client.cache_clear()
     yield
-    remote._s3_client.cache_clear()
+    remote.s3_client.cache_clear()
 
 
 @pytest.mark.slow
@@ -816,13 +816,13 @@ def test_many_links_at_once() -> None:
 @pytest.fixture(scope="module")
 def client_of_scenes(ports: dict[str, int]) -> Any:
     with s3_at(f"http://127.0.0.1:{ports['http']}"):
-        return remote._s3_client.__wrapped__(remote.S3_TIMEOUT_FACTOR * LIMIT_S)
+        return remote.s3_client.__wrapped__(remote.S3_TIMEOUT_FACTOR * LIMIT_S, attempts=1)
 
 
 @pytest.fixture
 def scenes_as_s3(client_of_scenes: Any, buckets: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server of `Scenes` as S3; the object `page` of the bucket `photos` is the scene `page`."""
-    monkeypatch.setattr(remote, "_s3_client", lambda timeout_s: client_of_scenes)
+    monkeypatch.setattr(remote, "s3_client", lambda timeout_s, attempts: client_of_scenes)
 
 
 @pytest.mark.usefixtures("scenes_as_s3", "patient")

@@ -140,7 +140,7 @@ for name in sys.argv[1:]:
     print(json.dumps(lambda_func.handler(event, None)))
 import boto3, certifi, ssl  # what links need
 from lenslet.serving.links import connection, fetcher
-fetcher._s3_client(1.0)
+fetcher.s3_client(1.0)
 connection._tls(None, None)
 print(json.dumps(late))
 """

@@ -60,6 +60,8 @@ ANSWERS = {
     "function_url_describe": (200, None),
     "function_url_health": (200, None),
     "function_url_models": (200, None),
+    "function_url_feedback": (404, "not_found"),  # off, as nothing has switched it on
+    "function_url_feedback_unknown_label": (404, "not_found"),
     "function_url_raw_unknown_parameter": (400, "bad_request"),
     "function_url_raw_empty": (400, "bad_request"),
     "function_url_json_not_utf8": (400, "bad_request"),

@@ -15,6 +15,7 @@ import yaml
 import lambda_func
 import lenslet
 from lenslet.inference import errors
+from lenslet.serving import feedback as feedback_module
 from lenslet.serving.access import CORS, Access
 from lenslet.serving.contract import read_contract
 from lenslet.serving.request import MAX_BRACKETS, MAX_IMAGES, MAX_TOP, predict_request_of
@@ -31,6 +32,12 @@ FREE_FORM = "metrics"  # the one object whose fields the contract leaves open
 ERRORS = [
     each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.LensletError)
 ]
+
+
+@pytest.fixture(autouse=True)
+def feedback(monkeypatch, tmp_path):
+    monkeypatch.setenv("LENSLET_FEEDBACK", str(tmp_path))
+    monkeypatch.setattr(feedback_module, "RATE_LIMIT", feedback_module.RateLimit())
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +180,7 @@ def test_no_field_is_undocumented_and_none_is_only_documented():
     contents = [
         json.loads(answer["body"] or "{}") if "statusCode" in answer else answer for answer in answers
     ]
-    schemas = ["Prediction", "Results", "Error", "Description", "Models", "Health"]
+    schemas = ["Prediction", "Results", "Error", "Description", "Models", "Health", "Feedback"]
     assert set().union(*(returned(content) for content in contents)) == set().union(
         *(documented({"$ref": f"#/components/schemas/{schema}"}) for schema in schemas)
     )
@@ -182,7 +189,9 @@ def test_no_field_is_undocumented_and_none_is_only_documented():
 def test_every_error_has_its_code_and_its_status():
     codes = CONTRACT["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"]
     assert sorted(codes) == sorted(each.code for each in ERRORS)
-    responses = CONTRACT["paths"]["/predict"]["post"]["responses"]
+    responses = {}
+    for path in ("/predict", "/feedback"):
+        responses |= CONTRACT["paths"][path]["post"]["responses"]
     assert sorted(responses) == sorted({"200", *(str(each.status) for each in ERRORS)})
     for each in ERRORS:
         assert f"`{each.code}`" in resolve(responses[str(each.status)])["description"]

@@ -14,6 +14,7 @@ import pytest
 import lambda_func
 from lenslet.serving import uploads
 from lenslet.serving.links import fetcher as remote
+from lenslet.serving.s3 import s3_client
 from lenslet.serving.uploads import Upload, read_uploads
 from tests.support.aws import moto_server, s3_at
 from tests.support.function_log import write_to_stdout
@@ -91,13 +92,11 @@ def server() -> Iterator[Any]:
 
     with moto_server() as address, s3_at(address) as patch:
         patch.setenv("LENSLET_S3_BUCKETS", f"{BUCKET},no-such-bucket")
-        remote._s3_client.cache_clear()
-        uploads._s3_client.cache_clear()
+        s3_client.cache_clear()
         client = boto3.client("s3")
         client.create_bucket(Bucket=BUCKET)
         yield client
-        remote._s3_client.cache_clear()
-        uploads._s3_client.cache_clear()
+        s3_client.cache_clear()
 
 
 @pytest.fixture
@@ -226,17 +225,14 @@ def test_an_answer_that_cannot_be_put_is_a_failure(
     bucket: Any, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(bucket, "photo.jpg", plain(RED))
-    remote._s3_client(remote.S3_TIMEOUT_FACTOR * remote.TIMEOUT_S)  # reads from moto still
+    s3_client(remote.S3_TIMEOUT_FACTOR * remote.TIMEOUT_S, attempts=1)  # reads from moto still
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but not listening: connections are refused
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{taken.getsockname()[1]}")
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        uploads._s3_client.cache_clear()
-        try:
-            with pytest.raises(RuntimeError, match="1 of the event's photos"):
-                lambda_func.label_upload(created("photo.jpg"), CONTEXT)
-        finally:
-            uploads._s3_client.cache_clear()
+        monkeypatch.setattr(uploads, "s3_client", s3_client.__wrapped__)
+        with pytest.raises(RuntimeError, match="1 of the event's photos"):
+            lambda_func.label_upload(created("photo.jpg"), CONTEXT)
     assert keys_in(bucket) == ["photo.jpg"]
     assert [line["exception_name"] for line in log()] == ["EndpointConnectionError"]
 

@@ -18,7 +18,7 @@ CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_text())["components"]["sc
 CODES = CONTRACT["properties"]["error"]["properties"]["code"]["enum"]
 
 Findings = Iterator[str]
-OPEN = {("/health", "get"), ("/", "options"), ("/health", "options"), ("/predict", "options")}
+OPEN = {("/health", "get")} | {(path, "options") for path in ("/", "/health", "/predict", "/feedback")}
 # What an access log may hold of a request: no query, address, browser or key.
 LOGGED = {
     "requestId", "requestTime", "httpMethod", "resourcePath", "routeKey", "status", "error.responseType",

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
 import lenslet
@@ -18,6 +18,7 @@ from lenslet.serving.links.address import NEVER_IN_LINKS, Place, locate
 from lenslet.serving.links.connection import Deadline, connect, counted_response
 from lenslet.serving.links.delivered import check_delivered
 from lenslet.serving.links.rules import Rules, read_rules
+from lenslet.serving.s3 import s3_client
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -211,7 +212,7 @@ def _read_s3(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) 
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
-        stored = _s3_client(S3_TIMEOUT_FACTOR * TIMEOUT_S).get_object(Bucket=bucket, Key=key)
+        stored = s3_client(S3_TIMEOUT_FACTOR * TIMEOUT_S, attempts=1).get_object(Bucket=bucket, Key=key)
         return _join(stored["Body"].iter_chunks(CHUNK_BYTES), allowance, deadline)
     except ClientError as error:
         raise LinkFailed(f"S3 did not give the object: {error.response['Error']['Code']}") from error
@@ -219,16 +220,6 @@ def _read_s3(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) 
         raise LinkRefused("the link names an impossible bucket or key") from error
     except BotoCoreError as error:
         raise LinkFailed("S3 could not be asked for the object, or broke off") from error
-
-
-@cache
-def _s3_client(timeout_s: float) -> Any:
-    # Clients are thread-safe, sessions are not, so the client gets a session of its own.
-    import boto3.session
-    from botocore.config import Config
-
-    limits = Config(connect_timeout=timeout_s, read_timeout=timeout_s, retries={"total_max_attempts": 1})
-    return boto3.session.Session().client("s3", config=limits)
 
 
 READERS = {"http": _read_web, "https": _read_web, "s3": _read_s3}
