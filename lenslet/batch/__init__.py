@@ -1,1 +1,1 @@
-"""Many photos at once: where they are, classifying them, and tables of the answers."""
+"""Many photos: where they are, the plan of parts, classifying them here or on other machines, and the answers."""

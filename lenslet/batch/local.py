@@ -1,40 +1,158 @@
-"""Classify files in threads of this process; one that cannot be read gives a reason, not an end."""
+"""Parts on the processors of this computer: one process for each, and another one in place of one that dies."""
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
-from tqdm import tqdm
+from lenslet.batch.plan import Part
+from lenslet.batch.rows import Counts
+from lenslet.batch.work import Job, PartWorker, Report
+from lenslet.inference.errors import InputError
 
-from lenslet.inference.classifier import Classifier, Prediction
-from lenslet.inference.decode import decode
-from lenslet.inference.errors import LensletError
-
-
-@dataclass(frozen=True)
-class ClassifiedFile:
-    """The answer for one file: a prediction, or the reason why there is none."""
-
-    path: Path
-    prediction: Prediction | None
-    error: str = ""
+REPORT_S = 0.5  # between two reports of a worker
+MOST_DEATHS = 3  # of workers at the same part
 
 
-def classify_files(classifier: Classifier, paths: Sequence[Path]) -> list[ClassifiedFile]:
-    """A row for each path, in their order."""
+def processors() -> int:
+    """Those that this process may use, which in a container or a batch system are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    def classify(path: Path) -> ClassifiedFile:
+
+def run_here(job: Job, parts: Iterator[Part], workers: int, report: Report) -> Counts:
+    """Classify and write the parts. Raises: InputError, OSError if one cannot be written; finished parts stay."""
+    if workers > 1:
+        return _Crew(job, parts, report).run(workers)
+    worker, counts = PartWorker(job), Counts()
+    for part in parts:
+        counts.join(worker.run(part, report))
+    return counts
+
+
+@dataclass
+class _Hand:
+    """A process, and the part that it is at."""
+
+    process: Any
+    part: Part
+    reported: tuple[int, int] = (0, 0)  # photos of the part, and failures among them
+
+
+class _Crew:
+    def __init__(self, job: Job, parts: Iterator[Part], report: Report) -> None:
+        self.job, self.parts, self.report = job, parts, report
+        self.again: deque[Part] = deque()  # of workers that died
+        self.deaths: dict[int, int] = {}
+        self.hands: dict[Connection, _Hand] = {}
+        self.counts = Counts()
+
+    def run(self, workers: int) -> Counts:
         try:
-            return ClassifiedFile(
-                path, classifier.classify(decode(path.read_bytes(), classifier.artifact.image_size))
-            )
-        except LensletError as error:
-            return ClassifiedFile(path, None, str(error))
-        except OSError as error:
-            return ClassifiedFile(path, None, f"the file cannot be read: {error.strerror}")
+            for _ in range(workers):
+                self._hire()
+            while self.hands:
+                for connection in wait(list(self.hands)):
+                    assert isinstance(connection, Connection)
+                    self._hear(connection)
+        finally:
+            for hand in self.hands.values():
+                hand.process.kill()
+        return self.counts
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = pool.map(classify, paths)
-        return list(tqdm(answers, "classifying", total=len(paths), unit=" photos", leave=False, disable=None))
+    def _next(self) -> Part | None:
+        return self.again.popleft() if self.again else next(self.parts, None)
+
+    def _hire(self) -> None:
+        part = self._next()
+        if part is None:
+            return
+        # Not forked: a fork of a process with threads may hang. The worker holds its own end of the pipe alone, so
+        # that it notices the end of this process, however that ends.
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.job), daemon=True)
+        process.start()
+        theirs.close()
+        self.hands[ours] = _Hand(process, part)
+        ours.send(part)
+
+    def _hear(self, connection: Connection) -> None:
+        hand = self.hands[connection]
+        try:
+            kind, content = connection.recv()
+        except (EOFError, OSError):
+            self._replace(connection)
+            return
+        if kind == "error":
+            error, trace = content
+            raise error from RuntimeError(trace)
+        if kind == "progress":
+            self.report(*content)
+            hand.reported = (hand.reported[0] + content[0], hand.reported[1] + content[1])
+            return
+        self.counts.join(content)
+        self.report(content.photos - hand.reported[0], content.failed - hand.reported[1])
+        part = self._next()
+        hand.reported = (0, 0)
+        if part is None:
+            connection.close()  # which ends the process
+            del self.hands[connection]
+        else:
+            hand.part = part
+            connection.send(part)
+
+    def _replace(self, connection: Connection) -> None:
+        """Give the part of a dead worker to a new one. Raises: InputError if it was not the first such."""
+        hand = self.hands.pop(connection)
+        hand.process.join()
+        number = hand.part.number
+        self.deaths[number] = self.deaths.get(number, 0) + 1
+        if self.deaths[number] >= MOST_DEATHS:
+            first, last = hand.part.sources[0].name, hand.part.sources[-1].name
+            raise InputError(
+                f"a worker was ended {MOST_DEATHS} times (exit code {hand.process.exitcode}) at the same part, from "
+                f"{first} to {last}: give fewer --workers if memory is short, or leave out what is no photo"
+            )
+        self.report(-hand.reported[0], -hand.reported[1])
+        self.again.append(hand.part)
+        self._hire()
+
+
+def _serve(connection: Connection, job: Job) -> None:
+    """What a worker process does: parts from the pipe, until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the main process ends this one
+    try:
+        worker = PartWorker(job)
+        while True:
+            part = connection.recv()
+            counts = worker.run(part, _Throttled(connection))
+            connection.send(("done", counts))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except Exception as error:
+        with suppress(OSError):  # nobody listens any more
+            connection.send(("error", (error, traceback.format_exc())))
+
+
+class _Throttled:
+    """Sends reports twice a second; the rest of a part comes with its counts."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.photos, self.failed = connection, 0, 0
+        self.sent_s = time.monotonic()
+
+    def __call__(self, photos: int, failed: int) -> None:
+        self.photos += photos
+        self.failed += failed
+        if time.monotonic() - self.sent_s > REPORT_S:
+            self.connection.send(("progress", (self.photos, self.failed)))
+            self.photos, self.failed, self.sent_s = 0, 0, time.monotonic()

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from textwrap import indent
 from typing import Any
 
 from lenslet.inference.printable import printable
@@ -23,6 +24,13 @@ def json_output(is_wanted: bool) -> Iterator[Callable[[Any], None]]:
     stdout = sys.stdout
 
     def print_json(answer: Any) -> None:
+        if isinstance(answer, Iterator):  # a list, of which one item is in memory
+            separator = "["
+            for item in answer:
+                print(f"{separator}\n{indent(json_text(item), '  ')}", file=stdout, end="")
+                separator = ","
+            print("\n]" if separator == "," else "[]", file=stdout, flush=True)
+            return
         print(json_text(answer), file=stdout, flush=True)
 
     with redirect_stdout(sys.stderr):

@@ -1,68 +1,120 @@
-"""Classify photos on this computer with a model folder, no server needed.
+"""Classify photos on this computer, or on many, with a model folder; no server needed.
 
     lenslet predict holiday.jpg my_folder --model out/mine --csv predictions.csv
+    lenslet predict photos.parquet s3://bucket/photos --out answers.parquet
 
-Folders are searched through. Prints a table and, with --csv, writes one row per file: the probability of every
-label, or why it could not be read.
+A PLACE is a photo, a folder (searched through), a list (CSV, JSON Lines, Parquet) of paths or URLs, a zip or tar
+archive, or s3://bucket/prefix. Up to 50 photos are printed as a table, more are counted. --out takes a file (.csv,
+.jsonl, .parquet), a folder or s3://bucket/prefix of parts. There is a row for each photo: the probability of every
+label, or why it has none.
+
+Parts are written as they are done. A run that was stopped continues when the same command is given again; with other
+photos or another model it refuses to. Array jobs share a folder of parts: --shard 3/16 is the third of sixteen, --shard
+auto takes the number from Slurm, AWS Batch or Kubernetes, and --check says what is missing.
 
 With --submission, writes `id,label`, sorted, as competition sites score it. The id is the file's name without its
 extension. The label is, of two labels, the probability of --positive (else of the second one); of more, the most
 probable one. An unreadable photo gets the mean, or the most frequent label, of the others: no id may be missing.
 """
 
+import argparse
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lenslet.commands.options import add_options, here_or_shipped
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, parser_for
+from lenslet.commands.predict_options import add_predict_options, target_of
+
+if TYPE_CHECKING:
+    from lenslet.batch.run import Batch
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.batch.files import find_files
-    from lenslet.batch.local import classify_files
-    from lenslet.batch.tables import predictions_json, text_table, write_csv
-    from lenslet.inference.atomic import probe_file, write_or_keep
-    from lenslet.inference.classifier import Classifier
-    from lenslet.reporting.submission import check_ids, check_positive, make_submission, write_submission
+    from lenslet.batch.places import ListOptions
+    from lenslet.batch.run import Sharing, opened_batch
+    from lenslet.batch.shards import Shard, read_shard
+    from lenslet.inference.artifact import read_artifact
+    from lenslet.inference.atomic import probe_file
+    from lenslet.reporting.submission import check_positive
 
-    classifier = Classifier.load(arguments.model)
-    labels = classifier.artifact.labels
-    check_positive(labels, arguments.positive)
-    paths = find_files(arguments.photos)
-    if arguments.submission:
-        check_ids(paths, arguments.keep_extension)
+    check_positive(read_artifact(arguments.model).labels, arguments.positive)
+    target = target_of(arguments)
     for option, place in {"--csv": arguments.csv, "--submission": arguments.submission}.items():
         if place:
             probe_file(place, option)
+    shard = read_shard(arguments.shard, os.environ) if arguments.shard else Shard()
+    options = ListOptions(arguments.image_column, arguments.root, arguments.cache)
+    sharing = Sharing(is_shared=bool(arguments.shard or arguments.check), is_begun=arguments.check)
+    opened = opened_batch(arguments.places, arguments.model, target, options, arguments.part_photos, sharing)
+    with json_output(arguments.json) as print_json, opened as batch:
+        if arguments.check:
+            return report_missing(batch, print_json)
+        return run_batch(batch, shard, arguments, print_json)
 
-    with json_output(arguments.json) as print_json:
-        rows = classify_files(classifier, paths)
-        print(text_table(rows))
-        print_json(predictions_json(rows))
-        if arguments.csv:
-            write_or_keep(
-                lambda folder: write_csv(rows, labels, folder / arguments.csv.name), arguments.csv.parent
-            )
-            print(f"written: {arguments.csv}")
+
+def run_batch(batch: "Batch", shard: Any, arguments: argparse.Namespace, print_json: Any) -> int:
+    from lenslet.batch.rows import object_of
+    from lenslet.batch.screen import SHOWN_PHOTOS, classified, summary, text_table
+    from lenslet.reporting.submission import check_ids
+
+    labels = batch.plan.labels
+    if arguments.submission:
+        check_ids(batch.files(), arguments.keep_extension)
+    counts = batch.classify(shard, workers=arguments.workers)
+    is_whole = shard.count == 1
+    is_table = is_whole and batch.plan.photos <= SHOWN_PHOTOS
+    print(text_table(list(batch.rows())) if is_table else summary(counts))
+    print(classified(counts))
+    if is_whole:
+        print_json(object_of(row, labels) for row in batch.rows())
         if arguments.submission:
-            answers = [(row.path, row.prediction) for row in rows]
-            made = make_submission(answers, labels, arguments.positive, arguments.keep_extension)
-            place = arguments.submission
-            write_or_keep(lambda folder: write_submission(made, folder / place.name), place.parent)
-            print(f"written: {arguments.submission}: {'; '.join(made.remarks)}")
-    return 0 if any(row.prediction for row in rows) else 1
+            write_answers(batch, arguments)
+    batch.finish()
+    if written := arguments.csv or arguments.out:
+        print(f"written: {written}")
+    return 1 if counts.photos and counts.photos == counts.failed else 0
+
+
+def write_answers(batch: "Batch", arguments: argparse.Namespace) -> None:
+    from lenslet.inference.atomic import write_or_keep
+    from lenslet.reporting.submission import make_submission, write_submission
+
+    answers = [(Path(row.file), None if row.error else row) for row in batch.rows()]
+    made = make_submission(answers, batch.plan.labels, arguments.positive, arguments.keep_extension)
+    place = arguments.submission
+    write_or_keep(lambda folder: write_submission(made, folder / place.name), place.parent)
+    print(f"written: {arguments.submission}: {'; '.join(made.remarks)}")
+
+
+def report_missing(batch: "Batch", print_json: Any) -> int:
+    """Say which parts are missing. Returns: 1 if any is."""
+    from lenslet.batch.screen import SHOWN_PHOTOS, classified, summary
+
+    plan, missing = batch.plan, batch.missing()
+    print(f"{plan.parts - len(missing):,} of {plan.parts:,} parts are there")
+    print_json({"parts": plan.parts, "missing": [plan.part_name(number) for number in missing]})
+    if missing:
+        rest = f" and {len(missing) - SHOWN_PHOTOS:,} more" if len(missing) > SHOWN_PHOTOS else ""
+        print(f"missing: {', '.join(plan.part_name(number) for number in missing[:SHOWN_PHOTOS])}{rest}")
+        return 1
+    counts = batch.counted(range(plan.parts))
+    print(f"{summary(counts)}\n{classified(counts)}")
+    return 0
 
 
 def make_parser() -> CommandParser:
     parser = parser_for("predict", __doc__)
-    add = parser.add_argument
-    add("photos", type=Path, nargs="+", metavar="PATH", help="photos, or folders of photos")
-    add_options(parser, "--model", default=here_or_shipped("model"))
-    add("--csv", type=Path, metavar="FILE", help="write all probabilities to this file")
-    add("--submission", type=Path, metavar="FILE", help="write id,label to this file")
-    add("--positive", metavar="LABEL", help="of two labels, the one whose probability it holds")
-    add("--keep-extension", action="store_true", help="ids as photo.jpg instead of photo")
-    add_options(parser, "--json")
+    add_predict_options(parser)
     return parser
+
+
+def unfinished_batch(words: list[str]) -> str:
+    arguments = make_parser().parse_args(words)
+    is_kept = arguments.csv or arguments.out
+    return "; what is done is kept: give the same command again to continue" if is_kept else ""
+
+
+AFTER_CTRL_C = unfinished_batch

@@ -63,6 +63,11 @@ def find_columns(table: Table, params: ListParams, where: str) -> Columns:
     return Columns(image, label, split, group, one_hot, notes)
 
 
+def find_image_column(columns: Sequence[str], wanted: str, where: str) -> str:
+    """The column that names the photos, where labels do not matter. Raises: DatasetError."""
+    return _chosen(Table(tuple(columns), ()), wanted, IMAGE_NAMES, "image", where)
+
+
 def plain_text(value: Any) -> str:
     """A cell as text: numbers without a needless fraction, nothing for null and NaN."""
     if value is None or value != value:

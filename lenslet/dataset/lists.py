@@ -76,7 +76,7 @@ def entries_of(
         several += len(labels) > 1
         entries.append(
             Entry(
-                _image_of(row.get(columns.image)),
+                image_of(row.get(columns.image)),
                 label_of(labels[0]) if len(labels) == 1 else "",
                 split_of(plain_text(row.get(columns.split))) or split,
                 plain_text(row.get(columns.group)),
@@ -104,7 +104,7 @@ def listing_of(
     `lists`: files that the entries were read from, and that are no photos.
     Raises: DatasetError if not one of the entries leads to a photo.
     """
-    links = fetch_all([str(each.image) for each in entries if _is_link(each.image)], cache)
+    links = fetch_all([str(each.image) for each in entries if is_link(each.image)], cache)
     files = names.find_all(_named(each) for each in entries if isinstance(each.image, str))
     embedded = Counter[str]()
     photos, left_out, lost = [], [], []
@@ -141,8 +141,8 @@ def _find(
     kept: tuple[Path, Counter[str]],
 ) -> Path | LeftOut:
     if isinstance(entry.image, bytes):
-        return _kept(entry.image, *kept)
-    if _is_link(entry.image):
+        return kept_photo(entry.image, *kept)
+    if is_link(entry.image):
         fetched = links[entry.image]
         return LeftOut(Path(entry.image), "missing", fetched) if isinstance(fetched, str) else fetched
     found = files[_named(entry)]
@@ -160,7 +160,7 @@ def _nothing_found(
 ) -> str:
     where = printable(lists[0]) if lists else printable(names.tree.root)
     example = next((each.image for each in entries if each.image), "")
-    remedy = "check the addresses" if _is_link(example) else "name the folder of the photos with --root"
+    remedy = "check the addresses" if is_link(example) else "name the folder of the photos with --root"
     return (
         f"{where} names {len(lost):,} {'photo' if len(lost) == 1 else 'photos'}, and not one is there: "
         f"{printable(repr(example))[:200]}, for example, was looked for in {printable(names.tree.root)} "
@@ -191,18 +191,18 @@ def _place(path: Path) -> str:
     return str(Path(os.path.realpath(path.parent), path.name))
 
 
-def _is_link(image: str | bytes) -> bool:
+def is_link(image: str | bytes) -> bool:
     return isinstance(image, str) and LINK.match(image) is not None
 
 
-def _image_of(value: Any) -> str | bytes:
+def image_of(value: Any) -> str | bytes:
     """Path, name or URL of a photo, or the photo itself: Hugging Face puts both into one column of a Parquet file."""
     if isinstance(value, dict):
         return value.get("bytes") or plain_text(value.get("path"))
     return value if isinstance(value, bytes) else plain_text(value)
 
 
-def _kept(data: bytes, cache: Path, seen: Counter[str]) -> Path:
+def kept_photo(data: bytes, cache: Path, seen: Counter[str]) -> Path:
     """The file in the cache that holds a photo which the list itself contains; of two copies, each has one."""
     digest = sha256(data).hexdigest()
     seen[digest] += 1

@@ -3,11 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from tqdm import tqdm
 
@@ -17,6 +18,8 @@ from lenslet.inference.json_text import parse_json
 
 CONNECTIONS = 8
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
+RETRIES = 3  # of an http server that is overloaded or away
+PASSING_STATUSES = (429, 500, 502, 503, 504)
 MAX_BYTES = 200_000_000  # of a photo
 MAX_NAME_BYTES = 255  # of file systems
 PIECE = 1 << 20
@@ -46,10 +49,10 @@ def fetch_prefix(place: object, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]
     assert match, place
     bucket, prefix = match.groups()
     folder = cache / f"s3-{sha256(f'{bucket}/{prefix}'.encode()).hexdigest()[:16]}"
-    client = _s3_client()
+    client = s3_client()
     wanted: dict[PurePosixPath, tuple[str, str]] = {}
     left_out = []
-    objects = _answered(lambda: list(_objects(client, bucket, prefix)), place)
+    objects = answered(lambda: list(_objects(client, bucket, prefix)), place)
     for key, tag in objects:
         name = _relative_path(key, prefix)
         reason = "its key is no path" if name is None else _why_not_stored(name, wanted)
@@ -59,14 +62,32 @@ def fetch_prefix(place: object, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]
             wanted[name] = (key, tag)
     if not wanted:
         raise DatasetError(f"{place} holds no object: check the bucket and the prefix")
-    _answered(lambda: _download(client, bucket, wanted, folder), place)
+    answered(lambda: _download(client, bucket, wanted, folder), place)
     is_one_object = list(wanted.values()) == [(prefix, objects[0][1])]
     return (folder / "photos" / PurePosixPath(prefix).name if is_one_object else folder / "photos"), tuple(
         left_out
     )
 
 
-def _objects(client: Any, bucket: str, prefix: str) -> Iterable[tuple[str, str]]:
+def list_objects(place: str, client: Any) -> Iterator[tuple[str, str]]:
+    """Address and entity tag of each object at or below `s3://bucket/prefix`, in the order of their keys.
+
+    Raises: DatasetError if S3 refuses, or there is none.
+    """
+    match = S3_URL.match(place)
+    assert match, place
+    bucket, prefix = match.groups()
+    objects = _objects(client, bucket, prefix)
+    found = answered(lambda: next(objects, None), place)
+    if found is None:
+        raise DatasetError(f"{place} holds no object: check the bucket and the prefix")
+    while found:
+        key, tag = found
+        yield f"s3://{bucket}/{key}", tag
+        found = answered(lambda: next(objects, None), place)
+
+
+def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
     """Key and entity tag of each object at or below the prefix."""
     inside = prefix if not prefix or prefix.endswith("/") else prefix + "/"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -136,7 +157,7 @@ def _read_index(path: Path) -> dict[str, str]:
     return index if isinstance(index, dict) else {}
 
 
-def _answered(ask: Callable[[], Any], place: object) -> Any:
+def answered(ask: Callable[[], Any], place: object, verb: str = "read") -> Any:
     """What `ask` returns. Raises: DatasetError with what S3 said."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
@@ -144,10 +165,10 @@ def _answered(ask: Callable[[], Any], place: object) -> Any:
     try:
         return ask()
     except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
-        raise DatasetError(f"{place} cannot be read: {' '.join(str(error).split())}") from error
+        raise DatasetError(f"{place} cannot be {verb}: {' '.join(str(error).split())}") from error
 
 
-def _s3_client() -> Any:
+def s3_client() -> Any:
     try:
         import boto3  # here, because only buckets need it
     except ImportError as error:
@@ -160,23 +181,43 @@ def _fetch(url: str, folder: Path) -> Path | str:
     if path.exists():
         return path
     try:
-        with replacing(path) as temporary:
-            if is_s3(url):
-                bucket, key = S3_URL.match(url).groups()  # type: ignore[union-attr]
-                _answered(lambda: _s3_client().download_file(bucket, key, str(temporary)), url)
-            else:
-                _fetch_http(url, temporary)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            _fetch_into(url, file, s3_client)
     except (DatasetError, OSError, ValueError) as error:  # errors of requests are OSErrors
         return f"cannot be fetched: {' '.join(str(error).split())[:200]}"
     return path
 
 
-def _fetch_http(url: str, path: Path) -> None:
-    import requests
+def read_link(url: str, client: Callable[[], Any]) -> bytes:
+    """The bytes at an http(s) or s3 address. Raises: DatasetError, with what the server said."""
+    with BytesIO() as file:
+        try:
+            _fetch_into(url, file, client)
+        except (DatasetError, OSError, ValueError) as error:
+            raise DatasetError(f"cannot be fetched: {' '.join(str(error).split())[:200]}") from error
+        return file.getvalue()
 
-    with requests.get(url, stream=True, timeout=TIMEOUT_S) as response, path.open("wb") as file:
-        response.raise_for_status()
-        for piece in response.iter_content(PIECE):
-            file.write(piece)
-            if file.tell() > MAX_BYTES:
-                raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+
+def _fetch_into(url: str, file: IO[bytes], client: Callable[[], Any]) -> None:
+    if is_s3(url):
+        bucket, key = S3_URL.match(url).groups()  # type: ignore[union-attr]
+        answered(lambda: client().download_fileobj(bucket, key, file), url)
+    else:
+        _fetch_http(url, file)
+
+
+def _fetch_http(url: str, file: IO[bytes]) -> None:
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    retries = Retry(RETRIES, backoff_factor=0.5, backoff_jitter=0.5, status_forcelist=PASSING_STATUSES)
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retries))
+        with session.get(url, stream=True, timeout=TIMEOUT_S) as response:
+            response.raise_for_status()
+            for piece in response.iter_content(PIECE):
+                file.write(piece)
+                if file.tell() > MAX_BYTES:
+                    raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")

@@ -2,11 +2,12 @@
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lenslet.dataset.csv_file import restored
 from lenslet.dataset.json_rows import Row, rows_of
@@ -19,6 +20,7 @@ UNLABELLED = -1  # class of a photo without a label, in data sets of Hugging Fac
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 SEPARATOR_LINE = re.compile(r"sep=(.)")  # Excel's first line, which names the delimiter
 PHOTO_NAME = re.compile(r"[/\\\w]\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif)$", re.IGNORECASE)
+SAMPLE_ROWS = 1000  # of a stream: those that tell its columns
 ML_USES = ("TRAIN", "TRAINING", "VALIDATION", "VAL", "TEST", "UNASSIGNED", "")  # of Google's AutoML
 
 
@@ -28,43 +30,82 @@ class Table:
     rows: tuple[Row, ...]
 
 
+@dataclass(frozen=True)
+class TableStream:
+    """A table whose rows are read as they are asked for: few of them are in memory, but for .json."""
+
+    columns: tuple[str, ...]  # of the first rows
+    rows: Iterator[Row]
+
+
 def read_table(path: Path) -> Table:
     """Read the whole file. Raises: DatasetError, one sentence, if it is no table."""
+    stream = stream_table(path, None)
+    rows = tuple(stream.rows)
+    return Table(tuple(dict.fromkeys([*stream.columns, *(name for row in rows for name in row)])), rows)
+
+
+def stream_table(path: Path, sample: int | None = SAMPLE_ROWS) -> TableStream:
+    """Open the file; the first `sample` rows tell which columns there are and, without a header, what they hold.
+
+    Raises: DatasetError, as the iteration over the rows may, if it is no table.
+    """
+    with _said_of(path):
+        stream = READERS[path.suffix.lower()](path, sample)
+    return TableStream(stream.columns, _said_rows(path, stream.rows))
+
+
+def _said_rows(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    with _said_of(path):
+        yield from rows
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """Errors of reading as one sentence that names the file."""
     try:
-        return READERS[path.suffix.lower()](path)
+        yield
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
     except (csv.Error, ValueError) as error:
         raise DatasetError(f"{path} is no table that can be read: {' '.join(str(error).split())}") from error
 
 
-def _read_csv(path: Path) -> Table:
-    text = table_text(path)
-    first, _, rest = text.partition("\n")
-    if match := SEPARATOR_LINE.fullmatch(first.strip()):
-        text, delimiter = rest, match[1]
-    else:
-        delimiter = _delimiter(path, first.partition("\r")[0])
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter == " ")
-    numbered = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    numbered = [
-        (line, cells) for line, cells in numbered if any(cells)
-    ]  # Excel writes rows of delimiters alone
-    rows = [cells for _, cells in numbered]
+def _read_csv(path: Path, sample: int | None) -> TableStream:
+    numbered = _csv_lines(path)
+    first = list(islice(numbered, sample))
+    rows = [cells for _, cells in first]
     header = rows[0] if rows else []
     if _is_data(header):
         header = _unnamed(rows)
     else:
-        del rows[:1], numbered[:1]
-    for line, cells in numbered:
-        if any(cells[len(header) :]):
-            raise ValueError(f"line {line} has {len(cells)} cells, the header has {len(header)}")
+        del rows[:1], first[:1]
     columns = _columns(header, rows)
-    content = [
-        {name: restored(cells[place]) for name, place in columns.items() if place < len(cells)}
-        for cells in rows
-    ]
-    return Table(tuple(columns), tuple(content))
+    return TableStream(tuple(columns), _csv_rows(chain(first, numbered), len(header), columns))
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each row that holds something: Excel writes rows of delimiters alone."""
+    with _opened(path) as file:
+        first = file.readline()
+        if match := SEPARATOR_LINE.fullmatch(first.strip()):
+            delimiter = match[1]
+        else:
+            delimiter = _delimiter(path, first.partition("\r")[0])
+            file.seek(0)
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=delimiter == " ")
+        for row in reader:
+            if any(cells := [cell.strip() for cell in row]):
+                yield reader.line_num, cells
+
+
+def _csv_rows(
+    numbered: Iterator[tuple[int, list[str]]], width: int, columns: dict[str, int]
+) -> Iterator[Row]:
+    for line, cells in numbered:
+        if any(cells[width:]):
+            raise ValueError(f"line {line} has {len(cells)} cells, the header has {width}")
+        yield {name: restored(cells[place]) for name, place in columns.items() if place < len(cells)}
 
 
 def _delimiter(path: Path, header: str) -> str:
@@ -109,34 +150,51 @@ def _unnamed(rows: list[list[str]]) -> list[str]:
     return names
 
 
-def _read_json_lines(path: Path) -> Table:
-    # Not `splitlines`, which also ends a line at U+2028 and others, as may stand in a name.
-    return _table_of(rows_of([parse_json(line) for line in table_text(path).split("\n") if line.strip()]))
+def _read_json_lines(path: Path, sample: int | None) -> TableStream:
+    objects = _json_lines(path)
+    rows = rows_of(list(islice(objects, sample)))
+    return _stream_of(rows, (row for each in objects for row in rows_of([each])))
 
 
-def _read_json(path: Path) -> Table:
-    return _table_of(rows_of(parse_json(table_text(path))))
+def _json_lines(path: Path) -> Iterator[Any]:
+    # Lines end at line feeds alone: U+2028 and others may stand in a name.
+    with _opened(path, "\n") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield parse_json(line)
+                except ValueError as error:
+                    raise ValueError(f"line {number:,}: {error}") from error
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_json(path: Path, sample: int | None) -> TableStream:
+    return _stream_of(rows_of(parse_json(table_text(path))), iter(()))
+
+
+def _read_parquet(path: Path, sample: int | None) -> TableStream:
     try:
         from pyarrow import ArrowInvalid
-        from pyarrow.parquet import read_table as read_parquet
+        from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise ValueError("Parquet needs `pip install pyarrow`") from error
     try:
-        content = read_parquet(path)
+        content = ParquetFile(path)
     except ArrowInvalid as error:
         raise ValueError(str(error)) from error
-    rows = content.to_pylist()
-    for column, names in _class_names(content.schema.metadata or {}).items():
-        for row in rows:
-            number = row.get(column)
-            if number == UNLABELLED:
-                row[column] = None
-            elif number is not None:
-                row[column] = _name_of(number, names, column)
-    return Table(tuple(content.column_names), tuple(rows))
+    return TableStream(tuple(content.schema_arrow.names), _parquet_rows(content))
+
+
+def _parquet_rows(content: Any) -> Iterator[Row]:
+    class_names = _class_names(content.schema_arrow.metadata or {})
+    for batch in content.iter_batches(SAMPLE_ROWS):
+        for row in batch.to_pylist():
+            for column, names in class_names.items():
+                number = row.get(column)
+                if number == UNLABELLED:
+                    row[column] = None
+                elif number is not None:
+                    row[column] = _name_of(number, names, column)
+            yield row
 
 
 def _name_of(number: object, names: list[str], column: str) -> str:
@@ -168,23 +226,28 @@ def _names_in(feature: Any) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def _table_of(rows: list[Row]) -> Table:
-    return Table(tuple(dict.fromkeys(name for row in rows for name in row)), tuple(rows))
+def _stream_of(first: list[Row], rest: Iterator[Row]) -> TableStream:
+    return TableStream(tuple(dict.fromkeys(name for row in first for name in row)), chain(first, rest))
 
 
 def table_text(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 with or without its mark."""
-    data = path.read_bytes()
-    encoding = ENCODINGS.get(data[:2])
-    if encoding is None and b"\0" in data[:2] and len(data) % 2 == 0:
-        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
-    if encoding:
-        return data.decode(encoding)
+    with _opened(path) as file:
+        return file.read()
+
+
+def _opened(path: Path, newline: str = "") -> TextIO:
+    with path.open("rb") as file:
+        start = file.read(2)
+    encoding = ENCODINGS.get(start)
+    if encoding is None and b"\0" in start and path.stat().st_size % 2 == 0:
+        encoding = "utf-16-be" if start[:1] == b"\0" else "utf-16-le"
     # File names need not be UTF-8: their bytes are kept as Python keeps those of the file system.
-    return data.decode("utf-8-sig", "surrogateescape")
+    errors = "strict" if encoding else "surrogateescape"
+    return path.open(encoding=encoding or "utf-8-sig", errors=errors, newline=newline)
 
 
-READERS: dict[str, Callable[[Path], Table]] = {
+READERS: dict[str, Callable[[Path, int | None], TableStream]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".txt": _read_csv,

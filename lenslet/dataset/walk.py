@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
+from lenslet.dataset.external_sort import sorted_on_disk
 from lenslet.dataset.photos import LeftOut
 
 # Written by operating systems and tools, in lower case; names that begin with a dot are hidden anyway.
@@ -60,7 +61,7 @@ def walk(root: Path) -> Tree:
     files: list[PurePath] = []
     folders: list[PurePath] = []
     left_out: list[LeftOut] = []
-    for place, kind, detail in _entries(root, PurePath(), (), ""):
+    for place, kind, detail in entries(root):
         if kind == "file":
             files.append(place)
         elif kind == "folder":
@@ -68,6 +69,14 @@ def walk(root: Path) -> Tree:
         else:
             left_out.append(LeftOut(root / place, kind, detail))
     return Tree(root, tuple(sorted(files)), tuple(sorted(folders)), tuple(left_out))
+
+
+def entries(root: Path) -> Iterator[tuple[PurePath, str, str]]:
+    """Path below `root`, what it is ("file", "folder" or a reason to leave it out) and a detail; in the order of paths.
+
+    As it is read: of a folder of a million files, only their names are in memory.
+    """
+    return _entries(root, PurePath(), (), "")
 
 
 def _entries(
@@ -79,7 +88,7 @@ def _entries(
     """
     try:
         identity = (root / place).stat()
-        entries = sorted(os.scandir(root / place), key=lambda entry: entry.name)
+        listed = _scan(root / place)
     except OSError as error:
         yield place, "unreadable", f"the folder cannot be read: {error.strerror}"
         return
@@ -87,10 +96,10 @@ def _entries(
     if here in above:
         yield place, "link", "it leads back to a folder above it"
         return
-    for entry in entries:
-        path = place / entry.name
-        why = reason or _excluded(entry)
-        if _is_folder(entry):
+    for name, is_folder, is_link in listed:
+        path = place / name
+        why = reason or _excluded(name, is_folder)
+        if is_folder:
             if not why:
                 yield path, "folder", ""
             yield from _entries(root, path, (*above, here), why)
@@ -98,16 +107,22 @@ def _entries(
             yield path, why, ""
         elif (root / path).is_file():
             yield path, "file", ""
-        elif entry.is_symlink():
+        elif is_link:
             yield path, "link", "it leads nowhere"
         else:
             yield path, "special", "it is a device, a pipe or a socket"
 
 
-def _excluded(entry: "os.DirEntry[str]") -> str:
-    if entry.name.lower() in (SYSTEM_FOLDERS if _is_folder(entry) else SYSTEM_FILES):
+def _scan(folder: Path) -> Iterator[tuple[str, bool, bool]]:
+    """Name, whether it is a folder, and whether it is a link, of each entry, sorted. Raises: OSError."""
+    found = ((entry.name, _is_folder(entry), entry.is_symlink()) for entry in os.scandir(folder))
+    return sorted_on_disk(found)
+
+
+def _excluded(name: str, is_folder: bool) -> str:
+    if name.lower() in (SYSTEM_FOLDERS if is_folder else SYSTEM_FILES):
         return "system"
-    return "hidden" if entry.name.startswith(".") else ""
+    return "hidden" if name.startswith(".") else ""
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -60,9 +60,9 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files in `folder` whose writers died a day ago or longer."""
-    oldest = time.time() - LEFTOVER_AGE_S
+def remove_leftovers(folder: Path, age_s: float = LEFTOVER_AGE_S) -> None:
+    """Delete the temporary files in `folder` whose writers died a day ago or longer, or `age_s`."""
+    oldest = time.time() - age_s
     for entry in os.scandir(folder):
         if LEFTOVER.fullmatch(entry.name):
             with suppress(OSError):  # another process was faster, or may and this one may not

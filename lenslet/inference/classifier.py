@@ -39,6 +39,11 @@ class Prediction:
         return [(self.labels[index], float(self.probabilities[index])) for index in order]
 
     @property
+    def label(self) -> str:
+        """The most probable one."""
+        return self.labels[int(np.argmax(self.probabilities))]
+
+    @property
     def prediction_set(self) -> list[str]:
         """Labels that include the true one with at least the promised coverage; never empty, ranked: `set_sizes`."""
         size = set_sizes(self.probabilities, self.conformal_threshold, self.conformal_alpha)

@@ -5,17 +5,26 @@ import mimetypes
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lenslet.inference.atomic import replacing
-from lenslet.inference.classifier import Prediction
 from lenslet.inference.errors import InputError
 
 
 class SubmissionError(InputError):
     """No submission can be made; the message is one sentence."""
+
+
+class Classified(Protocol):
+    """What is asked of a prediction."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def probabilities(self) -> Any: ...  # in the order of the model's labels
 
 
 class Submission(NamedTuple):
@@ -27,13 +36,13 @@ class _Form(NamedTuple):
     """What stands in the column `label`."""
 
     meaning: str
-    of: Callable[[Prediction], str]
+    of: Callable[[Classified], str]
     instead: str  # for a photo that cannot be read
     instead_is: str
 
 
 def make_submission(
-    answers: Sequence[tuple[Path, Prediction | None]],
+    answers: Sequence[tuple[Path, Classified | None]],
     labels: Sequence[str],
     positive: str | None = None,
     keep_extension: bool = False,
@@ -95,7 +104,7 @@ def _id(path: Path, keep_extension: bool, taken: Container[str]) -> str:
     return name
 
 
-def _probabilities(read: Sequence[Prediction], labels: Sequence[str], positive: str | None) -> _Form:
+def _probabilities(read: Sequence[Classified], labels: Sequence[str], positive: str | None) -> _Form:
     label = positive or labels[1]
     column = list(labels).index(label)
     mean = np.mean([prediction.probabilities[column] for prediction in read])
@@ -107,11 +116,11 @@ def _probabilities(read: Sequence[Prediction], labels: Sequence[str], positive: 
     )
 
 
-def _labels(read: Sequence[Prediction]) -> _Form:
-    [(label, _)] = Counter(prediction.ranked()[0][0] for prediction in read).most_common(1)
+def _labels(read: Sequence[Classified]) -> _Form:
+    [(label, _)] = Counter(prediction.label for prediction in read).most_common(1)
     return _Form(
         "the most probable label",
-        lambda prediction: prediction.ranked()[0][0],
+        lambda prediction: prediction.label,
         label,
         "the most frequent label of the others",
     )

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +23,8 @@ import examples
 import settings
 from answers import either, percent, region, to_csv
 from client import Failure, Gateway
-from lenslet.batch.tables import write_csv
+from lenslet.batch.formats import write_csv
+from lenslet.batch.rows import AnswerRow
 from sent_photos import Progress, SentPhoto, send
 from settings import Given, address_for_others, clean, key_for, may_choose, read_given
 from tests.support.browser import NODE, find_program
@@ -289,20 +289,9 @@ def test_csv_is_that_of_predict(tmp_path):
     ours = answers.read_answer(
         {**PREDICTION, "predictions": predictions, "prediction_set": possible, "ood_score": -5.2103}
     )
-    theirs = SimpleNamespace(
-        path="-a, b.png",
-        error="",
-        prediction=SimpleNamespace(
-            ranked=lambda: [("=forest", 0.55)],
-            probabilities=[0.55, 0.4, 0.05],
-            is_certain=False,
-            is_in_distribution=True,
-            prediction_set=possible,
-            ood_score=-5.2103,
-        ),
-    )
-    failed = SimpleNamespace(path="c.png", error="@damaged", prediction=None)
-    write_csv([theirs, failed], label_names, tmp_path / "predict.csv")
+    theirs = AnswerRow("-a, b.png", "=forest", (0.55, 0.4, 0.05), False, tuple(possible), True, -5.2103)
+    failed = AnswerRow("c.png", error="@damaged")
+    write_csv(tmp_path / "predict.csv", label_names, [theirs, failed])
     rows = [answers.Row("-a, b.png", ours), answers.Row("c.png", None, "@damaged")]
     assert to_csv(rows, label_names) == (tmp_path / "predict.csv").read_bytes().decode()
     header, first, second = csv.reader(StringIO(to_csv(rows, label_names)))

@@ -46,7 +46,7 @@ WRITTEN = (
     | {f"report/{name}" for name in ("explanation.png", "drift.html", "lint-my_photos/lint.csv")}
     | {"out/mine/report/report.html"}
 )
-EXAMPLES = {"answers.csv", "labels.csv", "photo.jpg", "metadata.csv", "_classes.csv"}
+EXAMPLES = {"list.csv", "answers.csv", "labels.csv", "photo.jpg", "metadata.csv", "_classes.csv"}
 
 
 @pytest.fixture(autouse=True)

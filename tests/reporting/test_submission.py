@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenslet.batch import local
+from lenslet.batch import run
 from lenslet.batch.files import find_files
 from lenslet.cli import main
 from lenslet.inference.classifier import Prediction
@@ -134,7 +134,7 @@ def test_wrong_call_is_one_sentence_and_writes_nothing(
 def test_ids_are_looked_at_before_any_photo_is_classified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(local, "classify_files", lambda *_: pytest.fail("classified"))
+    monkeypatch.setattr(run, "run_here", lambda *_: pytest.fail("classified"))
     assert main(["predict", "data/sample/test", "--submission", str(tmp_path / "made.csv")]) == 2
     assert "two photos have the id '00'" in capsys.readouterr().err
     lists = [Path("one/list.csv"), Path("two/list.csv"), Path("one/1.jpg"), Path("one/1.csv")]

@@ -16,6 +16,7 @@ DOCUMENTS = (
     "docs/deploy.md",
     "docs/evaluate.md",
     "docs/loop.md",
+    "docs/scale.md",
     "docs/security.md",
     "docs/serve.md",
     "docs/settings.md",

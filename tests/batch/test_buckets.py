@@ -1,0 +1,134 @@
+"""Photos from and parts into S3, by moto; what S3 denies is a row or a sentence."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from lenslet.batch import outputs
+from lenslet.cli import main
+from tests.support.batch import SAMPLES
+from tests.support.endpoint import ROOT
+
+WORDS = ("--model", str(ROOT / "model"), "--part-photos", "2")
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Buckets `in`, with six photos and a note, and `out`."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client = boto3.client("s3")
+        for bucket in ("in-photos", "out-answers"):
+            client.create_bucket(Bucket=bucket)
+        for photo in SAMPLES[::10]:
+            client.put_object(Bucket="in-photos", Key=f"set/{photo.parent.name}.jpg", Body=photo.read_bytes())
+        client.put_object(Bucket="in-photos", Key="set/notes.txt", Body=b"no photo")
+        client.put_object(Bucket="in-photos", Key="set2/other.jpg", Body=b"no photo")
+        yield client
+
+
+def parts(client: Any) -> dict[str, list[dict[str, Any]]]:
+    found = client.list_objects_v2(Bucket="out-answers").get("Contents", [])
+    bodies = {
+        each["Key"]: client.get_object(Bucket="out-answers", Key=each["Key"])["Body"].read() for each in found
+    }
+    return {
+        key: [json.loads(line) for line in body.splitlines()]
+        for key, body in bodies.items()
+        if "/part-" in key
+    }
+
+
+def predict(*words: str) -> int:
+    return main(["predict", *words, *WORDS])
+
+
+def test_from_bucket_to_bucket_and_on(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict("s3://in-photos/set", "--out", "s3://out-answers/run/") == 0
+    found = parts(client)
+    assert sorted(found) == [f"run/part-00000{number}.jsonl" for number in range(4)]
+    rows = [row for key in sorted(found) for row in found[key]]
+    assert [row["file"] for row in rows] == [
+        f"s3://in-photos/set/{name}"
+        for name in ("buildings.jpg", "forest.jpg", "glacier.jpg", "mountain.jpg", "notes.txt", "sea.jpg", "street.jpg")
+    ]  # fmt: skip
+    assert "error" in rows[4] and rows[5]["predictions"][0]["label"] == "sea"
+    client.delete_object(Bucket="out-answers", Key="run/part-000002.jsonl")
+    assert predict("s3://in-photos/set", "--out", "s3://out-answers/run", "--check") == 1
+    assert "missing: part-000002.jsonl" in capsys.readouterr().out
+    assert predict("s3://in-photos/set", "--out", "s3://out-answers/run") == 0
+    assert parts(client) == found
+    client.put_object(Bucket="in-photos", Key="set/sea.jpg", Body=b"another one")
+    assert predict("s3://in-photos/set", "--out", "s3://out-answers/run") == 2
+    assert "the photos are not those that s3://out-answers/run was begun with" in capsys.readouterr().err
+
+
+def test_archive_and_list_in_a_bucket(
+    client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(SAMPLES[0], "a/b.jpg")
+    client.upload_file(str(tmp_path / "set.zip"), "in-photos", "set.zip")
+    listed = "url\ns3://in-photos/set/sea.jpg\ns3://in-photos/set/none.jpg\n"
+    client.put_object(Bucket="in-photos", Key="list.csv", Body=listed.encode())
+    places = ("s3://in-photos/set.zip", "s3://in-photos/list.csv")
+    assert predict(*places, "--cache", str(tmp_path / "cache"), "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["file"] for row in rows] == [
+        "s3://in-photos/set.zip/a/b.jpg", "s3://in-photos/set/sea.jpg", "s3://in-photos/set/none.jpg",
+    ]  # fmt: skip
+    assert "Not Found" in rows[2]["error"]
+
+
+def test_denied_photo_is_a_row_and_denied_bucket_a_sentence(
+    client: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lenslet.batch import work
+
+    made = boto3.client("s3")
+    download = made.download_fileobj
+
+    def denied(bucket: str, key: str, file: Any) -> None:
+        if key == "set/sea.jpg":
+            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
+        download(bucket, key, file)
+
+    made.download_fileobj = denied
+    monkeypatch.setattr(work, "s3_client", lambda: made)
+    assert predict("s3://in-photos/set", "--json") == 0
+    rows = {row["file"]: row for row in json.loads(capsys.readouterr().out)}
+    assert "(403)" in rows["s3://in-photos/set/sea.jpg"]["error"]
+    assert sum("error" in row for row in rows.values()) == 2
+    assert predict("s3://nowhere/set") == 2
+    assert "s3://nowhere/set cannot be read: " in capsys.readouterr().err
+    assert predict("s3://in-photos/none") == 2
+    assert "s3://in-photos/none holds no object" in capsys.readouterr().err
+    assert predict("s3://in-photos/set", "--out", "s3://nowhere/run") == 2
+    assert "s3://nowhere/run" in capsys.readouterr().err
+
+
+def test_bucket_that_takes_nothing_any_more_is_a_sentence(
+    client: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = boto3.client("s3")
+    upload = made.upload_file
+
+    def refusing(path: str, bucket: str, key: str) -> None:
+        if "part-000001" in key:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+        upload(path, bucket, key)
+
+    made.upload_file = refusing
+    monkeypatch.setattr(outputs, "s3_client", lambda: made)
+    assert predict("s3://in-photos/set", "--out", "s3://out-answers/run") == 2
+    assert "s3://out-answers/run cannot be written: " in capsys.readouterr().err
+    assert sorted(parts(client)) == ["run/part-000000.jsonl"]
