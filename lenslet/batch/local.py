@@ -6,9 +6,9 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -57,8 +57,9 @@ class _Crew:
 
     def run(self, workers: int) -> Counts:
         try:
-            for _ in range(workers):
-                self._hire()
+            hired = [self._hire() for _ in range(workers)]
+            for connection in filter(None, hired):  # when all have begun to start, which takes half a second
+                self._brief(connection)
             while self.hands:
                 for connection in wait(list(self.hands)):
                     assert isinstance(connection, Connection)
@@ -71,19 +72,26 @@ class _Crew:
     def _next(self) -> Part | None:
         return self.again.popleft() if self.again else next(self.parts, None)
 
-    def _hire(self) -> None:
+    def _hire(self) -> Connection | None:
+        """Start a process for the next part, if there is one."""
         part = self._next()
         if part is None:
-            return
+            return None
         # Not forked: a fork of a process with threads may hang. The worker holds its own end of the pipe alone, so
         # that it notices the end of this process, however that ends.
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.job), daemon=True)
-        process.start()
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        with _no_ctrl_c():
+            process.start()
+            self.hands[ours] = _Hand(process, part)
         theirs.close()
-        self.hands[ours] = _Hand(process, part)
-        ours.send(part)
+        return ours
+
+    def _brief(self, connection: Connection) -> None:
+        with suppress(BrokenPipeError):  # it died already, which is noticed where it is heard
+            connection.send(self.job)
+            connection.send(self.hands[connection].part)
 
     def _hear(self, connection: Connection) -> None:
         hand = self.hands[connection]
@@ -108,11 +116,12 @@ class _Crew:
             del self.hands[connection]
         else:
             hand.part = part
-            connection.send(part)
+            with suppress(BrokenPipeError):
+                connection.send(part)
 
-    def _replace(self, connection: Connection) -> None:
+    def _replace(self, lost: Connection) -> None:
         """Give the part of a dead worker to a new one. Raises: InputError if it was not the first such."""
-        hand = self.hands.pop(connection)
+        hand = self.hands.pop(lost)
         hand.process.join()
         number = hand.part.number
         self.deaths[number] = self.deaths.get(number, 0) + 1
@@ -124,14 +133,28 @@ class _Crew:
             )
         self.report(-hand.reported[0], -hand.reported[1])
         self.again.append(hand.part)
-        self._hire()
+        if connection := self._hire():
+            self._brief(connection)
 
 
-def _serve(connection: Connection, job: Job) -> None:
-    """What a worker process does: parts from the pipe, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the main process ends this one
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """For the block, Ctrl-C waits; and for good in a process that is started in it: its main process ends it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # else `start` does it, and lets Ctrl-C through afterwards
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        worker = PartWorker(job)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _serve(connection: Connection) -> None:
+    """What a worker process does: a job and its parts from the pipe, until that is closed."""
+    try:
+        worker = PartWorker(connection.recv())
         while True:
             part = connection.recv()
             counts = worker.run(part, _Throttled(connection))
