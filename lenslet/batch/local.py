@@ -61,9 +61,9 @@ class _Crew:
             for connection in filter(None, hired):  # when all have begun to start, which takes half a second
                 self._brief(connection)
             while self.hands:
-                for connection in wait(list(self.hands)):
-                    assert isinstance(connection, Connection)
-                    self._hear(connection)
+                for ready in wait(list(self.hands)):
+                    assert isinstance(ready, Connection)
+                    self._hear(ready)
         finally:
             for hand in self.hands.values():
                 hand.process.kill()
