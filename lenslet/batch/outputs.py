@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from lenslet.dataset.remote import S3_URL, answered, s3_client
+from lenslet.dataset.remote import S3_URL, answered, bucket_client
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
 
@@ -75,7 +75,7 @@ class BucketOutput:
 
     @property
     def client(self) -> Any:
-        self._client = self._client or s3_client()
+        self._client = self._client or bucket_client()
         return self._client
 
     def part_names(self) -> set[str]:

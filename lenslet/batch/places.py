@@ -10,7 +10,7 @@ from pathlib import Path
 from lenslet.dataset.archives import is_archive, unpack
 from lenslet.dataset.columns import AUTO, find_image_column
 from lenslet.dataset.lists import image_of, is_link, kept_photo
-from lenslet.dataset.remote import fetch_prefix, is_s3, list_objects, s3_client
+from lenslet.dataset.remote import bucket_client, fetch_prefix, is_s3, list_objects
 from lenslet.dataset.tables import READERS, stream_table
 from lenslet.dataset.walk import entries
 from lenslet.inference.errors import InputError
@@ -129,7 +129,7 @@ def _on_file(name: str, path: Path) -> Source:
 
 
 def _in_bucket(place: str, options: ListOptions) -> Iterator[Source]:
-    client = s3_client()
+    client = bucket_client()
     if place.lower().endswith(ARCHIVE_ENDINGS) or _is_batch_list(Path(place)):
         yield from _on_disk(fetch_prefix(place, options.cache)[0], options, place)
         return

@@ -65,7 +65,7 @@ def write_sources(sources: Iterable[Source], path: Path) -> tuple[int, str]:
     return count, digest.hexdigest()
 
 
-def read_parts(path: Path, plan: BatchPlan) -> Iterator[Part]:
+def parts_of_plan(path: Path, plan: BatchPlan) -> Iterator[Part]:
     """All parts, one after the other, from the file of `write_sources`."""
     with path.open(encoding="ascii") as file:
         for number in range(plan.parts):

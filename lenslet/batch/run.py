@@ -18,8 +18,8 @@ from lenslet.batch.plan import (
     Part,
     PlanError,
     agree,
+    parts_of_plan,
     photos_in_part,
-    read_parts,
     write_sources,
 )
 from lenslet.batch.progress import progress
@@ -104,7 +104,7 @@ class Batch:
         mine = [number for number in range(plan.parts) if number in shard]
         wanted = {number for number in mine if number in absent}
         counts = self.counted(number for number in mine if number not in absent)
-        parts = (part for part in read_parts(self.photos, plan) if part.number in wanted)
+        parts = (part for part in parts_of_plan(self.photos, plan) if part.number in wanted)
         photos = sum(self._photos_of(number) for number in mine)
         most = 1 if plan.photos <= SMALL else min(workers or processors(), len(wanted))
         with progress(photos, counts.photos) as report:
@@ -116,7 +116,7 @@ class Batch:
 
     def files(self) -> list[Path]:
         """What the photos are called."""
-        parts = read_parts(self.photos, self.plan)
+        parts = parts_of_plan(self.photos, self.plan)
         return [Path(source.name) for part in parts for source in part.sources]
 
     def counted(self, numbers: Iterable[int]) -> Counts:

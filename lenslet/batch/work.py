@@ -18,7 +18,7 @@ from lenslet.batch.plan import BatchPlan, Part
 from lenslet.batch.rows import AnswerRow, Counts, row_of
 from lenslet.dataset.lists import is_link
 from lenslet.dataset.photos import DatasetError
-from lenslet.dataset.remote import MAX_BYTES, read_link, s3_client
+from lenslet.dataset.remote import MAX_BYTES, bucket_client, read_link
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.budget import bound_freed_memory
 from lenslet.inference.classifier import Classifier
@@ -52,7 +52,7 @@ class PartWorker:
 
     @cached_property
     def _client(self) -> Any:
-        return s3_client()
+        return bucket_client()
 
     def run(self, part: Part, report: Report = lambda photos, failed: None) -> Counts:
         """Classify the photos of a part and write it. Raises: OSError, InputError if it cannot be written."""

@@ -49,7 +49,7 @@ def fetch_prefix(place: object, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]
     assert match, place
     bucket, prefix = match.groups()
     folder = cache / f"s3-{sha256(f'{bucket}/{prefix}'.encode()).hexdigest()[:16]}"
-    client = s3_client()
+    client = bucket_client()
     wanted: dict[PurePosixPath, tuple[str, str]] = {}
     left_out = []
     objects = answered(lambda: list(_objects(client, bucket, prefix)), place)
@@ -168,7 +168,7 @@ def answered(ask: Callable[[], Any], place: object, verb: str = "read") -> Any:
         raise DatasetError(f"{place} cannot be {verb}: {' '.join(str(error).split())}") from error
 
 
-def s3_client() -> Any:
+def bucket_client() -> Any:
     try:
         import boto3  # here, because only buckets need it
     except ImportError as error:
@@ -182,7 +182,7 @@ def _fetch(url: str, folder: Path) -> Path | str:
         return path
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
-            _fetch_into(url, file, s3_client)
+            _fetch_into(url, file, bucket_client)
     except (DatasetError, OSError, ValueError) as error:  # errors of requests are OSErrors
         return f"cannot be fetched: {' '.join(str(error).split())[:200]}"
     return path

@@ -103,7 +103,7 @@ def test_denied_photo_is_a_row_and_denied_bucket_a_sentence(
         download(bucket, key, file)
 
     made.download_fileobj = denied
-    monkeypatch.setattr(work, "s3_client", lambda: made)
+    monkeypatch.setattr(work, "bucket_client", lambda: made)
     assert predict("s3://in-photos/set", "--json") == 0
     rows = {row["file"]: row for row in json.loads(capsys.readouterr().out)}
     assert "(403)" in rows["s3://in-photos/set/sea.jpg"]["error"]
@@ -128,7 +128,7 @@ def test_bucket_that_takes_nothing_any_more_is_a_sentence(
         upload(path, bucket, key)
 
     made.upload_file = refusing
-    monkeypatch.setattr(outputs, "s3_client", lambda: made)
+    monkeypatch.setattr(outputs, "bucket_client", lambda: made)
     assert predict("s3://in-photos/set", "--out", "s3://out-answers/run") == 2
     assert "s3://out-answers/run cannot be written: " in capsys.readouterr().err
     assert sorted(parts(client)) == ["run/part-000000.jsonl"]

@@ -101,7 +101,7 @@ def watch_downloads(monkeypatch: pytest.MonkeyPatch, most: int = 1000) -> list[s
         made.download_file = watched
         return made
 
-    monkeypatch.setattr(remote, "s3_client", client)
+    monkeypatch.setattr(remote, "bucket_client", client)
     return keys
 
 
