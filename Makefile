@@ -42,9 +42,10 @@ INFRA := .venv-infra/installed
 CHECKOV := .venv-checkov/installed
 SAGEMAKER := .venv-sagemaker/installed
 LABEL_STUDIO := .venv-label-studio/installed
+CLIENTS := .venv-clients/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check lint types unsafe vulnerabilities test openapi wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check lint types unsafe vulnerabilities test openapi clients wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,11 +93,14 @@ unsafe: $(FULL)
 vulnerabilities: $(FULL)
 	@.venv/bin/python -m infra.audit
 
-test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) check  ## everything: check, then the slow tests (TensorFlow, real processes)
+test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) $(CLIENTS) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest $(two_processes) --no-loadscope-reorder -m slow
 
 openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
 	.venv/bin/python -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, separators=(",", ":"))' < openapi.yaml > lenslet/serving/openapi.json
+
+clients: $(FULL) $(CLIENTS)  ## generate the clients of the HTTP API, for Python and TypeScript: dist/clients (needs npm)
+	@.venv/bin/python clients/generate.py
 
 wheel: $(FULL)  ## build the package with the shipped model: dist/lenslet-….whl
 	@rm -rf build  # what an older build left there would come along
@@ -168,7 +172,7 @@ cost: $(FULL)  ## monthly cost of REQUESTS of MS milliseconds on AWS Lambda, and
 	@.venv/bin/python -m infra.cost --requests $(REQUESTS) $(if $(MS),--ms $(MS))
 
 clean:  ## delete environments, caches, builds and reports; models, runs and .mlflow/ stay
-	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-sagemaker .venv-label-studio .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-sagemaker .venv-label-studio .venv-clients .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(SERVE): requirements/serve.txt
@@ -195,6 +199,10 @@ $(CHECKOV): requirements/checkov.txt
 $(SAGEMAKER): requirements/sagemaker.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv-sagemaker,requirements/sagemaker.txt)
+
+$(CLIENTS): requirements/clients.txt
+	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	$(call make_environment,.venv-clients,requirements/clients.txt)
 
 # Tests in two processes, each module in one of them (tests/conftest.py).
 two_processes := --numprocesses 2 --dist loadscope

@@ -57,6 +57,7 @@ LOCKS = {
     "requirements/sagemaker.txt": Lock(
         "The SDK of the SageMaker pipeline, .venv-sagemaker.", ("--group", "sagemaker")
     ),
+    "requirements/clients.txt": Lock("The generator of clients, .venv-clients.", ("--group", "clients")),
     "requirements/label-studio.txt": Lock("Label Studio, .venv-label-studio.", ("--group", "label-studio")),
     "requirements/bench.txt": Lock(
         "The peers of `make bench`, beside requirements.txt.",

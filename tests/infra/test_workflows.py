@@ -32,6 +32,7 @@ WRITES = {
     ("rollback.yml", "rollback"): {"id-token"},
     ("image.yml", "machine"): {"id-token"},
     ("image.yml", "publish"): {"packages", "id-token", "attestations"},
+    ("image.yml", "release"): {"contents"},
     ("retrain.yml", "train"): {"id-token"},
     ("retrain.yml", "propose"): PROPOSES,
     ("approved.yml", "fetch"): {"id-token"},

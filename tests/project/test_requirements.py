@@ -25,6 +25,7 @@ ASKED = {
     "requirements/infra.txt": GROUPS["infra"],
     "requirements/checkov.txt": GROUPS["checkov"],
     "requirements/sagemaker.txt": GROUPS["sagemaker"],
+    "requirements/clients.txt": GROUPS["clients"],
     "requirements/label-studio.txt": GROUPS["label-studio"],
     "requirements/bench.txt": GROUPS["bench"],
 }
