@@ -60,9 +60,14 @@ def status(arguments: argparse.Namespace) -> int:
             raise ValueError(f"{definition.NAME} was never started")
         arn = found[0]["PipelineExecutionArn"]
     about = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
-    print(f"{about['PipelineExecutionStatus']:<12}{arn}")
-    for step in steps_of(sagemaker, arn):
-        print(f"{step['StepStatus']:<12}{step['StepName']:<10}{step.get('FailureReason', '')}")
+    steps = steps_of(sagemaker, arn)
+    if arguments.json:
+        facts = {"execution": arn, "status": about["PipelineExecutionStatus"], "steps": steps}
+        print(json.dumps(facts, indent=2, default=str))
+    else:
+        print(f"{about['PipelineExecutionStatus']:<12}{arn}")
+        for step in steps:
+            print(f"{step['StepStatus']:<12}{step['StepName']:<10}{step.get('FailureReason', '')}")
     return int(about["PipelineExecutionStatus"] == "Failed")
 
 

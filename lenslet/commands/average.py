@@ -13,10 +13,10 @@ import argparse
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lenslet.commands.options import add_options
-from lenslet.commands.output import command_line
+from lenslet.commands.output import command_line, json_output
 from lenslet.commands.parser import CommandParser, parser_for
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.registry.tracking import Tracker
 
     probe_folder(arguments.out, "--out")
-    with folder_lock(arguments.out, "lenslet average"), Tracker() as tracker:
-        average(arguments, tracker)
+    with json_output(arguments.json) as print_json:
+        with folder_lock(arguments.out, "lenslet average"), Tracker() as tracker:
+            averaged = average(arguments, tracker)
+        print_json({"folder": arguments.out, **averaged})
     return 0
 
 
@@ -45,12 +47,12 @@ def make_parser() -> CommandParser:
     add("--first", type=Path, required=True, metavar="FOLDER", help="folder of a trained model")
     add("--second", type=Path, required=True, metavar="FOLDER", help="folder of another, trained on --data")
     add("--out", type=Path, required=True, metavar="FOLDER", help="model folder to write")
-    add_options(parser, "--cache")
+    add_options(parser, "--cache", "--json")
     return parser
 
 
-def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
-    """All steps from two trained networks to one."""
+def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]:
+    """All steps from two trained networks to one. Returns: its figures, and those of all that were tried."""
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.atomic import write_or_keep
     from lenslet.network.weight_averaging import AveragingRefused, answers_between, average_into
@@ -60,6 +62,7 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
         load_network,
         place_of_training,
         read_record,
+        record_json,
         save_network,
     )
     from lenslet.training.validation import calibrated_figures
@@ -97,3 +100,5 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> None:
     print(f"{place / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
     tracker.log_training(averaged, place)
+    shares = [{"share": share, **figures} for share, figures in zip(SHARES, tried, strict=True)]
+    return {"share": SHARES[best], **record_json(averaged), "tried": shares}

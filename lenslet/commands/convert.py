@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
             }
         )
     files = [folder / name for name in (TFLITE_NAME, JSON_NAME, CARD_NAME)]
-    add_to_run(folder, "converted", validation, {"model": files})
+    add_to_run(folder, "converted", validation, {"model": files}, arguments.overrides)
     return 0
 
 

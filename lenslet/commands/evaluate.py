@@ -9,20 +9,14 @@ test photos of the training are recorded in model.json and MODEL_CARD.md, too, u
 """
 
 import argparse
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from lenslet.commands.evaluate_steps import check_labels, curves_of, measure, training_facts
 from lenslet.commands.options import add_options, report_folder
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
-
-if TYPE_CHECKING:
-    from lenslet.dataset.dataset import Dataset
-    from lenslet.inference.artifact import Artifact
-    from lenslet.reporting.learning_curves import TrainingCurves
-    from lenslet.training.record import TrainingRecord
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,65 +24,53 @@ def main(argv: list[str] | None = None) -> int:
     # Before the imports, which take seconds: a wrong file is said at once.
     params = params_of(arguments).evaluate
 
-    from lenslet.batch.files import find_files
     from lenslet.dataset.reading import read_dataset
-    from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS
     from lenslet.evaluation.metric_table import headline_table
-    from lenslet.evaluation.ood import ood_auroc, ood_sets
-    from lenslet.inference.artifact import JSON_NAME, TFLITE_NAME
     from lenslet.inference.atomic import probe_folder, write_or_keep
     from lenslet.inference.classifier import Classifier
-    from lenslet.registry.tracking import add_to_run
-    from lenslet.reporting.measurement import collect_background, measure_model
-    from lenslet.reporting.model_card import CARD_NAME, record_figures
+    from lenslet.reporting.measurement import collect_background
+    from lenslet.reporting.model_card import record_figures
     from lenslet.reporting.page import summary_sentences
     from lenslet.reporting.report import measured_metrics, write_report
     from lenslet.training.record import read_record
 
     classifier = Classifier.load(arguments.model)
     record = read_record(arguments.model)
-    report = arguments.report or report_folder(arguments.model)
+    artifact, report = classifier.artifact, arguments.report or report_folder(arguments.model)
     probe_folder(report, "--report")
     if arguments.record is not False:
         probe_folder(arguments.model, "--record in")
     dataset = read_dataset(arguments.data, record.params, arguments.cache, only_test=arguments.all)
-    check_labels(dataset, classifier.artifact, arguments.data, arguments.model)
-    foreign = find_files([arguments.ood]) if arguments.ood else None
-    sets = ood_sets(classifier.artifact.image_size, foreign)
+    check_labels(dataset, artifact, arguments.data, arguments.model)
     with json_output(arguments.json) as print_json:
-        if foreign:
-            print(
-                f"{len(sets['photos']):,} of the {len(foreign):,} files of --ood are photos that can be read"
-            )
-        if dataset.fingerprint != record.data_fingerprint:
+        is_of_training = dataset.fingerprint == record.data_fingerprint
+        if not is_of_training:
             print("note: the model was trained on other photos; make sure that these are not among them")
-        megabytes = (arguments.model / TFLITE_NAME).stat().st_size / 1e6
-        few = len(dataset.members("test")) < MIN_TEST_PHOTOS
-        corrupted = 0 if few else params.corruption_photos
-        evidence = measure_model(classifier, dataset, corrupted, megabytes)
-        evidence = replace(evidence, ood_auroc=ood_auroc(classifier, evidence.check.ood_score, sets))
+        evidence = measure(classifier, dataset, params, arguments)
         figures = measured_metrics(evidence)
-        cross_validated = classifier.artifact.metrics.get("cross_validation")
-        print("\n".join(summary_sentences(figures, dataset.labels, cross_validated)))
+        print("\n".join(summary_sentences(figures, dataset.labels, artifact.metrics.get("cross_validation"))))
         print(headline_table(figures))
         photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
-        facts = training_facts(record, dataset)
-        background = collect_background(
-            classifier, dataset, evidence, facts, arguments.cache, curves_of(record)
-        )
-        write = partial(write_report, evidence, figures, photos, background)
-        written = write_or_keep(write, report)
+        shown = (training_facts(record, dataset), arguments.cache, curves_of(record))
+        background = collect_background(classifier, dataset, evidence, *shown)
+        written = write_or_keep(partial(write_report, evidence, figures, photos, background), report)
         print(f"written: {report / 'report.html'}, and all figures beside it")
-        is_its_test = dataset.fingerprint == record.data_fingerprint and not arguments.all
+        is_its_test = is_of_training and not arguments.all
         if is_its_test if arguments.record is None else arguments.record:
-            record_figures(classifier.artifact, figures, photos, arguments.model)
-        files = {"report": [report / name for name in written]}
-        files["model"] = [arguments.model / name for name in (JSON_NAME, CARD_NAME)]
-        add_to_run(arguments.model, "test", figures, files)
-        print_json(
-            {"model": classifier.artifact.name, "version": classifier.artifact.version, **photos, **figures}
-        )
+            record_figures(artifact, figures, photos, arguments.model)
+        add_to_run_of(arguments, figures, [report / name for name in written])
+        print_json({"model": artifact.name, "version": artifact.version, **photos, **figures})
     return 0
+
+
+def add_to_run_of(arguments: argparse.Namespace, figures: dict[str, Any], report: list[Path]) -> None:
+    """Add figures and files to the MLflow run of the model."""
+    from lenslet.inference.artifact import JSON_NAME
+    from lenslet.registry.tracking import add_to_run
+    from lenslet.reporting.model_card import CARD_NAME
+
+    files = {"report": report, "model": [arguments.model / name for name in (JSON_NAME, CARD_NAME)]}
+    add_to_run(arguments.model, "test", figures, files, arguments.overrides)
 
 
 def make_parser() -> CommandParser:
@@ -103,38 +85,3 @@ def make_parser() -> CommandParser:
     )
     add("--record", action=argparse.BooleanOptionalAction, help=recorded)
     return parser
-
-
-def check_labels(dataset: "Dataset", artifact: "Artifact", data: Path, model: Path) -> None:
-    from lenslet.dataset.photos import DatasetError
-
-    validation = artifact.metrics.get("validation", {})
-    if "agreement_with_keras" not in validation or validation.get("photos", 0) < 1:
-        raise DatasetError(f"model.json in {model} lacks the figures of lenslet convert: run that again")
-    if dataset.labels != artifact.labels:
-        raise DatasetError(
-            f"{data} has the classes {', '.join(dataset.labels)}; "
-            f"the model in {model} knows {', '.join(artifact.labels)}"
-        )
-
-
-def training_facts(record: "TrainingRecord", dataset: "Dataset") -> dict[str, str]:
-    """How the model was trained, and on which photos it was evaluated."""
-    backbone = record.params.backbone
-    epochs = (f"{len(each['loss'])} ({step})" for step, each in record.history.items() if "loss" in each)
-    return {
-        "backbone": f"{backbone.name}, initial weights {backbone.weights}",
-        "trained on": ", ".join(f"{count:,} photos ({split})" for split, count in record.photos.items()),
-        "training": f"{' + '.join(epochs)} epochs, {record.minutes:g} minutes",
-        "trained with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
-        "training data": f"fingerprint {record.data_fingerprint[:12]}",
-        "evaluation data": f"fingerprint {dataset.fingerprint[:12]}",
-    }
-
-
-def curves_of(record: "TrainingRecord") -> "TrainingCurves":
-    """What the report shows of the training."""
-    from lenslet.reporting.learning_curves import TrainingCurves
-
-    keeps_best = record.photos.get("validation", 0) >= record.params.fine_tune.min_validation_photos
-    return TrainingCurves(record.history, record.validation, keeps_best)

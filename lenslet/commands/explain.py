@@ -7,23 +7,34 @@ serves (the kind that `lenslet convert` found best), and which pixels the answer
 Keras network). Prints the answer and the completeness error of the gradients.
 """
 
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lenslet.commands.options import add_options
+from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import ArtifactError, InputError
 from lenslet.inference.printable import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lenslet.inference.classifier import Prediction
+    from lenslet.inference.explanation import Explanation
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.inference.atomic import probe_file, replacing
+    from lenslet.batch.local import ClassifiedFile
+    from lenslet.batch.tables import predictions_json
+    from lenslet.inference.atomic import probe_file
     from lenslet.inference.classifier import Classifier
     from lenslet.inference.decode import decode
     from lenslet.inference.explanation import explain
-    from lenslet.reporting.plots import explanation_figure
-    from lenslet.training.record import KERAS_NAME, load_network
+    from lenslet.training.record import KERAS_NAME
 
     check_ending(arguments.out)
     classifier = Classifier.load(arguments.model)
@@ -34,22 +45,38 @@ def main(argv: list[str] | None = None) -> int:
     network_file = arguments.model / KERAS_NAME
     if not network_file.exists():
         raise ArtifactError(f"{network_file} does not exist: gradients need the Keras network")
-    for label, probability in prediction.ranked()[:3]:
-        print(f"{printable(label):<16}{probability:>7.1%}")
+    with json_output(arguments.json) as print_json:
+        for label, probability in prediction.ranked()[:3]:
+            print(f"{printable(label):<16}{probability:>7.1%}")
+        error = draw(arguments, pixels, prediction, explanation)
+        print(f"integrated gradients add up to the change of the logit within {error:.2%}")
+        print(f"written: {arguments.out}")
+        answer = predictions_json([ClassifiedFile(arguments.photo, prediction)])[0]
+        found = {"explanation": explanation and explanation.kind, "completeness_error": error}
+        print_json({**answer, **found, "picture": arguments.out})
+    return 0
 
+
+def draw(
+    arguments: argparse.Namespace,
+    pixels: "NDArray[np.uint8]",
+    prediction: "Prediction",
+    explanation: "Explanation | None",
+) -> float:
+    """Write the picture. Returns: the completeness error of the gradients, as a share of the change of the logit."""
     # Only now, when the served model has answered: with TensorFlow loaded, its kernels would answer instead.
     from lenslet.evaluation.attribution import integrated_gradients
+    from lenslet.inference.atomic import replacing
+    from lenslet.reporting.plots import explanation_figure
+    from lenslet.training.record import load_network
 
     network = load_network(arguments.model)
     top = int(prediction.probabilities.argmax())
     attribution = integrated_gradients(network, pixels, top, arguments.steps)
-    error = attribution.completeness_error
-    print(f"integrated gradients add up to the change of the logit within {error:.2%}")
     figure = explanation_figure(pixels, prediction, explanation, attribution.pixels)
     with replacing(arguments.out) as temporary:
         figure.savefig(temporary, dpi=150)
-    print(f"written: {arguments.out}")
-    return 0
+    return float(attribution.completeness_error)
 
 
 def make_parser() -> CommandParser:
@@ -61,6 +88,7 @@ def make_parser() -> CommandParser:
     add("--out", type=Path, default=default, metavar="FILE", help="picture to write (%(default)s)")
     help_steps = "of the integral; more are slower and more exact (%(default)s)"
     add("--steps", type=whole_number(1), default=256, metavar="N", help=help_steps)
+    add_options(parser, "--json")
     return parser
 
 

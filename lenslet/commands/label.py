@@ -44,7 +44,6 @@ def make_parser() -> CommandParser:
         "source", metavar="PHOTOS", help="unlabelled photos: a folder, or s3://bucket/prefix"
     )
     add_choice(following)
-    add_options(following, "--json")
     pushing = steps.add_parser("push", help="make tasks of them in Label Studio")
     pushing.add_argument(
         "source", metavar="PHOTOS", nargs="?", help="unlabelled photos: a folder, or s3://bucket/prefix"
@@ -68,6 +67,8 @@ def make_parser() -> CommandParser:
     add_options(pulling, "--cache")
     for each in (pushing, pulling):
         each.add_argument("--project", required=True, metavar="NAME", help="title of the project")
+    for each in (following, pushing, pulling):
+        add_options(each, "--json")
     add_backend(steps.add_parser("backend", help="serve predictions to Label Studio while people label"))
     return parser
 

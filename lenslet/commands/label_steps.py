@@ -1,10 +1,10 @@
 """The steps of `lenslet label`: choosing photos, tasks to Label Studio, annotations back."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from lenslet.commands.output import json_output
 from lenslet.inference.errors import InputError
 from lenslet.inference.printable import printable
 
@@ -14,33 +14,22 @@ def choose(source: str, json: bool, **choice: Any) -> int:
 
     folder, _ = opened(source, choice["cache"])
     proposal, _ = proposal_for(folder, known=frozenset(), **choice)
-    if json:
-        print_candidates(proposal)
-        return 0
-    for each in proposal.candidates:
-        label, probability = each.prediction.ranked()[0]
-        print(f"{printable(each.path)}  {printable(label)} {probability:.1%}")
+    rows = []
+    with json_output(json) as print_json:
+        for each in proposal.candidates:
+            label, probability = each.prediction.ranked()[0]
+            print(f"{printable(each.path)}  {printable(label)} {probability:.1%}")
+            row = {"path": each.path, "label": label, "probability": round(float(probability), 6)}
+            rows.append({**row, "is_in_distribution": each.is_in_distribution})
+        print_json(rows)
     print(proposal_text(proposal), file=sys.stderr)
     return 0
 
 
-def print_candidates(proposal: Any) -> None:
-    rows = [
-        {
-            "path": str(each.path),
-            "label": each.prediction.ranked()[0][0],
-            "probability": round(each.prediction.ranked()[0][1], 6),
-            "is_in_distribution": each.is_in_distribution,
-        }
-        for each in proposal.candidates
-    ]
-    print(json.dumps(rows, indent=2))
-
-
 def push_photos(
-    source: str | None, feedback: str | None, project: str, document_root: Path, **choice: Any
+    source: str | None, feedback: str | None, project: str, document_root: Path, json: bool, **choice: Any
 ) -> int:
-    from lenslet.labelling.candidates import proposal_text
+    from lenslet.labelling.candidates import proposal_json, proposal_text
     from lenslet.labelling.label_studio import LabelStudio
     from lenslet.labelling.photos import LocalPhotos, S3Photos
     from lenslet.labelling.push import candidate_task, push, pushed_hashes
@@ -53,20 +42,23 @@ def push_photos(
     photos = S3Photos(place, folder) if is_mirror else LocalPhotos(document_root)
     known = pushed_hashes(studio, project)
     if feedback is not None:
-        return push_corrections(studio, project, folder, photos, known, choice["model"])
+        return push_corrections(studio, project, folder, photos, known, choice["model"], json)
     proposal, artifact = proposal_for(folder, known=known, **choice)
     tasks = [
         candidate_task(each, photos, f"{artifact.name} {artifact.version}") for each in proposal.candidates
     ]
     paths = [each.path for each in proposal.candidates]
     number = push(studio, project, artifact.labels, tasks, photos, paths)
-    print(proposal_text(proposal))
-    print(f"label them at {studio.url}/projects/{number}/data")
+    address = f"{studio.url}/projects/{number}/data"
+    with json_output(json) as print_json:
+        print(proposal_text(proposal))
+        print(f"label them at {address}")
+        print_json({"project": address, **proposal_json(proposal)})
     return 0
 
 
 def push_corrections(
-    studio: Any, project: str, folder: Path, photos: Any, known: frozenset[str], model: Path
+    studio: Any, project: str, folder: Path, photos: Any, known: frozenset[str], model: Path, json: bool
 ) -> int:
     from lenslet.inference.artifact import read_artifact
     from lenslet.labelling.corrections import read_corrections
@@ -78,22 +70,30 @@ def push_corrections(
     found = read_corrections(folder, artifact.labels, known)
     tasks = [correction_task(each, photos) for each in found.photos]
     number = push(studio, project, artifact.labels, tasks, photos, [each.path for each in found.photos])
-    print(found.text())
-    print(f"review them at {studio.url}/projects/{number}/data")
+    address = f"{studio.url}/projects/{number}/data"
+    with json_output(json) as print_json:
+        print(found.text())
+        print(f"review them at {address}")
+        left_out = {str(path): reason for path, reason in found.left_out.items()}
+        counts = {"found": found.found, "to_review": len(found.photos), "known": found.known}
+        print_json({"project": address, **counts, "left_out": left_out})
     return 0
 
 
-def pull(project: str, out: Path, export: str | None, cache: Path) -> int:
+def pull(project: str, out: Path, export: str | None, cache: Path, json: bool) -> int:
     from lenslet.inference.atomic import probe_file
     from lenslet.labelling.pull import pull_into
 
     probe_file(out, "--out")
     pulled, rows = pull_into(out, project, export, cache)
-    print(f"{pulled.tasks:,} tasks: {len(pulled.rows):,} labelled")
-    for reason, images in pulled.left_out.items():
-        first = ", ".join(map(printable, images[:3])) + (" …" if len(images) > 3 else "")
-        print(f"{len(images):,} left out, {reason}: {first}")
-    print(f"{out} holds {rows:,} rows")
+    with json_output(json) as print_json:
+        print(f"{pulled.tasks:,} tasks: {len(pulled.rows):,} labelled")
+        for reason, images in pulled.left_out.items():
+            first = ", ".join(map(printable, images[:3])) + (" …" if len(images) > 3 else "")
+            print(f"{len(images):,} left out, {reason}: {first}")
+        print(f"{out} holds {rows:,} rows")
+        counts = {"tasks": pulled.tasks, "labelled": len(pulled.rows), "left_out": pulled.left_out}
+        print_json({**counts, "list": out, "rows": rows})
     return 0
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lenslet.commands.options import add_options
 from lenslet.commands.parser import CommandParser, parser_for
 from lenslet.inference.errors import InputError
 
@@ -51,4 +52,5 @@ def make_parser() -> CommandParser:
     )
     following = steps.add_parser("status", help="print a run's steps; exit code 1 if it failed")
     following.add_argument("--execution", metavar="ARN", help="the run (the last one)")
+    add_options(following, "--json")
     return parser

@@ -18,9 +18,10 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from lenslet.commands.gate import limits_of
 from lenslet.commands.options import add_options, report_folder
 from lenslet.commands.output import json_output
-from lenslet.commands.parser import CommandParser, params_of, parser_for
+from lenslet.commands.parser import CommandParser, parser_for
 
 ALIASES = ("staging", "production")  # as in lenslet.registry.versions, which is not imported for --help
 
@@ -40,11 +41,12 @@ def make_parser() -> CommandParser:
     add_options(new, "--model", help="whole model folder (%(default)s)")
     add_options(new, "--report", default=None, help="report folder of lenslet evaluate (MODEL/report)")
     new.add_argument("--alias", choices=ALIASES, help="promote it to this alias")
-    add_options(new, "--params", "--set")
+    add_options(new, "--params", "--set", "--json")
     new.set_defaults(run=run_register)
     promoted = commands.add_parser("promote", help="point an alias to another version")
     add_reference(promoted)
     promoted.add_argument("to", choices=ALIASES)
+    add_options(promoted, "--json")
     promoted.set_defaults(run=run_promote)
     listed = commands.add_parser("list", help="list all versions")
     add_options(listed, "--json")
@@ -53,6 +55,7 @@ def make_parser() -> CommandParser:
     add_reference(got)
     got.add_argument("--out", type=Path, required=True, help="model folder to write")
     got.add_argument("--report", type=Path, help="folder for its report.html, too")
+    add_options(got, "--json")
     got.set_defaults(run=run_fetch)
     return parser
 
@@ -75,23 +78,30 @@ def run_register(arguments: argparse.Namespace) -> int:
         with fetched(production, JSON_NAME) as folder:
             champion = read_figures(folder)
     figures = read_figures(arguments.model)
-    limits = params_of(arguments).gate.of(str(figures["model"]))
+    limits = limits_of(arguments, str(figures["model"]))
     decision = decide(figures, limits, champion, (str(arguments.model), production))
-    print(decision.table)
-    if not decision.is_passed:
-        return 1
-    report = arguments.report or report_folder(arguments.model)
-    version, is_new = register(registry, arguments.model, report, decision.table, arguments.alias)
-    aliases = f", in {' and '.join(version.aliases)}" if version.aliases else ""
-    print(f"{arguments.model} is {version}{aliases}" + ("" if is_new else ", as it was registered before"))
+    with json_output(arguments.json) as print_json:
+        print(decision.table)
+        if not decision.is_passed:
+            print_json({"gate": decision.as_json(), "version": None})
+            return 1
+        report = arguments.report or report_folder(arguments.model)
+        version, is_new = register(registry, arguments.model, report, decision.table, arguments.alias)
+        aliases = f", in {' and '.join(version.aliases)}" if version.aliases else ""
+        print(
+            f"{arguments.model} is {version}{aliases}" + ("" if is_new else ", as it was registered before")
+        )
+        print_json({"gate": decision.as_json(), "version": asdict(version), "is_new": is_new})
     return 0
 
 
 def run_promote(arguments: argparse.Namespace) -> int:
     from lenslet.registry.versions import open_registry, promote
 
-    version = promote(open_registry(), arguments.reference, arguments.to)
-    print(f"{version} is in {' and '.join(version.aliases)}")
+    with json_output(arguments.json) as print_json:
+        version = promote(open_registry(), arguments.reference, arguments.to)
+        print(f"{version} is in {' and '.join(version.aliases)}")
+        print_json(asdict(version))
     return 0
 
 
@@ -116,6 +126,8 @@ def run_list(arguments: argparse.Namespace) -> int:
 def run_fetch(arguments: argparse.Namespace) -> int:
     from lenslet.registry.versions import fetch_version, open_registry
 
-    version = fetch_version(open_registry(), arguments.reference, arguments.out, arguments.report)
-    print(f"{arguments.out} holds {version}")
+    with json_output(arguments.json) as print_json:
+        version = fetch_version(open_registry(), arguments.reference, arguments.out, arguments.report)
+        print(f"{arguments.out} holds {version}")
+        print_json(asdict(version))
     return 0

@@ -5,17 +5,18 @@
     python test.py --photos holiday/
 
 Prints one line for each check, then each photo with its label, probability and time. Exit code 0 if every check
-passes, 1 if one fails or nothing answers. Needs only HTTP: no model, no TensorFlow, and of the packages only requests.
+passes, 1 if one fails, 2 if nothing answers. Needs only HTTP: no model, no TensorFlow, and of the packages only
+requests.
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lenslet.commands.options import KEY_HELP, KEY_VARIABLE, add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, parser_for
+from lenslet.inference.errors import InputError
 from lenslet.shipped import shipped
 
 TWO_KEYS = (
@@ -32,9 +33,7 @@ def main(argv: list[str] | None = None) -> int:
 
     endpoint = open_endpoint(arguments.url, arguments.key, arguments.origin)
     if not is_reachable(endpoint, arguments.wait):
-        sentence = f"nothing answers at {endpoint.url}; `make serve` starts a local endpoint"
-        print(f"lenslet test: {sentence}", file=sys.stderr)
-        return 1
+        raise InputError(f"nothing answers at {endpoint.url}; `make serve` starts a local endpoint")
     with json_output(arguments.json) as print_json:
         print(f"Checking {endpoint.url}")
         steps = []

@@ -16,30 +16,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenslet.commands.options import DATA_OPTIONS, add_options, report_folder
-from lenslet.commands.output import command_line
+from lenslet.commands.output import command_line, json_output
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.commands.train_params import chosen_params
-from lenslet.commands.train_steps import begin_run, fine_tune_run
+from lenslet.commands.train_steps import begin_run, fine_tune_run, network_with_head
 from lenslet.config import TrainParams
 
 if TYPE_CHECKING:
     from lenslet.registry.tracking import Tracker
+    from lenslet.training.record import TrainingRecord
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     arguments.name = arguments.name or arguments.data.resolve().name
     arguments.lint_csv = arguments.lint_csv or report_folder(arguments.out) / "lint.csv"
-    params = chosen_params(arguments)  # before the imports, which take seconds
+    with json_output(arguments.json) as print_json:
+        params = chosen_params(arguments)  # before the imports, which take seconds
 
-    from lenslet.registry.tracking import Tracker
-    from lenslet.training.run import RunFinished, claimed
+        from lenslet.registry.tracking import Tracker
+        from lenslet.training.record import newest_training, read_record, record_json
+        from lenslet.training.run import RunFinished, claimed
 
-    with claimed(arguments.out, arguments.runs, arguments.lint_csv), Tracker() as tracker:
-        try:
-            train(params, arguments, tracker)
-        except RunFinished as reason:
-            print(reason)
+        with claimed(arguments.out, arguments.runs, arguments.lint_csv), Tracker() as tracker:
+            try:
+                record = train(params, arguments, tracker)
+            except RunFinished as reason:
+                print(reason)
+                record = read_record(newest_training(arguments.out))
+        print_json({"folder": arguments.out, **record_json(record)})
     return 0
 
 
@@ -66,21 +71,16 @@ def make_parser() -> CommandParser:
     add("--time-budget", type=whole_number(1, 100_000), metavar="MINUTES", help=budget)
     add("--no-fine-tune", action="store_true", help="train the head only, within seconds")
     add("--resume", action="store_true", help="continue the interrupted run for --out, if any")
-    add_options(parser, "--cache", "--runs", "--no-acceleration", *DATA_OPTIONS, "--lint-csv")
+    add_options(parser, "--cache", "--runs", "--no-acceleration", *DATA_OPTIONS, "--lint-csv", "--json")
     return parser
 
 
-def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> None:
+def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> "TrainingRecord":
     """All steps from photos to model.keras and training.json."""
     from lenslet.dataset.dataset import photos_per_split
     from lenslet.dataset.description import describe
     from lenslet.dataset.reading import read_dataset
-    from lenslet.network.assembly import initial_network
     from lenslet.network.backbones import require_weights
-    from lenslet.registry.versions import weights_at_hand
-    from lenslet.training.features import head_features
-    from lenslet.training.head_fit import train_head
-    from lenslet.training.photo_lint import check_photos
     from lenslet.training.record import KERAS_NAME, record_of
     from lenslet.training.run import save_trained
     from lenslet.training.validation import in_words, validate
@@ -91,15 +91,7 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     print(describe(dataset))
     folder, run, accelerated = begin_run(params, dataset, arguments, tracker)
     started -= 60 * run.minutes
-    with weights_at_hand(params.backbone.weights) as weights:
-        backbone, network = initial_network(params, len(dataset.labels), accelerated, weights)
-    pretrained = backbone if params.backbone.weights != "none" else None
-    checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
-    history = dict(run.history)
-    if pretrained and "head" not in history:
-        features = head_features(pretrained, dataset, params, arguments.cache)
-        history["head"] = train_head(network, features, params)
-        print(f"head: {in_words(validate(network, dataset, params))}")
+    network, history, checked = network_with_head(params, dataset, run, accelerated, arguments)
     if params.fine_tune.epochs:
         run = replace(run, history=history, minutes=(time.monotonic() - started) / 60)
         history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
@@ -111,3 +103,4 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     print(f"{place / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))
     tracker.log_training(record, place)
+    return record

@@ -1,6 +1,7 @@
-"""Steps of `lenslet train` that MLflow follows: begin or resume the run, and fine-tune in its folder."""
+"""Steps of `lenslet train`: begin or resume the run, fit the head, and fine-tune in the folder of the run."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,36 @@ def begin_run(
     photos = arguments.data.resolve().name
     tracker.begin(arguments.name, sections, dataset.fingerprint, unfinished=folder, photos=photos)
     return folder, run, accelerated
+
+
+def network_with_head(
+    params: TrainParams,
+    dataset: "Dataset",
+    run: "Run",
+    accelerated: "Acceleration",
+    arguments: argparse.Namespace,
+) -> "tuple[Any, dict[str, History], Mapping[str, float]]":
+    """The Keras network with a head fitted to the backbone's features, unless the resumed `run` has fitted it.
+
+    Returns: the network, the history so far, and the cross-validated figures of the photos.
+    """
+    from lenslet.network.assembly import initial_network
+    from lenslet.registry.versions import weights_at_hand
+    from lenslet.training.features import head_features
+    from lenslet.training.head_fit import train_head
+    from lenslet.training.photo_lint import check_photos
+    from lenslet.training.validation import in_words, validate
+
+    with weights_at_hand(params.backbone.weights) as weights:
+        backbone, network = initial_network(params, len(dataset.labels), accelerated, weights)
+    pretrained = backbone if params.backbone.weights != "none" else None
+    checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
+    history = dict(run.history)
+    if pretrained and "head" not in history:
+        features = head_features(pretrained, dataset, params, arguments.cache)
+        history["head"] = train_head(network, features, params)
+        print(f"head: {in_words(validate(network, dataset, params))}")
+    return network, history, checked
 
 
 def fine_tune_run(

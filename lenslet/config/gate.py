@@ -1,8 +1,8 @@
 """Section `gate`: the limits on test figures that a model must keep to be released."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Limits = TypeVar("Limits", "MinLimits", "MaxLimits")
 
@@ -39,14 +39,29 @@ class ModelLimits:
 class GateParams:
     min: MinLimits
     max: MaxLimits
-    models: Mapping[str, ModelLimits] = field(
-        default_factory=dict
-    )  # name of a model → its own limits, besides
+    # Name of a model → its own limits, besides.
+    models: Mapping[str, ModelLimits] = field(default_factory=dict)
 
     def of(self, model: str) -> ModelLimits:
         """The limits of a model by its name: those of all models and its own, the stricter of two."""
         own = self.models.get(model, ModelLimits())
         return ModelLimits(_stricter(self.min, own.min, max), _stricter(self.max, own.max, min))
+
+
+def remove_own_limits(content: dict[str, Any], path: Sequence[str]) -> None:
+    """Remove from the content of params.yaml the limits of single models that a limit of all, at `path`, replaces.
+
+    `path`: parts of a dotted key, as gate, min, accuracy; nothing happens for other keys.
+    """
+    if len(path) < 2 or path[0] != "gate" or path[1] not in ("min", "max"):
+        return
+    bound = path[1]
+    general, models = content["gate"][bound], content["gate"].get("models")
+    names = path[2:] or (general if isinstance(general, dict) else ())
+    for own in models.values() if isinstance(models, dict) else ():
+        limits = own.get(bound) if isinstance(own, dict) else None
+        if isinstance(limits, dict):
+            own[bound] = {name: limit for name, limit in limits.items() if name not in names}
 
 
 def _stricter(general: Limits, own: Limits, choose: Callable[[float, float], float]) -> Limits:

@@ -1,20 +1,25 @@
 """`--set section.key=value`: values of `params.yaml` replaced for one run, typed as in the file."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
-from lenslet.config.parsing import RENAMED, ParamsError
+from lenslet.config.gate import remove_own_limits
+from lenslet.config.parsing import RENAMED, ParamsError, shown
 from lenslet.config.yaml_text import load_yaml
+
+ANY_NAME = "NAME"  # in a dotted key: a name that the file gives, as that of a model
 
 
 def with_overrides(content: dict[str, Any], overrides: Sequence[str], kind: type) -> dict[str, Any]:
     """A copy of the checked `content` with the values of `overrides`, each "section.key=value".
 
     A value is read as YAML, as it is in the file: 3, 1e-4, all, null, [float16, int8]. `kind` is the dataclass that
-    the content will be parsed into; its keys are those that can be set.
+    the content will be parsed into; its keys are those that can be set. A limit of `gate` replaces those that models
+    have of their own.
     Raises: ParamsError for an unknown key, naming the likely one, and for a value that is not YAML.
     """
     keys = list(dotted_keys(kind))
@@ -24,22 +29,40 @@ def with_overrides(content: dict[str, Any], overrides: Sequence[str], kind: type
         key = key.strip()
         if not equals or not key:
             raise ParamsError(f"--set takes section.key=value, not {override!r}")
-        if key not in keys:
+        path = _path_of(key, keys)
+        if not path:
             raise ParamsError(f"--set {override}: {key} is not a key of params.yaml{_hint(key, keys)}")
         section: Any = changed
-        *parents, name = key.split(".")
+        *parents, name = path
         for parent in parents:
             section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                raise ParamsError(f"--set {override}: {parent} is {shown(section)}, which holds no keys")
         section[name] = _read_value(override, text)
+        remove_own_limits(changed, path)
     return changed
 
 
-def dotted_keys(kind: type, prefix: str = "") -> Iterator[str]:
-    """Every key of a dataclass and of the dataclasses in it: train, train.seed, train.head.epochs, …"""
-    for name, hint in get_type_hints(kind).items():
-        yield prefix + name
-        if is_dataclass(hint) and isinstance(hint, type):
+def dotted_keys(kind: Any, prefix: str = "") -> Iterator[str]:
+    """Every key of a dataclass and of the dataclasses and mappings in it: train, train.seed, gate.models.NAME.min, …"""
+    if get_origin(kind) is Mapping:
+        yield prefix + ANY_NAME
+        yield from dotted_keys(get_args(kind)[1], f"{prefix}{ANY_NAME}.")
+    if is_dataclass(kind) and isinstance(kind, type):
+        for name, hint in get_type_hints(kind).items():
+            yield prefix + name
             yield from dotted_keys(hint, f"{prefix}{name}.")
+
+
+def _path_of(key: str, keys: Sequence[str]) -> list[str]:
+    """The parts of a dotted key that is one of `keys`; none if it is not. A name in it may hold dots."""
+    for known in keys:
+        parts = [f"({re.escape(part) if part != ANY_NAME else '.+'})" for part in known.split(".")]
+        if known.endswith(ANY_NAME):
+            parts[-1] = r"([^.]+)"
+        if found := re.fullmatch(r"\.".join(parts), key):
+            return list(found.groups())
+    return []
 
 
 def likely_keys(name: str, keys: Sequence[str]) -> list[str]:

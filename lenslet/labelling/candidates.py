@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,15 @@ def _choose(
         for number in numbers
     ]
     return candidates, len(chosen.near_copies)
+
+
+def proposal_json(proposal: Proposal) -> dict[str, Any]:
+    """The same counts as plain values, for --json, and what was left out with its reason."""
+    counts = {key: value for key, value in vars(proposal).items() if isinstance(value, int)}
+    foreign = sum(not each.is_in_distribution for each in proposal.candidates)
+    left_out = {str(path): reason for path, reason in proposal.left_out.items()}
+    chosen = {"to_label": len(proposal.candidates), "out_of_distribution": foreign}
+    return {**counts, **chosen, "left_out": left_out}
 
 
 def proposal_text(proposal: Proposal) -> str:

@@ -12,9 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec
 
-from lenslet.inference.artifact import sha256_of
-from lenslet.inference.atomic import write_text
-from lenslet.inference.json_text import parse_json
 from lenslet.registry.mlflow_client import (
     MlflowUnavailable,
     errors,
@@ -25,10 +22,10 @@ from lenslet.registry.mlflow_client import (
     unavailable,
 )
 from lenslet.registry.run_facts import command_of_run, run_address, working_tree
+from lenslet.registry.run_note import noted_run, write_note
 from lenslet.training.record import KERAS_NAME, RECORD_NAME, TrainingRecord, flat, read_record
 
 EXPERIMENT = "lenslet"  # of runs whose photos have no name, unless MLFLOW_EXPERIMENT_NAME says otherwise
-NOTE_NAME = "tracking.json"  # which run a model folder, or a run folder, belongs to
 COMMIT_TAG = "mlflow.source.git.commit"
 METRICS_AT_ONCE = 500  # a server takes 1,000 values in one request
 
@@ -37,12 +34,16 @@ Method = Callable[Concatenate["Tracker", Arguments], None]
 
 
 def add_to_run(
-    folder: Path, kind: str, metrics: Mapping[str, Any], files: Mapping[str, Sequence[Path]]
+    folder: Path,
+    kind: str,
+    metrics: Mapping[str, Any],
+    files: Mapping[str, Sequence[Path]],
+    overrides: Sequence[str],
 ) -> None:
     """`Tracker.add` to the run of the model in `folder`; if that fails, a warning. Raises: RecordError."""
     tracker = Tracker()
     tracker.take_run_of(folder)
-    tracker.add(kind, metrics, files)
+    tracker.add(kind, metrics, files, overrides)
 
 
 def run_of(folder: Path) -> str:
@@ -138,11 +139,7 @@ class Tracker:
     @_sends
     def note(self, folder: Path) -> None:
         """Record which run `folder` belongs to. The note is invalid once the model is trained again."""
-        self._note(folder)
-
-    def _note(self, folder: Path) -> None:
-        note = {"run_id": self.run_id, "training_sha256": _training_sha256(folder)}
-        write_text(folder / NOTE_NAME, json.dumps(note, indent=2) + "\n")
+        write_note(folder, self.run_id)
 
     @_sends
     def add_epoch(self, step: str, epoch: int, figures: Mapping[str, float] | None) -> None:
@@ -161,15 +158,25 @@ class Tracker:
 
     @_sends
     def add(
-        self, kind: str, metrics: Mapping[str, Any], files: Mapping[str, Sequence[Path]] | None = None
+        self,
+        kind: str,
+        metrics: Mapping[str, Any],
+        files: Mapping[str, Sequence[Path]] | None = None,
+        overrides: Sequence[str] | None = None,
     ) -> None:
-        """Metrics, named `kind`/key, less those of one class or corruption, and files by their folder in the run."""
+        """Metrics, named `kind`/key, less those of one class or corruption, and files by their folder in the run.
+
+        `overrides`: those of --set, each "section.key=value". They become the tag overrides.`kind`, which the next
+        call replaces; MLflow's parameters can be written once.
+        """
         numbers = {
             key: {0: value}
             for key, value in metrics.items()
             if isinstance(value, int | float) and "." not in key
         }
         self._log(kind, numbers)
+        if overrides is not None:
+            self._client.set_tag(self.run_id, f"overrides.{kind}", " ".join(overrides) or "none")
         for place, paths in (files or {}).items():
             for path in paths:
                 if path.exists():
@@ -198,7 +205,7 @@ class Tracker:
 
     def _continue_run(self, folder: Path) -> bool:
         """Continue the run that `folder` belongs to, if MLflow knows it."""
-        run_id = _noted(folder)
+        run_id = noted_run(folder)
         if not run_id:
             return False
         try:
@@ -248,7 +255,7 @@ class Tracker:
         )
         for name in (RECORD_NAME, KERAS_NAME):
             put_file(self._client, self.run_id, folder / name, "model")
-        self._note(folder)  # last, so that an incomplete run is not continued
+        write_note(folder, self.run_id)  # last, so that an incomplete run is not continued
 
     def _missing(self, key: str, values: Mapping[int, float]) -> dict[int, float]:
         """Epoch → value, without the epochs that were logged during training."""
@@ -277,21 +284,6 @@ class Tracker:
 def metric_name(name: str) -> str:
     """The name with characters that MLflow refuses, as the `&` of a class "cats & dogs", replaced."""
     return re.sub(r"[^/\w.\- :]", "_", name)
-
-
-def _noted(folder: Path) -> str:
-    """The run that `folder` belongs to; empty if it was trained again since, or never tracked."""
-    try:
-        note = parse_json((folder / NOTE_NAME).read_text(encoding="utf-8"))
-        return str(note["run_id"]) if note["training_sha256"] == _training_sha256(folder) else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _training_sha256(folder: Path) -> str:
-    """Checksum of training.json; empty during training."""
-    path = folder / RECORD_NAME
-    return sha256_of(path.read_bytes()) if path.exists() else ""
 
 
 def _now_ms() -> int:

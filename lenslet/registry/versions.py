@@ -19,7 +19,7 @@ from lenslet.inference.folder_lock import LOCK_NAME, folder_lock
 from lenslet.inference.printable import printable
 from lenslet.registry.mlflow_client import registering
 from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
-from lenslet.registry.tracking import NOTE_NAME
+from lenslet.registry.run_note import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
 
 ALIASES = ("staging", "production")

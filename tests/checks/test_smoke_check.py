@@ -259,7 +259,7 @@ def test_table_of_photos(tmp_path, capsys):
 def test_unreachable_endpoint_is_one_sentence(capsys):
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    assert main(["test", url, "--wait", "0.2"]) == 1
+    assert main(["test", url, "--wait", "0.2"]) == 2
     captured = capsys.readouterr()
     assert captured.err == f"lenslet test: nothing answers at {url}; `make serve` starts a local endpoint\n"
     assert captured.out == ""
@@ -270,8 +270,8 @@ def test_unreachable_endpoint_is_one_sentence(capsys):
     [
         ("127.0.0.1:1", 2, "127.0.0.1:1 is not a valid address: http:// or https:// is missing before it"),
         ("http://[::1", 2, "http://[::1 is not a valid address: Invalid IPv6 URL"),
-        ("ftp://example.com", 1, "nothing answers at"),
-        ("http://", 1, "nothing answers at"),
+        ("ftp://example.com", 2, "nothing answers at"),
+        ("http://", 2, "nothing answers at"),
     ],
 )
 def test_address_that_is_none(url, code, complaint, capsys):

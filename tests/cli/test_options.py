@@ -32,7 +32,10 @@ from lenslet.config.train import BACKBONE_NAMES
         ("gate --set train.seed=3", "--set train.seed=3: lenslet gate reads gate, not train"),
         ("tune --data data/sample --set gate.min.f1=1", "lenslet tune reads tune and train, not gate"),
         ("train --steps_at_least=3", "did you mean --set train.fine_tune.min_steps_per_epoch=…?"),
-        ("gate --accuracy 0.5", "--accuracy is not an option; did you mean --set gate.min.accuracy=…?"),
+        (
+            "gate --accuracy 0.5",
+            "did you mean --set gate.min.accuracy=… or --set gate.models.NAME.min.accuracy=…?",
+        ),
         (
             "convert --precision int8",
             "--precision is not an option; did you mean --set convert.precisions=…?",

@@ -30,6 +30,8 @@ def value_of(params: object, key: str) -> object:
         ("tune.dropout.low", "0.1", 0.1),
         ("tune.dropout", "{low: 0.1, high: 0.2}", Range(0.1, 0.2)),
         ("gate.min.min_recall", "0.5", 0.5),
+        ("gate.min.accuracy", "null", None),
+        ("gate.models", "{}", {}),
     ],
 )
 def test_value_is_typed_as_in_the_file(key: str, text: str, expected: object) -> None:
@@ -63,8 +65,14 @@ def test_other_keys_stay_and_the_last_of_two_counts() -> None:
         ("epochs=3", r"did you mean train\.head\.epochs or train\.fine_tune\.epochs\?"),
         ("fine_tune.epochs=3", r"did you mean train\.fine_tune\.epochs\b"),
         ("train.steps_at_least=3", r"did you mean train\.fine_tune\.min_steps_per_epoch\?"),
-        ("gate.at_least.worst_recall=0", r"did you mean gate\.min\.min_recall\?"),
+        (
+            "gate.at_least.worst_recall=0",
+            r"did you mean gate\.min\.min_recall or gate\.models\.NAME\.min\.min_recall\?",
+        ),
         ("zzz=3", r"--set zzz=3: zzz is not a key of params\.yaml$"),
+        ("gate.models.mine.min.acuracy=1", r"did you mean .*gate\.models\.NAME\.min\.accuracy"),
+        ("gate.models.mine.min.accuracy=high", r"gate\.models\.mine\.min\.accuracy must be a number"),
+        ("gate.models.mine=3", r"gate\.models\.mine must hold keys and values, not 3"),
         ("train.seed", r"--set takes section\.key=value, not 'train\.seed'"),
         ("=3", r"--set takes section\.key=value, not '=3'"),
     ],
@@ -77,6 +85,27 @@ def test_wrong_override_is_one_sentence(override: str, message: str) -> None:
 def test_two_that_only_fit_together_are_taken_together() -> None:
     params = read_params(SHIPPED, ["endpoint.corruption_photos=70", "endpoint.photos=80"]).endpoint
     assert (params.corruption_photos, params.photos) == (70, 80)
+
+
+@pytest.mark.parametrize("name", ["mine", "my.own model-2", "intel-scenes"])
+def test_limits_of_one_model_are_set_by_its_name(name: str) -> None:
+    gate = read_params(SHIPPED, [f"gate.models.{name}.min.accuracy=0.7"]).gate
+    assert gate.of(name).min.accuracy == 0.7
+    assert gate.of("another").min.accuracy is None
+
+
+@pytest.mark.parametrize("override", ["gate.min.accuracy=0.5", "gate.min={accuracy: 0.5}"])
+def test_limit_of_the_command_line_replaces_that_of_a_model(override: str) -> None:
+    before, after = (read_params(SHIPPED, words).gate.of("intel-scenes") for words in ([], [override]))
+    assert (before.min.accuracy, after.min.accuracy) == (0.9, 0.5)
+    assert (before.min.roc_auc, before.max) == (after.min.roc_auc, after.max)
+    both = [override, "gate.models.intel-scenes.min.accuracy=0.8"]
+    assert read_params(SHIPPED, both).gate.of("intel-scenes").min.accuracy == 0.8
+
+
+def test_key_below_a_value_is_one_sentence() -> None:
+    with pytest.raises(ParamsError, match=r"--set gate\.min\.accuracy=1: min is 3, which holds no keys"):
+        read_params(SHIPPED, ["gate.min=3", "gate.min.accuracy=1"])
 
 
 def test_likely_keys() -> None:

@@ -1,5 +1,6 @@
 """Integrated gradients: exact where the network is linear, and complete where it is not."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -65,10 +66,13 @@ def test_explain_writes_a_picture(tmp_path: Path) -> None:
         tmp_path / "sea.png",
         "--steps",
         "16",
+        "--json",
     ]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert finished.stdout.startswith("sea ")
-    assert "integrated gradients add up to the change of the logit within" in finished.stdout
+    answer = json.loads(finished.stdout)
+    assert answer["predictions"][0]["label"] == "sea"
+    assert 0 <= answer["completeness_error"] < 0.1
+    assert "integrated gradients add up to the change of the logit within" in finished.stderr
     assert decode((tmp_path / "sea.png").read_bytes(), 64).std() > 10
 
 

@@ -17,7 +17,7 @@ from lenslet.inference import artifact as artifact_module
 from lenslet.inference.artifact import read_artifact
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import InputError
-from lenslet.registry.tracking import _noted
+from lenslet.registry.run_note import noted_run
 from lenslet.serving.answer import answer, description
 from lenslet.serving.request import PredictRequest
 from lenslet.training.record import read_record, write_record
@@ -102,7 +102,7 @@ def test_training_json(model):
 def test_note_of_the_run(model):
     for text in tampered({"run_id": "a", "training_sha256": "b"}):
         (model / "tracking.json").write_text(text)
-        assert isinstance(_noted(model), str)
+        assert isinstance(noted_run(model), str)
 
 
 WANTED = Run(

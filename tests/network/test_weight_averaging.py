@@ -79,11 +79,14 @@ def test_command_keeps_the_average_of_the_lowest_log_loss(tmp_path: Path) -> Non
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     folders = ("--first", tmp_path / "one", "--second", tmp_path / "one", "--out", tmp_path / "mixed")
-    mixed = run("average", *places, *folders)
+    mixed = run("average", *places, *folders, "--json")
     assert mixed.returncode == 0, mixed.stderr
-    assert len(re.findall(r"^ +\d+%  ", mixed.stdout, re.MULTILINE)) == 11
+    assert len(re.findall(r"^ +\d+%  ", mixed.stderr, re.MULTILINE)) == 11
     record = json.loads((tmp_path / "mixed" / "training.json").read_text(encoding="utf-8"))
     assert record["validation"]["log_loss"] == min(record["history"]["average"]["log_loss"])
+    figures = json.loads(mixed.stdout)
+    assert figures["validation"] == record["validation"]
+    assert figures["validation"]["log_loss"] == min(each["log_loss"] for each in figures["tried"])
     missing = run("average", *places, "--first", tmp_path / "no", *folders[2:])
     assert missing.returncode == 2
     assert "does not exist: train.py writes it" in missing.stderr

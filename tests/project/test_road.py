@@ -43,8 +43,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path) -> str:
     """What training the head on the drawings prints; the shipped model lends its backbone."""
     places = ("--out", folder / "model", "--cache", folder / "cache", "--runs", folder / "runs")
-    options = ("--weights", "model/model.keras", "--no-fine-tune", "--name", "drawings")
-    return run("train.py", "--data", SAMPLE, *places, *options).stdout
+    options = ("--weights", "model/model.keras", "--no-fine-tune", "--name", "drawings", "--json")
+    done = run("train.py", "--data", SAMPLE, *places, *options)
+    figures = json.loads(done.stdout)
+    assert (figures["model"], figures["photos"]["test"]) == ("drawings", 60)
+    assert f"validation accuracy {figures['validation']['accuracy']:.4f}" in done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module")

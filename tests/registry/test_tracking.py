@@ -78,7 +78,7 @@ def tracked(folder: Path, untracked: Path, mlflow_folder: Path) -> str:
         patched.delenv("MLFLOW_TRACKING_URI")
         patched.setattr(mlflow_client, "FOLDER", mlflow_folder)
         assert main(["train", *common(folder), "--out", model, "--weights", weights, "--name", "mine"]) == 0
-        assert main(["convert", *places]) == 0
+        assert main(["convert", *places, "--set", "convert.explanation_photos=3"]) == 0
     # The TFLite runtime wants a process without TensorFlow; this one has nothing but its folder to find MLflow by.
     run_verb(
         "-m",
@@ -88,6 +88,8 @@ def tracked(folder: Path, untracked: Path, mlflow_folder: Path) -> str:
         "--report",
         str(folder / "report"),
         "--record",
+        "--set",
+        "evaluate.corruption_photos=3",
         cwd=mlflow_folder.parent,
     )
     run_id: str = json.loads((folder / "mine" / "tracking.json").read_text())["run_id"]
@@ -116,6 +118,13 @@ def runs_of(client: Any, experiment: str) -> list[Any]:
 
 def warnings_in(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("warning:")]
+
+
+@pytest.mark.slow
+def test_what_set_replaced_is_recorded(tracked: str, client: Any) -> None:
+    tags = client.get_run(tracked).data.tags
+    assert tags["overrides.converted"] == "convert.explanation_photos=3"
+    assert tags["overrides.test"] == "evaluate.corruption_photos=3"
 
 
 # --- off, and not yet needed
@@ -480,7 +489,7 @@ def test_training_goes_on_without_its_server_and_the_run_is_made_up_for(
     assert "model.keras written after" in said.out
     assert {path.name for path in out.iterdir()} == {"model.keras", "training.json"}
 
-    add_to_run(out, "converted", {"accuracy": 0.75}, {})  # as convert.py does, with MLflow there again
+    add_to_run(out, "converted", {"accuracy": 0.75}, {}, ())  # as convert.py does, with MLflow there again
     made_up = client.get_run(run_of(out))
     assert made_up.data.metrics["converted/accuracy"] == 0.75
     assert "fine_tune/val_loss" in made_up.data.metrics

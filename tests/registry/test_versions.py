@@ -396,12 +396,16 @@ def test_first_model_is_held_against_the_limits_alone(
 ) -> None:
     bad = make_model(tmp_path / "bad", name, b"bad", {"accuracy_gain": 0.01})
     report = str(make_report(tmp_path / "report", bad))
-    assert main(["register", "register", "--model", str(bad), "--report", report]) == 1
-    assert "1 of 3 limits failed" in capsys.readouterr().out
+    assert main(["register", "register", "--model", str(bad), "--report", report, "--json"]) == 1
+    refused = capsys.readouterr()
+    assert "1 of 3 limits failed" in refused.err
+    assert json.loads(refused.out)["gate"]["is_passed"] is False
     assert matching_versions(registry, f"{name}@1") == []
     good = make_model(tmp_path / "good", name)
     make_report(tmp_path / "report", good)
-    assert main(["register", "register", "--model", str(good), "--report", report]) == 0
+    assert main(["register", "register", "--model", str(good), "--report", report, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["version"]["name"], answer["version"]["number"], answer["is_new"]) == (name, 1, True)
     assert [version.number for version in matching_versions(registry, f"{name}@1")] == [1]
 
 

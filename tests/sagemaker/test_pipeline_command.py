@@ -63,6 +63,8 @@ def test_definition_create_start_and_status(cloud: dict[str, str]) -> None:
     assert {"Name": "LearningRate", "Value": "2e-4"} in given
     followed = lenslet(cloud, "status")
     assert followed.returncode == 0 and arn in followed.stdout, followed.stderr[-2000:]
+    answer = json.loads(lenslet(cloud, "status", "--json").stdout)
+    assert (answer["execution"], answer["status"]) == (arn, "Executing")
 
 
 def test_golden_definition_is_the_chain() -> None:
