@@ -21,6 +21,7 @@ from bench.console import at_least_one, bench_parser
 from lenslet.batch.files import find_files
 from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from lenslet.evaluation.metrics import accuracy
 from lenslet.evaluation.ood import ood_sets
 from lenslet.evaluation.reference import reference_of, scores_of
 from lenslet.inference.atomic import write_text
@@ -44,7 +45,7 @@ class Answers:
 
     @property
     def accuracy(self) -> float:
-        return float(np.mean(self.probabilities.argmax(axis=1) == self.targets))
+        return accuracy(self.targets, self.probabilities)
 
 
 @dataclass(frozen=True)

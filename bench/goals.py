@@ -1,9 +1,12 @@
 """Goals of the benchmarks: a figure of the report with its limit, and the verdict on it."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-WORDS = {True: "met", False: "MISSED", None: "not measured"}
+from lenslet.evaluation.limits import Verdict, verdicts_json
+from lenslet.inference.atomic import write_text
 
 
 class Goal(NamedTuple):
@@ -13,26 +16,32 @@ class Goal(NamedTuple):
     is_minimum: bool = False
 
 
-def judge(goals: Sequence[Goal], report: Any) -> list[dict[str, Any]]:
-    """Each goal with its figure and whether it is met; both None where the figure was not measured."""
+def judge(goals: Sequence[Goal], report: Any) -> list[Verdict]:
+    """A verdict on each goal, whose value is None where the figure was not measured."""
     verdicts = []
     for goal in goals:
         try:
             figure = goal.figure(report)
         except KeyError:
             figure = None
-        is_met = (
-            figure if figure is None else figure >= goal.limit if goal.is_minimum else figure <= goal.limit
-        )
-        verdicts.append({"goal": goal.sentence, "figure": figure, "limit": goal.limit, "is_met": is_met})
+        bound = "at least" if goal.is_minimum else "at most"
+        verdicts.append(Verdict(goal.sentence, bound, goal.limit, figure))
     return verdicts
 
 
-def verdicts_text(verdicts: Sequence[dict[str, Any]]) -> str:
+def verdicts_text(verdicts: Sequence[Verdict]) -> str:
     """One line for each goal."""
     lines = []
     for verdict in verdicts:
-        figure = verdict["figure"]
-        found = "" if figure is None else f" (found {figure:,.4g}, limit {verdict['limit']:,.4g})"
-        lines.append(f"{WORDS[verdict['is_met']]:<12} {verdict['goal']}{found}")
+        word, found = "not measured", ""
+        if verdict.value is not None:
+            word = "met" if verdict.is_kept else "MISSED"
+            found = f" (found {verdict.value:,.4g}, limit {verdict.limit:,.4g})"
+        lines.append(f"{word:<12} {verdict.metric}{found}")
     return "\n".join(lines)
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """All figures as JSON, with the verdicts in `goals`."""
+    content = {**report, "goals": verdicts_json(report["goals"])}
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

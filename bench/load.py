@@ -19,7 +19,6 @@ the same processors; their share of them is in the table.
 """
 
 import argparse
-import json
 import platform
 import statistics
 import sys
@@ -35,7 +34,7 @@ from typing import Any
 from bench.clients import REFUSED, Outcome, ask_all, watched_memory
 from bench.console import at_least_one, bench_parser, progress
 from bench.floor import PROCESSORS, inference_only
-from bench.goals import Goal, judge, verdicts_text
+from bench.goals import Goal, judge, verdicts_text, write_report
 from bench.load_pattern import (
     LARGE,
     SHARES,
@@ -49,7 +48,6 @@ from bench.load_pattern import (
 )
 from bench.loopback import running
 from lenslet.inference.artifact import Artifact
-from lenslet.inference.atomic import write_text
 from lenslet.inference.classifier import Classifier, runtime_name
 from lenslet.inference.errors import ArtifactError
 
@@ -95,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     print(text_of(report))
     if arguments.json:
-        write_text(arguments.json, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        write_report(arguments.json, report)
     return 1 if report["wrong"] else 0
 
 

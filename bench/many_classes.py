@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.console import at_least_one, progress
+from bench.console import at_least_one, bench_parser, progress
 
 SIDE = 48  # pixels
 SETTINGS = (
@@ -43,15 +43,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def read_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.many_classes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--classes", type=at_least_one, default=1000, metavar="N", help="(%(default)s)")
-    parser.add_argument(
-        "--photos", type=at_least_one, default=20, metavar="N", help="of each class (%(default)s)"
-    )
+    parser = bench_parser("many_classes", __doc__)
+    add = parser.add_argument
+    add("--classes", type=at_least_one, default=1000, metavar="N", help="(%(default)s)")
+    add("--photos", type=at_least_one, default=20, metavar="N", help="of each class (%(default)s)")
     return parser.parse_args(argv)
 
 

@@ -29,10 +29,9 @@ import numpy as np
 from PIL import Image
 
 from bench.console import at_least_one, bench_parser, progress, tail
-from bench.goals import Goal, judge, verdicts_text
+from bench.goals import Goal, judge, verdicts_text, write_report
 from bench.peers import DECODE, FUNCTION, KERAS, ONNX, SUBJECTS
 from lenslet.inference.artifact import Artifact, read_artifact
-from lenslet.inference.atomic import write_text
 from lenslet.inference.classifier import runtime_name
 from lenslet.inference.errors import ArtifactError
 
@@ -112,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print()
     print(verdicts_text(report["goals"]))
     if arguments.json:
-        write_text(arguments.json, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        write_report(arguments.json, report)
     return 0
 
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.console import at_least_none, at_least_one, bench_parser, progress, tail
-from bench.goals import Goal, judge, verdicts_text
+from bench.goals import Goal, judge, verdicts_text, write_report
 from bench.serving import PeerError
 from lenslet.config import read_params
 from lenslet.dataset.layouts import find_photos
-from lenslet.inference.atomic import write_text
 from lenslet.inference.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{about}. Medians of {arguments.rounds} rounds.\n\n{table(medians)}\n\n{verdicts_text(verdicts)}")
     if arguments.json:
         report = {"about": about, "medians": medians, "goals": verdicts, "figures": figures}
-        write_text(arguments.json, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        write_report(arguments.json, report)
     return 0
 
 

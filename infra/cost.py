@@ -21,11 +21,8 @@ from lenslet.inference.errors import InputError
 
 PRICES = Path(__file__).with_name("prices.yaml")
 HOURS = 730  # a month, as AWS counts it
-SECONDS = HOURS * 3600
 ARCHITECTURES = ("arm64", "x86_64")
 PRICE_KEYS = {"usd", "unit", "source", "found", "date"}
-
-Bill = dict[str, float]  # line → US dollars a month
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,8 @@ def read_prices(path: Path) -> Prices:
         for name, price in prices.items():
             if set(price) != PRICE_KEYS or float(price["usd"]) < 0:
                 raise ValueError(f"price {name} must have {sorted(PRICE_KEYS)}, and not be negative")
-        usd = {name: float(price["usd"]) for name, price in prices.items()}
         unconfirmed = tuple(name for name, price in prices.items() if price["found"] is None)
+        usd = {name: float(price["usd"]) for name, price in prices.items()}
         return Prices(**content, usd=usd, unconfirmed=unconfirmed)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is no list of prices: {error}") from error
@@ -85,8 +82,8 @@ def gigabyte_seconds(usage: Mapping[str, float], architecture: str) -> float:
     return (math.ceil(usage["milliseconds"] + more) + cold) / 1000 * usage["memory_mb"] / 1024
 
 
-def function_bill(requests: int, prices: Prices, architecture: str, *, has_free: bool) -> Bill:
-    """Monthly bill of one stage behind the gateway."""
+def function_bill(requests: int, prices: Prices, architecture: str, *, has_free: bool) -> dict[str, float]:
+    """Monthly bill of one stage behind the gateway: line → US dollars."""
     usd, usage = prices.usd, prices.usage
 
     def charged(name: str, amount: float, price: str = "") -> float:
@@ -108,8 +105,8 @@ def function_bill(requests: int, prices: Prices, architecture: str, *, has_free:
     }
 
 
-def instance_bill(requests: int, prices: Prices, name: str, *, has_free: bool) -> Bill:
-    """Monthly bill of a virtual machine: disk, address, and processor time above its baseline."""
+def instance_bill(requests: int, prices: Prices, name: str, *, has_free: bool) -> dict[str, float]:
+    """Monthly bill of a virtual machine, line → US dollars: disk, address, and processor time above its baseline."""
     instance, usd = prices.instances[name], prices.usd
     busy_hours = requests * prices.usage["milliseconds"] / 3.6e6
     sent = requests * prices.usage["answer_bytes"] / 1e9 - (prices.free["data_out"] if has_free else 0)
@@ -133,15 +130,14 @@ def report(requests: int, prices: Prices) -> str:
     lines += [f"{line:<28}" + row(f"{bill[line]:.2f}" for bill in bills) for line in bills[0]]
     lines += [f"{'a month':<28}" + row(f"{sum(bill.values()):.2f}" for bill in bills), ""]
     lines += [f"{'alternatives, free tier':<28}" + row(["a month", "requests at most"])]
-    usual = bills[kinds.index(("x86_64", True))]
-    with_http = sum(usual.values()) - usual["gateway"] + requests / 1e6 * prices.usd["http_requests"]
-    lines += [f"{'HTTP API':<28}" + row([f"{with_http:.2f}"])]
-    lines += [f"{'Function URL, no gateway':<28}" + row([f"{sum(usual.values()) - usual['gateway']:.2f}"])]
+    bare = sum(cost for line, cost in bills[kinds.index(("x86_64", True))].items() if line != "gateway")
+    lines += [f"{'HTTP API':<28}" + row([f"{bare + requests / 1e6 * prices.usd['http_requests']:.2f}"])]
+    lines += [f"{'Function URL, no gateway':<28}" + row([f"{bare:.2f}"])]
     for name, instance in prices.instances.items():
         cost = sum(instance_bill(requests, prices, name, has_free=True).values())
-        capacity = int(instance["processors"] * SECONDS * 1000 / ms)
-        lines.append(f"{name:<28}" + row([f"{cost:.2f}", f"{capacity:,}"]))
-    lines += ["", "A virtual machine has no API keys, quotas, throttling and TLS, and no replacement."]
+        most = instance["processors"] * HOURS * 3.6e6 // ms
+        lines.append(f"{name:<28}" + row([f"{cost:.2f}", f"{most:,.0f}"]))
+    lines.append("\nA virtual machine has no API keys, quotas, throttling and TLS, and no replacement.")
     return "\n".join([*lines, f"Not confirmed; look these up before use: {', '.join(prices.unconfirmed)}"])
 
 

@@ -1,4 +1,4 @@
-"""The command line: `lenslet <command>`, a table of commands, each in a module of `lenslet.commands`.
+"""The command line: `lenslet <command>`, each a module of `lenslet.commands`, which `table` lists.
 
 A command's module is imported when the command is called, and imports its rooms when it runs, so that the table,
 `--help` and mistyped words are answered at once.
@@ -10,29 +10,10 @@ from difflib import get_close_matches
 from importlib import import_module
 
 import lenslet
+from lenslet.commands.table import COMMANDS
 from lenslet.inference.errors import InputError, LensletError
 from lenslet.inference.printable import LastingStream, PrintableStream, printable, printable_output
 
-# Command → one line about it, in the order of a model's life. Its module is `lenslet.commands.<command>`.
-COMMANDS = {
-    "lint": "find copies, leaks, odd sizes, rare classes and doubtful labels in a folder of photos",
-    "train": "train a classifier on a folder of labelled photos",
-    "tune": "search for a learning rate and for the head's settings",
-    "average": "average the weights of two trained networks",
-    "convert": "calibrate a trained model, convert it to TFLite and check it in the serving runtime",
-    "evaluate": "measure a model on test photos and write a report",
-    "explain": "draw which parts of one photo its prediction rests on",
-    "gate": "decide from its test figures whether a model may be released",
-    "register": "store released models as numbered versions, promote and fetch them",
-    "predict": "classify photos on this computer, without a server",
-    "serve": "serve a model over HTTP",
-    "test": "check that a running endpoint keeps its contract",
-    "accept": "check a running endpoint with labelled photos: accuracy, robustness, latency",
-    "label": "choose photos to label, send them to Label Studio, get the annotations back",
-    "drift": "compare what an endpoint sees with the photos its model was checked on",
-    "pipeline": "define, start and follow the training pipeline on Amazon SageMaker",
-    "completion": "print a script that lets a shell complete commands and options",
-}
 USAGE = """usage: lenslet <command> [options]
 
 From a folder of labelled photos to a served classifier, in the order of a model's life:

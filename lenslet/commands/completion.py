@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lenslet.commands.parser import CommandParser, parser_for
+from lenslet.commands.table import COMMANDS
 from lenslet.inference.errors import InputError
 
 
@@ -37,8 +38,6 @@ def make_parser() -> CommandParser:
 
 def whole_parser() -> CommandParser:
     """One parser with all commands."""
-    from lenslet.cli import COMMANDS  # here, because the table's module imports this one when it is called
-
     whole = CommandParser(prog="lenslet")
     whole.add_argument("--version", action="store_true", help="print the version")
     subparsers = whole.add_subparsers()

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lenslet.commands.evaluate_steps import check_labels, curves_of, measure, training_facts
+from lenslet.commands.evaluate_steps import check_labels, curves_of, measure_photos, training_facts
 from lenslet.commands.options import add_options, report_folder
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         is_of_training = dataset.fingerprint == record.data_fingerprint
         if not is_of_training:
             print("note: the model was trained on other photos; make sure that these are not among them")
-        evidence = measure(classifier, dataset, params, arguments)
+        evidence = measure_photos(classifier, dataset, params, arguments)
         figures = measured_metrics(evidence)
         print("\n".join(summary_sentences(figures, dataset.labels, artifact.metrics.get("cross_validation"))))
         print(headline_table(figures))

@@ -29,7 +29,7 @@ def check_labels(dataset: "Dataset", artifact: "Artifact", data: Path, model: Pa
         )
 
 
-def measure(
+def measure_photos(
     classifier: "Classifier", dataset: "Dataset", params: EvaluateParams, arguments: argparse.Namespace
 ) -> "Evidence":
     """The answers of the model on the test photos, on corrupted ones unless these are few, and on foreign ones."""

@@ -21,7 +21,7 @@ from lenslet.commands.parser import CommandParser, params_of, parser_for
 from lenslet.inference.errors import InputError
 
 if TYPE_CHECKING:
-    from lenslet.config.gate import ModelLimits
+    from lenslet.evaluation.limits import Limits
 
 REGISTRY = "registry:"  # begins a reference to a registered model, where a path may stand too
 
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if decision.is_passed else 1
 
 
-def limits_of(arguments: argparse.Namespace, model: str) -> "ModelLimits":
+def limits_of(arguments: argparse.Namespace, model: str) -> "Limits":
     """The limits of a model by its name. Raises: ParamsError; InputError for a --set of another model's limits."""
     own, others = f"gate.models.{model}", "gate.models."
     for override in arguments.overrides:

@@ -21,6 +21,7 @@ from lenslet.conversion.candidates import (
     convert,
 )
 from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
 from lenslet.evaluation.explanations import judge_in_subprocess
 from lenslet.evaluation.few_photos import carried
@@ -156,11 +157,9 @@ def judged_explanation(
     draft: Artifact, model: bytes, pixels: NDArray[np.uint8], params: ConvertParams
 ) -> Mapping[str, Any]:
     """The kind of explanation that is best on some of the pictures, of any label; prints a table. Empty if on none."""
-    count = min(params.explanation_photos, len(pixels))
-    if not count:
+    if not params.explanation_photos:
         return {}
-    # Evenly spread, since photos are in the order of their classes.
-    places = np.linspace(0, len(pixels) - 1, count).round().astype(int)
+    places = evenly_spaced(len(pixels), params.explanation_photos)  # photos are in the order of their classes
     with tempfile.TemporaryDirectory() as name:
         write_model_folder(draft, model, Path(name))
         return judge_in_subprocess(Path(name), pixels[places])

@@ -16,6 +16,7 @@ from lenslet.dataset.linear_probe import cached_out_of_fold
 from lenslet.dataset.photo_size import photo_size
 from lenslet.dataset.photos import LEFT_OUT, SPLITS, DatasetError, LeftOut
 from lenslet.dataset.quality import CHECKS, cached_measures, failed_check
+from lenslet.evaluation.metrics import accuracy
 from lenslet.inference.atomic import write_or_keep
 from lenslet.inference.printable import printable
 
@@ -208,10 +209,9 @@ def mislabelled(dataset: Dataset, features: Mapping[str, NDArray[np.float32]], c
     members = np.concatenate([dataset.members(split) for split in features])
     targets = dataset.targets[members]
     probabilities = out_of_fold_of(dataset, features, cache)
-    accuracy = float((probabilities.argmax(axis=1) == targets).mean())
-    if accuracy < MIN_ACCURACY:
+    if (share := accuracy(targets, probabilities)) < MIN_ACCURACY:
         print(
-            f"labels are not judged: a linear model on the features is right for {accuracy:.0%} of the photos only"
+            f"labels are not judged: a linear model on the features is right for {share:.0%} of the photos only"
         )
         return []
     findings = []

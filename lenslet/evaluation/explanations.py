@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from lenslet.inference.artifact import NORMALISED_MAP, OCCLUSION
 from lenslet.inference.classifier import Classifier, Prediction
 from lenslet.inference.explanation import KINDS, margin, stretched, without_details
+from lenslet.inference.judged_explanation import NORMALISED_MAP, OCCLUSION
 
 SHARES = (0.1, 0.2, 0.3)  # of the picture's area that is hidden, or shown, at each point of a curve
 CIRCLE, RANDOM = "circle at the centre", "random cells"

@@ -15,6 +15,7 @@ from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.format_2 import upgraded_from_format_2
 from lenslet.inference.json_text import has_shape, parse_json
+from lenslet.inference.judged_explanation import check_judged
 
 FORMAT_VERSION = 3
 JSON_NAME = "model.json"
@@ -23,19 +24,6 @@ TFLITE_NAME = "model.tflite"
 PREVIOUS_NAME = ".model.previous.tflite"  # there while the files of a folder are replaced
 # Kinds of OOD score: free energy of the logits, or share of the features outside those of the training photos.
 ENERGY, FEATURE_RESIDUAL = "energy", "feature_residual"
-
-# Kinds of explanation; `lenslet.inference.explanation` says what they are.
-ACTIVATION_MAP, NORMALISED_MAP = "activation_map", "normalised_map"
-OCCLUSION, OCCLUSION_AND_MAP = "occlusion", "occlusion_and_map"
-EXPLANATION_FIGURES = (
-    "photos",
-    "circle_deletion",
-    "deletion",
-    "insertion",
-    "deletion_gain",
-    "gain_error",
-    "pointing",
-)
 
 FINGERPRINTS = ("data_fingerprint", "test_fingerprint")  # of the photos; all else in `metrics` is numbers
 
@@ -107,11 +95,8 @@ def read_artifact(folder: Path) -> Artifact:
             f"{path} has the format version {found!r}; this version of Lenslet reads 2 and {FORMAT_VERSION}"
         )
     else:
-        content = {
-            "ood_kind": ENERGY,
-            "explanation": {},
-            **content,
-        }  # models that were converted before these
+        # Models that were converted before these.
+        content = {"ood_kind": ENERGY, "explanation": {}, **content}
     _check(content, path)
     return Artifact(**{**content, "labels": tuple(content["labels"])})
 
@@ -216,7 +201,7 @@ def _check(content: dict[str, Any], path: Path) -> None:
         raise ArtifactError(
             f"{path}: ood_kind must be {ENERGY} or {FEATURE_RESIDUAL}, not {content['ood_kind']!r}"
         )
-    _check_explanation(content["explanation"], path)
+    check_judged(content["explanation"], path)
     for key in ("metrics", "reference"):
         if not isinstance(content[key], dict):
             raise ArtifactError(f"{path}: {key} must be a table, not {content[key]!r}")
@@ -236,25 +221,3 @@ def _are_metrics(figures: Any) -> bool:
     return isinstance(figures, dict) and all(
         has_shape(value, str if key in FINGERPRINTS else float) for key, value in figures.items()
     )
-
-
-def _check_explanation(judged: Any, path: Path) -> None:
-    kinds = (None, ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP)
-    if not isinstance(judged, dict) or (judged and ("kind" not in judged or judged["kind"] not in kinds)):
-        raise ArtifactError(f"{path}: explanation must be a table with a known kind, not {judged!r}")
-    odd = [key for key in EXPLANATION_FIGURES if key in judged and not _is_finite(judged[key])]
-    if odd:
-        raise ArtifactError(f"{path}: explanation.{odd[0]} must be a number, not {judged[odd[0]]!r}")
-    if judged.get("kind") != NORMALISED_MAP:
-        return
-    rows = judged.get("cell_scale")
-    if not isinstance(rows, list) or not rows or not all(_is_scale(row) for row in rows):
-        raise ArtifactError(f"{path}: explanation.cell_scale must be rows of numbers above 0, not {rows!r}")
-
-
-def _is_scale(row: Any) -> bool:
-    return isinstance(row, list) and bool(row) and all(_is_finite(each) and each > 0 for each in row)
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

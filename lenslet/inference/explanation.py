@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenslet.inference.artifact import ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP
 from lenslet.inference.classifier import Classifier, Prediction
+from lenslet.inference.judged_explanation import ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP
 
 Grid = NDArray[np.float32]
 Classify = Callable[[NDArray[np.uint8]], Prediction]

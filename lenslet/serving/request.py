@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from lenslet.inference.artifact import OCCLUSION
 from lenslet.inference.errors import BadRequest
 from lenslet.inference.explanation import OWN
+from lenslet.inference.judged_explanation import OCCLUSION
 from lenslet.serving.encoding import REPLACEMENT, check_bytes, read_base64
 from lenslet.serving.form import Form, read_form
 from lenslet.serving.gateway import HttpRequest

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.linear_probe import FOLDS
-from lenslet.evaluation.metrics import share_interval
+from lenslet.evaluation.metrics import accuracy, share_interval
 
 
 def cross_validated(
@@ -19,7 +19,7 @@ def cross_validated(
     and every photo counts where a test split would hold a handful.
     """
     targets = np.concatenate([dataset.targets[dataset.members(split)] for split in splits])
-    share = float((probabilities.argmax(axis=1) == targets).mean())
+    share = accuracy(targets, probabilities)
     low, high = share_interval(share, len(targets))
     return {
         "photos": float(len(targets)),

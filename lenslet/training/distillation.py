@@ -18,6 +18,7 @@ from lenslet.dataset.array_file import ArrayFile, cached_array
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.reading import read_dataset
 from lenslet.evaluation.calibration import fit_temperature
+from lenslet.evaluation.metrics import accuracy
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.errors import InputError
 from lenslet.network.assembly import logits_of
@@ -53,10 +54,9 @@ def soft_labels(dataset: Dataset, params: TrainParams, place: Path, cache: Path)
         votes[unseen] += 1
     labelled = np.flatnonzero(votes)
     means = total[labelled] / votes[labelled, np.newaxis]
-    accuracy = float((means.argmax(axis=1) == dataset.targets[labelled]).mean())
     targets = one_hot(dataset)
     targets[labelled] += params.distill.share * (means - targets[labelled])
-    return SoftLabels(targets, len(labelled), accuracy)
+    return SoftLabels(targets, len(labelled), accuracy(dataset.targets[labelled], means))
 
 
 def distillation_targets(

@@ -19,7 +19,7 @@ MEDIANS = {
 
 
 def test_goals_are_judged_by_ratios_of_medians():
-    verdicts = [(verdict["figure"], verdict["is_met"]) for verdict in judge(serving.GOALS, MEDIANS)]
+    verdicts = [(verdict.value, verdict.is_kept) for verdict in judge(serving.GOALS, MEDIANS)]
     assert verdicts == [
         (1.5, True),  # 6 / 4: the limit itself is met
         (pytest.approx(1.05), True),  # 6.3 / 6: the same subject with and without the map
@@ -31,7 +31,7 @@ def test_goals_are_judged_by_ratios_of_medians():
 def test_goal_without_its_peer_is_not_measured():
     without_keras = {subject: times for subject, times in MEDIANS.items() if subject != "keras"}
     cold = judge(serving.GOALS, without_keras)[3]
-    assert (cold["figure"], cold["is_met"]) == (None, None)
+    assert (cold.value, cold.is_kept) == (None, False)
     assert verdicts_text([cold]) == "not measured cold start: at most 1/8 of Keras"
 
 

@@ -20,7 +20,7 @@ MEDIANS = {
 
 
 def test_goals_are_judged_by_ratios():
-    verdicts = [(verdict["figure"], verdict["is_met"]) for verdict in judge(training.GOALS, MEDIANS)]
+    verdicts = [(verdict.value, verdict.is_kept) for verdict in judge(training.GOALS, MEDIANS)]
     assert verdicts == [
         (pytest.approx(4.95), False),  # 99 / 20: not quite five times
         (1.25, True),  # 30 / 24: photos per second, more is better
@@ -29,7 +29,7 @@ def test_goals_are_judged_by_ratios():
 
 def test_goal_without_its_figures_is_not_measured():
     [_, verdict] = judge(training.GOALS, {"head": MEDIANS["head"]})
-    assert (verdict["figure"], verdict["is_met"]) == (None, None)
+    assert (verdict.value, verdict.is_kept) == (None, False)
     assert verdicts_text([verdict]).splitlines() == ["not measured fine-tuning: at least 1.2 × the tutorial"]
 
 

@@ -8,21 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lenslet.cli import COMMANDS, main
-
-FIGURES = {
-    "accuracy": 0.94,
-    "accuracy_low": 0.93,
-    "accuracy_gain": 0.7,
-    "roc_auc": 0.99,
-    "min_recall": 0.88,
-    "robustness_mean": 0.82,
-    "robustness_worst": 0.29,
-    "agreement_with_keras": 0.999,
-    "calibration_error": 0.01,
-    "megabytes": 4.5,
-    "time_ms": 4.0,
-}
+from lenslet.cli import main
+from lenslet.commands.table import COMMANDS
+from tests.support.figures import FIGURES
 
 # What these print is no figures.
 WITHOUT = {

@@ -11,7 +11,7 @@ from lenslet.evaluation.explanations import (
     explanation_table,
     judge,
 )
-from lenslet.inference.artifact import ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP
+from lenslet.inference.judged_explanation import ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP
 from tests.support.explained import CornerClassifier
 
 

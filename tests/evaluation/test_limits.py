@@ -19,20 +19,7 @@ from lenslet.dataset.photos import Photo
 from lenslet.evaluation.limits import Verdict, check_limits, limits_table
 from lenslet.evaluation.metric_table import METRICS
 from lenslet.inference.artifact import read_artifact, write_artifact
-
-FIGURES = {
-    "accuracy": 0.94,
-    "accuracy_low": 0.93,
-    "accuracy_gain": 0.7,
-    "roc_auc": 0.99,
-    "min_recall": 0.88,
-    "robustness_mean": 0.82,
-    "robustness_worst": 0.29,
-    "agreement_with_keras": 0.999,
-    "calibration_error": 0.01,
-    "megabytes": 4.5,
-    "time_ms": 4.0,
-}
+from tests.support.figures import FIGURES
 
 
 def limits(min: dict[str, float], max: dict[str, float]) -> Any:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lenslet.inference.artifact import ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP
 from lenslet.inference.explanation import explain
+from lenslet.inference.judged_explanation import ACTIVATION_MAP, NORMALISED_MAP, OCCLUSION, OCCLUSION_AND_MAP
 from tests.support.explained import CornerClassifier
 
 SIDE = 24

@@ -94,9 +94,10 @@ def test_every_setting_of_the_function_can_be_made() -> None:
     """Those of docs/settings.md, except folders (the model, samples), which are part of the images."""
     listed = {name for name in settings("The service") if name.startswith("LENSLET_")}
     assert "LENSLET_S3_BUCKETS" in listed
-    # LENSLET_API_KEY tells the function that the page has a key; `check_settings` then wants the hashes, too.
     folders = {"LENSLET_MODEL", "LENSLET_MODELS", "LENSLET_SHADOW", "LENSLET_SHADOW_SHARE"}
-    assert listed - folders | {"LENSLET_API_KEY"} == SERVICES["function"]["environment"].keys()
+    # These tell the function that its clients have keys; `check_settings` then wants the hashes, too.
+    keys = {"LENSLET_API_KEY", "LENSLET_BEARER_KEY"}
+    assert listed - folders | keys == SERVICES["function"]["environment"].keys()
     assert settings("The page") - {"LENSLET_SAMPLES"} == environment_of("page").keys()
 
 
@@ -105,15 +106,21 @@ def test_every_setting_of_the_function_can_be_made() -> None:
     [
         ({}, None),
         ({"LENSLET_API_KEY": "hush"}, "LENSLET_API_KEY is a client's setting"),
+        ({"LENSLET_BEARER_KEY": "hush"}, "LENSLET_BEARER_KEY is a client's setting"),
         ({"LENSLET_API_KEY": "hush", "LENSLET_API_KEYS": "0" * 64}, None),
+        ({"LENSLET_API_KYES": "0" * 64}, "LENSLET_API_KYES is not a setting .* LENSLET_API_KEYS"),
+        ({"LENSLET_LINK_HOST": "example.com"}, "LENSLET_LINK_HOST is not a setting .* LENSLET_LINK_HOSTS"),
+        ({"LENSLET_PUBLISH": "0.0.0.0", "PORT": "80"}, None),
     ],
 )
-def test_function_does_not_start_open_where_the_page_has_a_key(
+def test_function_does_not_start_open_with_settings_of_a_file(
     given: dict[str, str], message: str | None
 ) -> None:
-    environment = {
-        name: interpolated(value, given) for name, value in SERVICES["function"]["environment"].items()
-    }
+    """As Compose makes the environment of the container: all of `env_file`, then what `environment` says."""
+    function = SERVICES["function"]
+    files = [file["path"] for file in function.get("env_file", ())]
+    environment = {name: interpolated(value, given) for name, value in function["environment"].items()}
+    environment = {**(given if ".env" in files else {}), **environment}
     assert "hush" not in environment.values()
     with pytest.raises(ValueError, match=message) if message else nullcontext():
         check_settings(environment)

@@ -1,6 +1,7 @@
 """The imports of the project's modules, read from their source, late ones included."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,10 @@ def product_files() -> list[Path]:
     return [*files, *(Path(name) for name in ("lambda_func.py", "train.py", "convert.py", "test.py"))]
 
 
+def all_files() -> list[Path]:
+    return [*product_files(), *sorted(Path("tests").rglob("*.py"))]
+
+
 def module_of(path: Path) -> str:
     parts = path.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -26,7 +31,7 @@ def module_of(path: Path) -> str:
 
 @cache
 def modules() -> frozenset[str]:
-    return frozenset(map(module_of, product_files()))
+    return frozenset(map(module_of, all_files()))
 
 
 @cache
@@ -39,13 +44,50 @@ def imports_of(path: Path) -> Iterator[Import]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
     late = {id(inner) for node in ast.walk(tree) if isinstance(node, functions) for inner in ast.walk(node)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (Import(importer, alias.name, id(node) in late) for alias in node.names)
-        if isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}:{node.lineno}: relative import"
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield Import(importer, whole if whole in modules() else str(node.module), id(node) in late)
+        yield from (Import(importer, target, id(node) in late) for target in _targets(node, path))
+
+
+def _targets(node: ast.AST, path: Path) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (_beside(path, alias.name) for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        assert not node.level, f"{path}:{node.lineno}: relative import"
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            yield whole if whole in modules() else _beside(path, str(node.module))
+    if (named := _named(node)) is not None:
+        yield from _called(named, module_of(path))
+
+
+def _beside(path: Path, name: str) -> str:
+    """Streamlit runs frontend/app.py as a script, so that its modules import each other without their folder."""
+    whole = f"{path.parts[0]}.{name}"
+    return whole if path.parts[0] == "frontend" and whole in modules() else name
+
+
+def _named(node: ast.AST) -> ast.expr | None:
+    """The argument of a call of `import_module` or `__import__`."""
+    if not isinstance(node, ast.Call) or not node.args:
+        return None
+    function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return node.args[0] if function in ("import_module", "__import__") else None
+
+
+def _called(named: ast.expr, importer: str) -> Iterator[str]:
+    """The module of a string; of an f-string, every other module whose name it may become."""
+    if isinstance(named, ast.Constant):
+        yield str(named.value)
+    if isinstance(named, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.Constant) else None for part in named.values]
+        pattern = "".join(r"\w+" if part is None else re.escape(str(part)) for part in parts)
+        found = [name for name in sorted(modules()) if re.fullmatch(pattern, name) and name != importer]
+        yield from found or [str(parts[0] or "").rstrip(".")]
+
+
+def imports_by_variable(path: Path) -> bool:
+    """Whether the module imports something whose name its source does not say."""
+    named = [found for node in ast.walk(tree_of(path)) if (found := _named(node)) is not None]
+    return any(not isinstance(each, ast.Constant | ast.JoinedStr) for each in named)
 
 
 def needed_by(module: str, ignored: tuple[str, ...] = ()) -> set[Path]:
