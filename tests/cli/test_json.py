@@ -15,6 +15,7 @@ from tests.support.figures import FIGURES
 # What these print is no figures.
 WITHOUT = {
     "serve": "a log",
+    "label backend": "a log",
     "completion": "a script",
     "pipeline sagemaker start": "the address of the run",
 }
