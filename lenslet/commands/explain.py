@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.batch.local import ClassifiedFile
-    from lenslet.batch.tables import predictions_json
+    from lenslet.batch.rows import object_of, row_of
     from lenslet.inference.atomic import probe_file
     from lenslet.inference.classifier import Classifier
     from lenslet.inference.decode import decode
@@ -51,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         error = draw(arguments, pixels, prediction, explanation)
         print(f"integrated gradients add up to the change of the logit within {error:.2%}")
         print(f"written: {arguments.out}")
-        answer = predictions_json([ClassifiedFile(arguments.photo, prediction)])[0]
+        answer = object_of(row_of(str(arguments.photo), prediction), prediction.labels)
         found = {"explanation": explanation and explanation.kind, "completeness_error": error}
         print_json({**answer, **found, "picture": arguments.out})
     return 0
