@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = read_arguments(argv)
     classifier = Classifier.load(arguments.model)
     record = read_record(arguments.model)
-    dataset = read_dataset(arguments.data, record.params, arguments.cache)
-    check_fingerprint(record, dataset.fingerprint, arguments.data)
+    dataset = read_dataset(arguments.data, record.params, arguments.cache, recorded=record.recorded)
+    check_fingerprint(record, dataset, arguments.data)
     validation = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
     clean = answers_for(classifier, pixels, targets, "clean photos")

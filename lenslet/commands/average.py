@@ -73,8 +73,8 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
             f"{arguments.first} and {arguments.second} were trained on other photos or other splits of them, so that "
             "no photo could validate both: train both with the same --data, train.split_seed and fractions"
         )
-    dataset = read_dataset(arguments.data, record.params, arguments.cache)
-    check_fingerprint(record, dataset.fingerprint, arguments.data)
+    dataset = read_dataset(arguments.data, record.params, arguments.cache, recorded=record.recorded)
+    check_fingerprint(record, dataset, arguments.data)
     members = dataset.members("validation")
     pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]
     first, second = (load_network(folder) for folder in (arguments.first, arguments.second))

@@ -38,8 +38,8 @@ def main(argv: list[str] | None = None) -> int:
 
         trained = newest_training(folder)
         record = read_record(trained)
-        dataset = read_dataset(arguments.data, record.params, arguments.cache)
-        check_fingerprint(record, dataset.fingerprint, arguments.data)
+        dataset = read_dataset(arguments.data, record.params, arguments.cache, recorded=record.recorded)
+        check_fingerprint(record, dataset, arguments.data)
         artifact, model = make_servable(load_network(trained), dataset, record.name, record.params, params)
         if record.cross_validation:
             figures = {**artifact.metrics, "cross_validation": record.cross_validation}

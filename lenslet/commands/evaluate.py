@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     probe_folder(report, "--report")
     if arguments.record is not False:
         probe_folder(arguments.model, "--record in")
-    dataset = read_dataset(arguments.data, record.params, arguments.cache, only_test=arguments.all)
+    dataset = read_dataset(arguments.data, record.params, arguments.cache, arguments.all, record.recorded)
     check_labels(dataset, artifact, arguments.data, arguments.model)
     with json_output(arguments.json) as print_json:
         is_of_training = dataset.fingerprint == record.data_fingerprint

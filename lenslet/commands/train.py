@@ -77,7 +77,6 @@ def make_parser() -> CommandParser:
 
 def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> "TrainingRecord":
     """All steps from photos to model.keras and training.json."""
-    from lenslet.dataset.dataset import photos_per_split
     from lenslet.dataset.description import describe
     from lenslet.dataset.reading import read_dataset
     from lenslet.network.backbones import require_weights
@@ -97,8 +96,8 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
         history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
     validation = validate(network, dataset, params)
     print(f"network: {in_words(validation)}")
-    about, minutes = (dataset.fingerprint, photos_per_split(dataset)), (time.monotonic() - started) / 60
-    record = record_of(arguments.name, params, *about, validation, history, minutes, checked)
+    minutes = (time.monotonic() - started) / 60
+    record = record_of(arguments.name, params, dataset, validation, history, minutes, checked)
     place = save_trained(network, record, arguments.out, folder)
     print(f"{place / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))

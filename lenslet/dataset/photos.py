@@ -15,6 +15,7 @@ LEFT_OUT = {
     "listed twice": "listed before, under the same label",
     "unlisted": "not named in the list",
     "leak": "the same photo is in a split that judges the model",
+    "not in training": "not among the photos that the model was trained and judged on",
     "small class": "its class has too few photos",
     "hidden": "the name of the file or of a folder above it begins with a dot",
     "system": "written by an operating system or a tool",

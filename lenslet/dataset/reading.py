@@ -1,6 +1,6 @@
 """From a folder, list or archive of labelled photos to a `Dataset`: find, decode, compare and split the photos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +16,22 @@ from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.leaks import leaks
 from lenslet.dataset.photos import DatasetError, LeftOut, Photo
 from lenslet.dataset.pixel_cache import cached_pixels, read_all
+from lenslet.dataset.recorded_splits import Recorded, is_complete, others, with_recorded_splits
 from lenslet.dataset.splits import assign_splits
 
 
-def read_dataset(place: Path, params: TrainParams, cache: Path, only_test: bool = False) -> Dataset:
+def read_dataset(
+    place: Path,
+    params: TrainParams,
+    cache: Path,
+    only_test: bool = False,
+    recorded: Recorded | None = None,
+) -> Dataset:
     """Find, read, decode (once: the pixels are kept in `cache`) and split the photos of `place`.
 
     `place` is anything that `find_photos` reads. With `only_test`, every photo belongs to the test split: photos that
-    no model was trained on.
+    no model was trained on. `recorded` are the splits of a training: if all of its photos are there, these are the
+    dataset, in these splits; the others are left out.
     Raises: DatasetError.
     """
     listing = find_photos(place, params.list, cache)
@@ -39,12 +47,18 @@ def read_dataset(place: Path, params: TrainParams, cache: Path, only_test: bool 
         raise DatasetError(str(error)) from error
     readable = [found[number] for number in members]
     check_readable(place, found, readable, params.drop_small_classes)
-    dropped = {} if only_test else _dropped(readable, hashes, pairs, params)
+    recorded = recorded if not only_test and is_complete(recorded or {}, hashes) else None
+    if recorded:
+        dropped = others(recorded, readable, hashes)
+    else:
+        dropped = {} if only_test else _dropped(readable, hashes, pairs, params)
     kept = np.array([number for number in range(len(readable)) if number not in dropped], np.int64)
     photos, hashes = [readable[number] for number in kept], [hashes[number] for number in kept]
     pairs, given = _renumbered(pairs, kept), frozenset(photo.split for photo in readable if photo.split)
     if only_test:
         photos = [replace(photo, split="test") for photo in photos]
+    elif recorded:
+        photos = with_recorded_splits(recorded, photos, hashes)
     else:
         photos = assign_splits(photos, hashes, params, pairs)
         check_splits(place, photos, given, sum(each.reason == "leak" for each in dropped.values()))
@@ -73,9 +87,9 @@ def _fold_note(photos: Sequence[Photo], params: TrainParams) -> list[str]:
 
 def _dropped(
     photos: Sequence[Photo], hashes: Sequence[str], pairs: NDArray[np.int64], params: TrainParams
-) -> Mapping[int, LeftOut]:
+) -> dict[int, LeftOut]:
     """Position → why it is left out, of the readable photos that training does without."""
-    dropped = leaks(photos, hashes, pairs) if params.leaks == "drop" else {}
+    dropped = dict(leaks(photos, hashes, pairs)) if params.leaks == "drop" else {}
     remaining = [photo for number, photo in enumerate(photos) if number not in dropped]
     small = small_classes(remaining, params.drop_small_classes)
     detail = f"fewer than {params.drop_small_classes:,} photos"

@@ -92,7 +92,7 @@ def _out_of_fold(
         raise DistillationRefused(
             f"{folder} knows {classes} classes, but {place} has {len(dataset.labels)}: take another teacher"
         )
-    seen = read_dataset(place, record.params, cache)
+    seen = read_dataset(place, record.params, cache, recorded=record.recorded)
     if seen.fingerprint != record.data_fingerprint:
         raise DistillationRefused(
             f"{folder} was trained on other photos, labels or splits than those of {place}: take another teacher"

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.config import ParamsError, TrainParams, parse_params
+from lenslet.dataset.dataset import Dataset, photos_per_split
+from lenslet.dataset.recorded_splits import Recorded, key_of, packed_splits, unpacked_splits
 from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import InputError
@@ -49,6 +51,13 @@ class TrainingRecord:
     versions: Mapping[str, str]
     # Of a linear model on the backbone's features (`cross_validated`); empty: not measured.
     cross_validation: Mapping[str, float] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(
+        default_factory=dict
+    )  # as `packed_splits` gives them; empty before 0.3.0
+
+    @property
+    def recorded(self) -> Recorded:
+        return unpacked_splits(self.splits)
 
 
 def installed_versions() -> dict[str, str]:
@@ -62,24 +71,24 @@ def installed_versions() -> dict[str, str]:
 def record_of(
     name: str,
     params: TrainParams,
-    data_fingerprint: str,
-    photos: Mapping[str, int],
+    dataset: Dataset,
     validation: Mapping[str, float],
     history: Mapping[str, History],
     minutes: float,
     cross_validation: Mapping[str, float],
 ) -> TrainingRecord:
-    """The record of a network that was trained just now."""
+    """The record of a network that was trained on `dataset` just now."""
     return TrainingRecord(
         name,
         params,
-        data_fingerprint,
-        photos,
+        dataset.fingerprint,
+        photos_per_split(dataset),
         validation,
         history,
         minutes=round(minutes, 1),
         versions=installed_versions(),
         cross_validation=cross_validation,
+        splits=packed_splits(dataset),
     )
 
 
@@ -160,20 +169,31 @@ def read_record(folder: Path) -> TrainingRecord:
             raise ValueError(f"{wrong[0]} is not what train.py writes")
         # A record of 0.1.0 does not name it: that version trained on photos whose copies judge.
         params = {"leaks": "keep", **content["params"]}
+        unpacked_splits(content.get("splits", {}))
         return TrainingRecord(**{**content, "params": parse_params(params, TrainParams, "params")})
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist: train.py writes it when it has finished") from None
-    except (OSError, ValueError, KeyError, TypeError, ParamsError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ParamsError) as error:
         raise RecordError(f"{path} is damaged or of another version ({error}): train again") from error
 
 
-def check_fingerprint(record: TrainingRecord, data_fingerprint: str, folder: Path) -> None:
+def check_fingerprint(record: TrainingRecord, dataset: Dataset, place: Path) -> None:
     """Only the photos of the training, in the same splits, say how well a model generalises.
 
-    Raises: RecordError if `folder`, whose photos have the `data_fingerprint`, holds others.
+    Raises: RecordError if `dataset`, which was read from `place`, has others.
     """
-    if data_fingerprint != record.data_fingerprint:
+    if dataset.fingerprint == record.data_fingerprint:
+        return
+    said = f"{place} does not hold the photos that {record.name} was trained on"
+    recorded = record.recorded
+    lost = len(recorded.keys() - {key_of(digest) for digest in dataset.hashes})
+    if lost:
         raise RecordError(
-            f"{folder} does not hold the photos that {record.name} was trained on: "
-            "give the same folder, or train again"
+            f"{said}: {lost:,} of {len(recorded):,} are missing or changed; give the same folder, or train again"
         )
+    if recorded:
+        raise RecordError(f"{said}: some have other labels now; give the same folder, or train again")
+    raise RecordError(
+        f"{said}, or this version draws other splits from them, and {RECORD_NAME} of older versions does not say "
+        "which they were: give the same folder, use the version that trained it, or train again"
+    )

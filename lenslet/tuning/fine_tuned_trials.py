@@ -108,9 +108,7 @@ def fine_tune_trial(
     figures = _figures_of(network, dataset, params)
     validation = {key: figures[key] for key in ("accuracy", "log_loss")}
     minutes = (time.monotonic() - started) / 60
-    photos = photos_per_split(dataset)
-    name = f"trial-{trial.number}"
-    record = record_of(name, found, dataset.fingerprint, photos, validation, history, minutes, {})
+    record = record_of(f"trial-{trial.number}", found, dataset, validation, history, minutes, {})
     save_network(network, record, run)
     (run / CHECKPOINT_NAME).unlink(missing_ok=True)
     return figures

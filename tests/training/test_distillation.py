@@ -39,7 +39,6 @@ def write_teacher(
     """A teacher whose logit for red is 4 × sign × (mean red − mean blue) / 255: right, or always wrong."""
     import keras
 
-    from lenslet.dataset.dataset import photos_per_split
     from lenslet.training.record import record_of, save_network
 
     params = replace(params, training_fold=fold)
@@ -51,7 +50,7 @@ def write_teacher(
     kernel[0, 1], kernel[2, 1] = 4 * sign, -4 * sign
     logits.set_weights([kernel])
     seen = read_dataset(photos, params, photos.parent / "cache")
-    record = record_of("teacher", params, seen.fingerprint, photos_per_split(seen), {}, {}, 0.0, {})
+    record = record_of("teacher", params, seen, {}, {}, 0.0, {})
     save_network(network, record, folder)
 
 
