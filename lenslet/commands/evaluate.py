@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.reporting.model_card import record_figures
     from lenslet.reporting.page import summary_sentences
     from lenslet.reporting.report import measured_metrics, write_report
-    from lenslet.training.record import read_record
+    from lenslet.training.record import read_record, what_is_known_of
 
     classifier = Classifier.load(arguments.model)
     record = read_record(arguments.model)
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     with json_output(arguments.json) as print_json:
         is_of_training = dataset.fingerprint == record.data_fingerprint
         if not is_of_training:
-            print("note: the model was trained on other photos; make sure that these are not among them")
+            print(f"note: {what_is_known_of(dataset, record)}")
         evidence = measure_photos(classifier, dataset, params, arguments)
         figures = measured_metrics(evidence)
         print("\n".join(summary_sentences(figures, dataset.labels, artifact.metrics.get("cross_validation"))))

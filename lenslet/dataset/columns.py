@@ -18,17 +18,19 @@ AUTO, NONE = "auto", "none"
 # Usual names, the likeliest first, in small letters without spaces and signs.
 IMAGE_NAMES = (
     "image", "imagepath", "filename", "file", "filepath", "path", "imageurl", "url", "uri", "img", "imgpath",
-    "imagename", "imagefile", "imgname", "imagefilename", "photo", "picture", "imageid", "imgid", "photoid", "idcode",
-    "fname", "sourceref", "imagegcsuri", "gcsuri", "name", "id",
+    "imagename", "filepaths", "filenames",
+    "imagefile", "imgname", "imagefilename", "photo", "picture", "imageid", "imgid", "photoid",
+    "idcode", "fname", "sourceref", "imagegcsuri", "gcsuri", "name", "id",
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "class", "category", "labels", "classname", "labelname", "categoryname", "choice", "target", "tag",
-    "classlabel", "species", "breed", "diagnosis", "dx", "displayname", "classificationannotation",
+    "classlabel", "species", "breed", "diagnosis", "dx", "displayname", "classificationannotation", "fileattributes",
     "classid", "labelid", "categoryid", "y",
 )  # fmt: skip
-SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage", "datasplit", "mluse")
+SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage", "datasplit", "mluse", "dataset")
 ONE_HOT_NAME = "_classes.csv"  # Roboflow's list
 MIN_ONE_HOT = 0.9  # share of the rows of other lists that have exactly one 1
+NO_LABEL = ("", "nan", "null", "n/a", "#n/a", "<na>")  # as pandas and Excel write it; "none" may be a class
 TRUE, FALSE = ("1", "1.0", "True", "true"), ("0", "0.0", "False", "false", "")
 
 
@@ -85,7 +87,7 @@ def texts_in(value: Any) -> list[str]:
     if isinstance(value, dict):  # of Label Studio
         value = value.get("choices", value.get("name"))
     values = value if isinstance(value, list | tuple) else [value]
-    return [text for each in values if (text := plain_text(each))]
+    return [text for each in values if (text := plain_text(each)).lower() not in NO_LABEL]
 
 
 def _chosen(table: Table, wanted: str, usual: Sequence[str], what: str, where: str) -> str:

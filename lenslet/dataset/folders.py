@@ -14,6 +14,32 @@ from lenslet.inference.printable import printable
 
 # What a folder is called that stands between a split and its classes, or holds all photos of a list.
 WRAPPERS = ("images", "image", "imgs", "img", "photos", "pictures", "data", "jpegimages")
+ANNOTATIONS = (
+    "annotations",
+    "labels",
+    "masks",
+    "mask",
+    "annots",
+    "segmentation",
+    "segmentationclass",
+    "imagesets",
+)
+NO_PHOTO = (
+    ".txt",
+    ".xml",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".yaml",
+    ".yml",
+    ".md",
+    ".html",
+    ".pdf",
+    ".mat",
+    ".py",
+    ".ipynb",
+    ".cache",
+)
 PARTS = re.compile(r"(fold|part|batch|set|chunk|shard|subset|session|split)[ _-]?\w{1,3}", re.IGNORECASE)
 
 Labelled = tuple[PurePath, str, str | None]  # file, label, split
@@ -28,11 +54,28 @@ def label_of(name: str) -> str:
 
 
 def read_class_folders(tree: Tree, base: PurePath) -> Listing:
-    """`<class>/…`: the first level names the class, deeper ones do not count."""
-    named = [folder for folder in folders_with_files(tree, base) if split_of(folder.name)]
+    """`<class>/…`: the first level names the class, deeper ones do not count.
+
+    Raises: DatasetError if these can hardly be classes: all are called like splits, or hold pictures and annotations.
+    """
+    folders = folders_with_files(tree, base)
+    named = [folder for folder in folders if split_of(folder.name)]
+    where, names = printable(tree.root / base), " and ".join(printable(folder.name) for folder in folders[:3])
+    if len(folders) > 1 and named == folders:
+        raise DatasetError(
+            f"{where}: {names} hold photos, but no folders of classes: give the list of their labels, or make a folder "
+            "per class"
+        )
+    every = {folder.name.lower() for folder in tree.folders_in.get(base, []) if tree.holds_files(folder)}
+    if every & {*ANNOTATIONS} and every <= {*WRAPPERS, *ANNOTATIONS}:
+        raise DatasetError(
+            f"{where} holds {' and '.join(sorted(every)[:3])}, pictures with boxes or masks: a classifier needs one "
+            "label for each photo, in a list or by a folder per class"
+        )
     notes = [
         f"{printable(repr(folder.name))} counts as a class: {_why_no_split(tree, folder)}" for folder in named
     ]
+    notes += _note_on_same_folders(tree, folders)
     return _listing(tree, _in_class_folders(tree, base, None), _labels(tree, base), notes)
 
 
@@ -133,19 +176,44 @@ def split_folders(tree: Tree, base: PurePath) -> dict[str, list[PurePath]]:
 
 def class_parent(tree: Tree, folder: PurePath) -> PurePath:
     """Where a split's class folders lie: in seg_train/seg_train, as archives of Kaggle have it, or in train/images."""
-    inside = tree.folders_in.get(folder, [])
+    inside = [each for each in tree.folders_in.get(folder, []) if not _holds_texts_alone(tree, each)]
     if len(inside) == 1 and (inside[0].name == folder.name or inside[0].name.lower() in WRAPPERS):
         return class_parent(tree, inside[0])
     return folder
 
 
 def folders_with_files(tree: Tree, place: PurePath) -> list[PurePath]:
-    """The folders in `place` that hold files, at any depth."""
-    return [folder for folder in tree.folders_in.get(place, []) if tree.holds_files(folder)]
+    """The folders in `place` that hold files, at any depth, other than texts."""
+    return [
+        folder
+        for folder in tree.folders_in.get(place, [])
+        if any(map(may_be_photo, tree.files_below(folder)))
+    ]
+
+
+def may_be_photo(file: PurePath) -> bool:
+    return file.suffix.lower() not in NO_PHOTO
 
 
 def _class_names(tree: Tree, folder: PurePath) -> set[str]:
     return {label_of(each.name) for each in folders_with_files(tree, class_parent(tree, folder))}
+
+
+def _holds_texts_alone(tree: Tree, folder: PurePath) -> bool:
+    return tree.holds_files(folder) and not any(map(may_be_photo, tree.files_below(folder)))
+
+
+def _note_on_same_folders(tree: Tree, folders: Sequence[PurePath]) -> list[str]:
+    """A sentence where all classes hold folders of the same names: these may be the classes."""
+    inner = [{label_of(each.name) for each in folders_with_files(tree, folder)} for folder in folders]
+    same = sorted(set.intersection(*inner)) if len(inner) > 1 else []
+    if len(same) < 2:
+        return []
+    names = ", ".join(printable(repr(name)) for name in same[:3])
+    return [
+        f"all classes hold folders called {names}: if these are the classes, give "
+        f"{printable(repr(folders[0].name))} or another of the folders alone"
+    ]
 
 
 def _why_no_split(tree: Tree, folder: PurePath) -> str:
@@ -158,11 +226,9 @@ def _notes_beside(tree: Tree, base: PurePath, splits: dict[str, list[PurePath]])
     """A sentence for each folder beside the splits that might have been meant to count."""
     used = [folder for folders in splits.values() for folder in folders]
     classes = set().union(*(_class_names(tree, folder) for folder in used))
-    beside = [
-        folder
-        for folder in folders_with_files(tree, base)
-        if folder not in used and not split_of(folder.name)
-    ]
+    inside = folders_with_files(tree, base)
+    named = split_folders_by_name([folder.name for folder in inside])
+    beside = [folder for folder in inside if folder not in used and folder.name not in named]
     notes = []
     for folder in beside:
         count = sum(1 for _ in tree.files_below(folder))

@@ -19,7 +19,7 @@ from lenslet.inference.printable import printable
 
 # These count whatever the folders are called: of Hugging Face's imagefolder, and of Roboflow.
 LIST_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", ONE_HOT_NAME)
-MAX_LISTS = 12  # in one folder
+MAX_LISTS, MUCH_SHORTER = 12, 10  # in one folder
 SUBMISSION = "submission"  # Kaggle's sample of an answer: its labels are made up
 
 
@@ -80,12 +80,14 @@ def _read(
 
 def _lists(tree: Tree, base: PurePath) -> list[PurePath]:
     """Lists with a label column that describe the folder they lie in: in `base` or in its split folders."""
-    found = []
+    found: list[tuple[PurePath, int]] = []
     for folder in (base, *(each for each in tree.folders_in.get(base, []) if split_of(each.name))):
         files = [file for file in tree.files_in.get(folder, []) if is_list(file)]
         if len(files) <= MAX_LISTS:  # else each belongs to one photo
-            found += [file for file in files if _is_about_labels(tree.root / file)]
-    return found
+            found += [(file, count) for file in files if (count := _labelled_rows(tree.root / file))]
+    most = max((count for _, count in found), default=0)
+    # A short one beside a long one names the classes, say: `{"0": "healthy", "1": "rust"}`
+    return [file for file, count in found if file.name in LIST_NAMES or count * MUCH_SHORTER > most]
 
 
 def _split_of_list(file: PurePath, base: PurePath) -> str | None:
@@ -124,19 +126,19 @@ def _name_classes(tree: Tree, parent: PurePath, listing: Listing) -> bool:
     return is_one_each and "" not in labels and len(set().union(*labels.values())) == len(labels)
 
 
-def _is_about_labels(path: Path) -> bool:
-    """Hugging Face also keeps captions and boxes in such lists."""
+def _labelled_rows(path: Path) -> int:
+    """How many rows have a label: Hugging Face also keeps captions and boxes in such lists."""
     status = path.stat()
-    return _has_labels(path, status.st_mtime_ns, status.st_size)
+    return _rows_with_labels(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=64)
-def _has_labels(path: Path, _changed: int, _size: int) -> bool:
+def _rows_with_labels(path: Path, _changed: int, _size: int) -> int:
     try:
         entries, _ = entries_of(read_table(path), ListParams(), str(path))
     except DatasetError:
-        return False
-    return any(entry.label for entry in entries)
+        return 0
+    return sum(bool(entry.label) for entry in entries)
 
 
 def _below(folder: PurePath, entry: Entry) -> Entry:

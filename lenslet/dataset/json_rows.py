@@ -33,7 +33,9 @@ def flattened(row: Mapping[Any, Any]) -> Row:
             found[str(name)] = value
             continue
         key = next((key for key in LABEL_KEYS if key in value), None)
-        found[str(name)] = value[key] if key else value
+        if key is None and len(value) == 1:  # `file_attributes` of VIA
+            [key] = value
+        found[str(name)] = value if key is None else value[key]
         if use := [each for key, each in value.items() if str(key).endswith("ml_use")]:  # Vertex AI
             found["split"] = use[0]
     for value in row.values():  # SageMaker Ground Truth has a number beside it
@@ -102,7 +104,13 @@ def _objects_in_list(content: Any) -> list[Row] | None:
 
 
 def _label_by_name(content: Any) -> list[Row] | None:
-    """`{"a.jpg": "cat", …}`, or `{"a.jpg": {"label": "cat"}, …}`."""
+    """`{"a.jpg": "cat", …}`, or `{"a.jpg": {"label": "cat"}, …}`; FiftyOne has numbers, and names of classes beside."""
+    if isinstance(content, dict) and isinstance(content.get("labels"), dict):
+        classes, labels = _list(content.get("classes")), content["labels"]
+        numbers = [label for label in labels.values() if isinstance(label, int)]
+        if len(numbers) == len(labels) and all(0 <= number < len(classes) for number in numbers):
+            return [{"image": name, "label": str(classes[number])} for name, number in labels.items()]
+        content = labels
     if not isinstance(content, dict) or len(content) < 2:
         return None
     if all(isinstance(value, str | int) for value in content.values()):

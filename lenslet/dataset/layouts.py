@@ -1,5 +1,6 @@
 """Ways that labelled photos come in: one table of layouts, and the reader of each."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -7,6 +8,7 @@ from pathlib import Path, PurePath
 from lenslet.config.train import ListParams
 from lenslet.dataset.archives import is_archive, unpack
 from lenslet.dataset.exports import is_label_studio_export, read_teachable_machine
+from lenslet.dataset.file_labels import read_class_files, read_labels_in_names
 from lenslet.dataset.folders import (
     read_class_folders,
     read_parts,
@@ -63,6 +65,12 @@ FOLDER_LAYOUTS = (
     FolderLayout(
         "a list beside its photos",
         lambda tree, base, way: read_lists_beside_photos(tree, way.params, way.cache, way.is_closed),
+    ),
+    FolderLayout(
+        "labels in files beside the photos", lambda tree, base, way: read_class_files(tree, way.cache)
+    ),
+    FolderLayout(
+        "labels in the names of files", lambda tree, base, way: read_labels_in_names(tree, way.cache)
     ),
     FolderLayout("a folder per class", lambda tree, base, way: read_class_folders(tree, base)),
 )
@@ -126,9 +134,9 @@ def find_photos(place: Path, params: ListParams | None = None, cache: Path = Pat
     listing = replace(listing, left_out=listing.left_out + fetched)
     if len(listing.classes) < 2:
         found = sorted(listing.classes) or "none"
-        hint = _hint(path) if listing.layout == "a folder per class" else ""
+        hint = _hint(listing) if "a folder per class" in listing.layout else ""
         raise DatasetError(f"{place} must hold two classes at least, but has {found}{hint}")
-    return listing
+    return replace(listing, notes=(*listing.notes, *_notes_on_names(listing)))
 
 
 def _read_folder(folder: Path, way: Way) -> Listing:
@@ -167,11 +175,27 @@ def _read_archive(path: Path, way: Way) -> Listing:
     return replace(listing, left_out=listing.left_out + skipped)
 
 
-def _hint(place: Path) -> str:
-    """What to do about a folder without classes that has something else in it."""
-    if not place.is_dir():
-        return ""
-    files = sorted(each for each in place.iterdir() if each.is_file())
+def _notes_on_names(listing: Listing) -> list[str]:
+    """A sentence about classes that may be one."""
+    by_letters: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(listing.classes):
+        by_letters[" ".join(label.casefold().split())].append(label)
+    alike = [
+        " and ".join(printable(repr(label)) for label in labels)
+        for labels in by_letters.values()
+        if len(labels) > 1
+    ]
+    return [
+        f"{names} count as different classes: they differ only in capitals or spaces" for names in alike[:3]
+    ]
+
+
+def _hint(listing: Listing) -> str:
+    """What to do about a folder without classes."""
+    files = sorted(each.path for each in listing.left_out if each.reason == "no label")
+    unread = [each for each in listing.left_out if each.reason == "unreadable"]
+    if unread:
+        return f"; {printable(unread[0].path)}: {unread[0].detail}"
     if lists := [each for each in files if is_list(each) and each.suffix != ".txt"]:
         return f"; is {printable(lists[0])} the list of them? then give it instead of the folder"
     if packed := [each for each in files if each.suffix.lower() in ARCHIVES]:
@@ -180,4 +204,6 @@ def _hint(place: Path) -> str:
         for endings, what in NOT_READ.items():
             if each.suffix.lower() in endings:
                 return f"; {printable(each)} is {what}"
-    return ""
+    if files and not listing.classes:
+        return f"; its {len(files):,} files lie side by side: make a folder per class, or give a list of their labels"
+    return "" if files or listing.classes else "; there are no files in it"

@@ -104,8 +104,10 @@ def listing_of(
     `lists`: files that the entries were read from, and that are no photos.
     Raises: DatasetError if not one of the entries leads to a photo.
     """
-    links = fetch_all([str(each.image) for each in entries if is_link(each.image)], cache)
-    files = names.find_all(_named(each) for each in entries if isinstance(each.image, str))
+    files = names.find_all(_named(each) for each in entries if _may_be_here(each.image))
+    links = fetch_all(
+        [str(each.image) for each in entries if is_link(each.image) and not files.get(_named(each))], cache
+    )
     embedded = Counter[str]()
     photos, left_out, lost = [], [], []
     for entry in entries:
@@ -142,12 +144,12 @@ def _find(
 ) -> Path | LeftOut:
     if isinstance(entry.image, bytes):
         return kept_photo(entry.image, *kept)
-    if is_link(entry.image):
-        fetched = links[entry.image]
-        return LeftOut(Path(entry.image), "missing", fetched) if isinstance(fetched, str) else fetched
-    found = files[_named(entry)]
+    found = files.get(_named(entry), [])
     if len(found) == 1:
         return found[0]
+    if is_link(entry.image) and not found:
+        fetched = links[entry.image]
+        return LeftOut(Path(entry.image), "missing", fetched) if isinstance(fetched, str) else fetched
     place = names.tree.root / entry.image
     if not found:
         return LeftOut(place, "missing", "no file has this path or name")
@@ -193,6 +195,11 @@ def _place(path: Path) -> str:
 
 def is_link(image: str | bytes) -> bool:
     return isinstance(image, str) and LINK.match(image) is not None
+
+
+def _may_be_here(image: str | bytes) -> bool:
+    """Whether a file below the root may be meant: objects of a bucket are often fetched with their list."""
+    return isinstance(image, str) and not image.startswith(("http://", "https://"))
 
 
 def image_of(value: Any) -> str | bytes:

@@ -18,6 +18,8 @@ DELIMITERS = ",;\t|"
 UNLABELLED = -1  # class of a photo without a label, in data sets of Hugging Face
 # Byte order marks: Excel writes UTF-8 with one, or UTF-16 ("Unicode text").
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+MAX_CELL = 1 << 30  # characters: some lists hold whole photos, or their masks
+LFS = b"version https://git-lfs"
 SEPARATOR_LINE = re.compile(r"sep=(.)")  # Excel's first line, which names the delimiter
 PHOTO_NAME = re.compile(r"[/\\\w]\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif)$", re.IGNORECASE)
 SAMPLE_ROWS = 1000  # of a stream: those that tell its columns
@@ -72,6 +74,7 @@ def _said_of(path: Path) -> Iterator[None]:
 
 
 def _read_csv(path: Path, sample: int | None) -> TableStream:
+    csv.field_size_limit(MAX_CELL)
     numbered = _csv_lines(path)
     first = list(islice(numbered, sample))
     rows = [cells for _, cells in first]
@@ -238,9 +241,11 @@ def table_text(path: Path) -> str:
 
 def _opened(path: Path, newline: str = "") -> TextIO:
     with path.open("rb") as file:
-        start = file.read(2)
-    encoding = ENCODINGS.get(start)
-    if encoding is None and b"\0" in start and path.stat().st_size % 2 == 0:
+        start = file.read(len(LFS))
+    if start == LFS:
+        raise ValueError("it is a pointer of Git LFS: fetch the file itself with `git lfs pull`")
+    encoding = ENCODINGS.get(start[:2])
+    if encoding is None and b"\0" in start[:2] and path.stat().st_size % 2 == 0:
         encoding = "utf-16-be" if start[:1] == b"\0" else "utf-16-le"
     # File names need not be UTF-8: their bytes are kept as Python keeps those of the file system.
     errors = "strict" if encoding else "surrogateescape"

@@ -4,6 +4,7 @@ Symbolic links are followed, by every command alike; a link that leads back to a
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +24,16 @@ SYSTEM_FOLDERS = {
     "lost+found",
     "system volume information",
     "__pycache__",
+    "#snapshot",
+    "@recently-snapshot",
+    "network trash folder",
+    "temporary items",
+    "recycler",
 }
-SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+SYSTEM_FILES = {"thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini"}
+LOST_FOLDER = re.compile(r"found\.\d{3}")  # of a check of a disk
+UNFINISHED = re.compile(r"~\$.*|.*\.(crdownload|part|partial)")  # open in Office, or still downloaded
+THUMBNAILS = ("thumbs", "thumbnails", "thumb")  # folders, where each file has the name of one above
 
 
 @dataclass(frozen=True)
@@ -98,19 +107,13 @@ def _entries(
         return
     for name, is_folder, is_link in listed:
         path = place / name
-        why = reason or _excluded(name, is_folder)
+        why = reason or _excluded(name, is_folder) or _thumbnails(root / path, is_folder)
         if is_folder:
             if not why:
                 yield path, "folder", ""
             yield from _entries(root, path, (*above, here), why)
-        elif why:
-            yield path, why, ""
-        elif (root / path).is_file():
-            yield path, "file", ""
-        elif is_link:
-            yield path, "link", "it leads nowhere"
         else:
-            yield path, "special", "it is a device, a pipe or a socket"
+            yield path, *((why, "") if why else _kind(root / path, is_link))
 
 
 def _scan(folder: Path) -> Iterator[tuple[str, bool, bool]]:
@@ -120,9 +123,32 @@ def _scan(folder: Path) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _excluded(name: str, is_folder: bool) -> str:
-    if name.lower() in (SYSTEM_FOLDERS if is_folder else SYSTEM_FILES):
+    name = name.lower()
+    names, form = (SYSTEM_FOLDERS, LOST_FOLDER) if is_folder else (SYSTEM_FILES, UNFINISHED)
+    if name in names or form.fullmatch(name):
         return "system"
     return "hidden" if name.startswith(".") else ""
+
+
+def _thumbnails(path: Path, is_folder: bool) -> str:
+    """The reason to leave out a folder of small copies of the files beside it; empty for every other."""
+    if not is_folder or path.name.lower() not in THUMBNAILS:
+        return ""
+    try:
+        inside, beside = ({each.stem for each in place.iterdir()} for place in (path, path.parent))
+    except OSError:
+        return ""
+    return "system" if inside and inside <= beside else ""
+
+
+def _kind(path: Path, is_link: bool) -> tuple[str, str]:
+    """What a path is that is no folder, and a detail."""
+    try:
+        if path.is_file():
+            return "file", ""
+    except OSError as error:  # the folder may be listed, but not searched
+        return "unreadable", str(error.strerror)
+    return ("link", "it leads nowhere") if is_link else ("special", "it is a device, a pipe or a socket")
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

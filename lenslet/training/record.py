@@ -197,3 +197,14 @@ def check_fingerprint(record: TrainingRecord, dataset: Dataset, place: Path) -> 
         f"{said}, or this version draws other splits from them, and {RECORD_NAME} of older versions does not say "
         "which they were: give the same folder, use the version that trained it, or train again"
     )
+
+
+def what_is_known_of(dataset: Dataset, record: TrainingRecord) -> str:
+    """A sentence about test photos that are not, or not all, those of the training."""
+    recorded, members = record.recorded, dataset.members("test")
+    if not recorded:
+        return "the model was trained on other photos; make sure that these are not among them"
+    seen = sum("train" in recorded.get(key_of(dataset.hashes[each]), ()) for each in members)
+    if not seen:
+        return "the model was trained on other photos; none of these is among them"
+    return f"{seen:,} of these {len(members):,} photos trained the model: it does better on them than on new ones"

@@ -90,10 +90,6 @@ FOLDERS = {
         ["train/steam/1.jpg", "train/electric/2.jpg", "bus/3.jpg", "bicycle/4.jpg"],
         ("a folder per class", {(None, "train"): 2, (None, "bus"): 1, (None, "bicycle"): 1}),
     ),
-    "classes called train and test": (
-        ["train/1.jpg", "test/2.jpg"],
-        ("a folder per class", {(None, "train"): 1, (None, "test"): 1}),
-    ),
     "a class called train in split folders": (
         ["train/train/1.jpg", "train/bus/2.jpg", "test/train/3.jpg", "test/bus/4.jpg"],
         ("split folders", {("train", "train"): 1, ("train", "bus"): 1,
@@ -358,3 +354,127 @@ def test_list_that_says_the_same_as_the_folders_changes_nothing(tmp_path: Path) 
     write(tmp_path / "s", "train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "val/dog/4.jpg")
     (tmp_path / "s" / "all.csv").write_text("file,class\ntrain/cat/1.jpg,x\ntrain/dog/2.jpg,y\n")
     assert find_photos(tmp_path / "s").layout == "split folders"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            ("train/1.jpg", "test/2.jpg"),
+            r"test and train hold photos, but no folders of classes: give the list of",
+        ),
+        (
+            ("train/images/1.jpg", "train/labels/1.txt", "valid/images/2.jpg"),
+            r"train and valid hold photos, but no",
+        ),
+        (
+            ("images/train/1.jpg", "images/val/2.jpg", "labels/train/1.txt"),
+            r"train and val hold photos, but no folders",
+        ),
+        (
+            ("JPEGImages/1.jpg", "Annotations/1.xml", "ImageSets/Main/train.txt"),
+            r"pictures with boxes or masks: a class",
+        ),
+        (
+            ("images/1.jpg", "masks/1.png"),
+            r"holds images and masks, pictures with boxes or masks: a classifier needs one",
+        ),
+        (
+            ("1.jpg", "2.jpg"),
+            r"but has none; its 2 files lie side by side: make a folder per class, or give a list",
+        ),
+        (("IMG_1.jpg", "IMG_2.jpg", "DSC_1.jpg", "DSC_2.jpg"), r"its 4 files lie side by side"),
+        ((), r"but has none; there are no files in it"),
+        (("cat.zip", "dog.zip"), r"cat\.zip is packed: unpack it, or give it alone"),
+        (
+            ("a.tfrecord",),
+            r"a\.tfrecord is a file of arrays or records: write its photos into a folder per class first",
+        ),
+        (("images/1.jpg", "labels.xlsx"), r"labels\.xlsx is a spreadsheet: save it as CSV, and give that"),
+    ],
+)
+def test_folder_without_labels_says_what_to_do(files: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        find_photos(write(tmp_path, *files))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xlsx", "is a spreadsheet: save it as CSV"),
+        ("a.rar", "is an archive of a kind that is not read: unpack it"),
+        ("a.npz", "is a file of arrays or records"),
+        (
+            "a.xml",
+            "is no list that is read: give a folder per class, or a CSV with the columns image and label",
+        ),
+        ("a.zip", "is called like an archive, but its content is none: it is damaged, or of another kind"),
+    ],
+)
+def test_file_of_another_kind_says_what_to_do(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=message):
+        find_photos(write(tmp_path, name) / name)
+
+
+def test_labels_in_the_names_of_files(tmp_path: Path) -> None:
+    names = [f"{label}.{number}.jpg" for label in ("cat", "dog") for number in range(3)]
+    listing = find_photos(write(tmp_path / "flat", *names))
+    assert counts(listing) == {(None, "cat"): 3, (None, "dog"): 3}
+    assert listing.notes == ("labels are read from the names of the files: 'cat', 'dog'",)
+    listing = find_photos(
+        write(tmp_path / "split", *(f"train/{name}" for name in names), "test1/1.jpg", "test1/2.jpg")
+    )
+    assert counts(listing) == {("train", "cat"): 3, ("train", "dog"): 3}
+    assert len(listing.left_out) == 2
+
+
+def test_labels_in_files_beside_the_photos(tmp_path: Path) -> None:
+    """WebDataset."""
+    for number in range(4):
+        write(tmp_path, f"{number:05}.jpg")
+        (tmp_path / f"{number:05}.cls").write_text(str(number % 2))
+    assert counts(find_photos(tmp_path)) == {(None, "0"): 2, (None, "1"): 2}
+
+
+def test_texts_beside_the_folder_of_classes(tmp_path: Path) -> None:
+    """Food-101."""
+    listing = find_photos(
+        write(tmp_path, "images/pie/1.jpg", "images/soup/2.jpg", "meta/train.txt", "meta/test.json")
+    )
+    assert counts(listing) == {(None, "pie"): 1, (None, "soup"): 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("#snapshot/cat/1.jpg", "system"), ("FOUND.000/FILE0000.CHK", "system"), ("cat/Picasa.ini", "system"),
+        ("cat/~$list.docx", "system"), ("cat/2.jpg.crdownload", "system"), ("@Recently-Snapshot/1.jpg", "system"),
+        ("cat/thumbs/1.jpg", "system"), ("cat/Thumbnails/1.png", "system"),
+    ],
+)  # fmt: skip
+def test_leavings_of_systems_are_no_photos(name: str, reason: str, tmp_path: Path) -> None:
+    listing = find_photos(write(tmp_path, "cat/1.jpg", "dog/2.jpg", name))
+    assert counts(listing) == {(None, "cat"): 1, (None, "dog"): 1}
+    assert left_out(listing) == {name: reason}
+
+
+def test_thumbs_that_are_no_copies_are_photos(tmp_path: Path) -> None:
+    listing = find_photos(write(tmp_path, "up/thumbs/1.jpg", "down/thumbs/2.jpg"))
+    assert counts(listing) == {(None, "up"): 1, (None, "down"): 1}
+
+
+def test_classes_that_may_be_one_are_pointed_out(tmp_path: Path) -> None:
+    listing = find_photos(write(tmp_path, "Cat/1.jpg", "cat/2.jpg", "dog/3.jpg"))
+    assert listing.notes == (
+        "'Cat' and 'cat' count as different classes: they differ only in capitals or spaces",
+    )
+
+
+def test_folders_that_all_hold_the_same_are_pointed_out(tmp_path: Path) -> None:
+    """PlantVillage."""
+    names = [f"{kind}/{label}/1.jpg" for kind in ("color", "grayscale") for label in ("rust", "scab")]
+    assert find_photos(write(tmp_path, *names)).notes == (
+        "all classes hold folders called 'rust', 'scab': if these are the classes, give 'color' or another of the "
+        "folders alone",
+    )

@@ -398,3 +398,29 @@ def test_features_of_hugging_face_in_both_spellings(features: object, tmp_path: 
     pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
     listing = find_photos(tmp_path / "list.parquet", cache=tmp_path / "cache")
     assert [photo.label for photo in listing.photos] == ["dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.csv", "image,label\na.jpg,cat\nc.png,NaN\nd.jpg,n/a\nimages/b.jpg,dog\n"),
+        ("list.csv", "image,label,mask\na.jpg,cat," + "1 " * 100_000 + "\nb.jpg,dog,\nc.png,,\n"),
+        ("list.csv", "image,label\nimages%2Fa.jpg,cat\nimages/%62.jpg,dog\n"),
+        ("list.manifest", '{"source-ref": "s3://nowhere/a.jpg", "label": "cat"}\n'
+                          '{"source-ref": "s3://nowhere/b.jpg", "label": "dog"}\n'),
+        ("list.json", '{"classes": ["cat", "dog"], "labels": {"a": 0, "b": 1}}'),  # FiftyOne
+        ("list.json", '{"a.jpg9": {"filename": "a.jpg", "size": 9, "regions": [], "file_attributes": {"kind": "cat"}},'
+                      '"b.jpg9": {"filename": "b.jpg", "size": 9, "regions": [], "file_attributes": {"kind": "dog"}}}'),
+    ],
+)  # fmt: skip
+def test_cells_as_programs_write_them(name: str, text: str, tmp_path: Path) -> None:
+    listing = find_photos(listed(tmp_path, name, text, *PHOTOS))
+    assert found(listing) == {"images/a.jpg": ("cat", None), "images/b.jpg": ("dog", None)}
+
+
+def test_pointer_of_git_lfs_says_what_to_do(tmp_path: Path) -> None:
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n"
+    with pytest.raises(
+        DatasetError, match=r"it is a pointer of Git LFS: fetch the file itself with `git lfs pull`"
+    ):
+        find_photos(listed(tmp_path, "list.csv", text))
