@@ -221,7 +221,7 @@ endef
 # would override the address, and its key belongs to another endpoint. Headless: Streamlit opens no browser and asks
 # for no e-mail address.
 define run_page
-$(if $(wildcard $(MODEL)/samples),LENSLET_SAMPLES="$$MODEL/samples" )$(if $(1),LENSLET_ENDPOINT=$(1) ).venv-page/bin/streamlit run frontend/app.py$(if $(1), --secrets.files none.toml) \
+if [ -d "$$MODEL/samples" ]; then export LENSLET_SAMPLES="$$MODEL/samples"; fi; $(if $(1),LENSLET_ENDPOINT=$(1) ).venv-page/bin/streamlit run frontend/app.py$(if $(1), --secrets.files none.toml) \
 	--server.address 127.0.0.1 --server.port $(PAGE_PORT) --server.headless true
 endef
 

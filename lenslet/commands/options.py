@@ -142,7 +142,7 @@ def report_folder(model: Path) -> Path:
 
 def report_of_photos(place: Path, kind: str) -> Path:
     """Where a search of photos, or findings about them, are written: a folder of the photos' name."""
-    return Path("report") / f"{kind}-{place.resolve().stem or 'photos'}"
+    return Path("report") / f"{kind}-{place.resolve().name or 'photos'}"
 
 
 def here_or_shipped(name: str) -> Path:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lenslet.commands.options import add_options, photo_place
@@ -47,6 +48,12 @@ class CommandParser(argparse.ArgumentParser):
 
                 check_place(getattr(arguments, action.dest))
         return arguments
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Raises: ArgumentError also for an empty path, as of an unset variable: Path would mean the folder here."""
+        if not arg_string.strip() and action.type in (Path, photo_place):
+            raise argparse.ArgumentError(action, "the path is empty; write . for the current folder")
+        return super()._get_value(action, arg_string)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._words = list(args or ())

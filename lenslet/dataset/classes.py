@@ -1,6 +1,6 @@
 """Classes of a dataset: those too small to learn, and splits that do not agree on them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -42,17 +42,24 @@ def check_readable(place: Path, found: Iterable[Photo], readable: Iterable[Photo
         )
 
 
-def check_splits(place: Path, photos: Sequence[Photo], given: frozenset[str], leaks: int) -> None:
-    """Raises: DatasetError if a class is missing in a split, after `leaks` photos were left out."""
+def check_splits(
+    place: Path, photos: Sequence[Photo], hashes: Sequence[str], given: frozenset[str], leaks: int
+) -> None:
+    """Raises: DatasetError if a class is missing in a split, after `leaks` photos were left out.
+
+    `hashes`: sha256 of each photo.
+    """
+    _check_room(place, photos, hashes, given)
     also = f" ({leaks:,} photos were left out as copies of others: --leaks keep uses them)" if leaks else ""
     counts = Counter(photo.label for photo in photos)
     for split in SPLITS:
         present = {photo.label for photo in photos if photo.split == split}
-        if not present:
+        scarce = min(counts, key=counts.__getitem__)
+        if not present and (split in given or counts[scarce] >= len(SPLITS)):
             raise DatasetError(
                 f"{place}: the {split} split is empty{also}; add photos or change its fraction in params.yaml"
             )
-        missing = sorted(set(counts) - present)
+        missing = sorted(set(counts) - present) if present else [scarce]
         if not missing:
             continue
         name, count = printable(repr(missing[0])), counts[missing[0]]
@@ -65,6 +72,28 @@ def check_splits(place: Path, photos: Sequence[Photo], given: frozenset[str], le
             f"{place}: class {name} has {count:,} {'photo' if count == 1 else 'photos'}, too few to draw "
             f"{', '.join(SPLITS)} from: add some, or leave out such classes with "
             f"--drop-small-classes {max(len(SPLITS), count + 1)}"
+        )
+
+
+def _check_room(place: Path, photos: Sequence[Photo], hashes: Sequence[str], given: frozenset[str]) -> None:
+    """Raises: DatasetError if a class cannot be in all drawn splits because its photos stay together."""
+    together: dict[str, set[str]] = defaultdict(set)
+    for photo, digest in zip(photos, hashes, strict=True):
+        together[photo.label].add(photo.group or digest)
+    counts = Counter(photo.label for photo in photos)
+    drawn = {photo.split for photo in photos} - given
+    wanted = {*SPLITS} - given
+    for label, apart in sorted(together.items()):
+        missing = wanted - {photo.split for photo in photos if photo.label == label}
+        if not (missing and drawn and len(apart) < min(len(SPLITS), counts[label])):
+            continue
+        grouped = any(photo.group for photo in photos if photo.label == label)
+        some = "group" if grouped else "different picture"
+        why = "splits do not tear groups apart" if grouped else "the others are copies"
+        raise DatasetError(
+            f"{place}: class {printable(repr(label))} has {counts[label]:,} photos of {len(apart):,} {some}"
+            f"{'s' if len(apart) > 1 else ''} ({why}), and {', '.join(SPLITS)} need one each: add others, or leave "
+            "the class out"
         )
 
 

@@ -20,7 +20,7 @@ from lenslet.dataset.inner_lists import read_lists_beside_photos, read_named_lis
 from lenslet.dataset.lists import is_list, read_photo_list
 from lenslet.dataset.photos import DatasetError, LeftOut, Listing
 from lenslet.dataset.remote import fetch_prefix, is_s3
-from lenslet.dataset.walk import Tree, walk
+from lenslet.dataset.walk import Tree, entries, walk
 from lenslet.inference.printable import printable
 
 
@@ -114,8 +114,19 @@ NOT_READ = {
 
 def check_place(place: Path) -> None:
     """Look at the place alone: a mistyped path is said before anything is read. Raises: DatasetError."""
-    if not is_s3(place) and not place.is_dir():
+    if is_s3(place):
+        return
+    if not place.is_dir():
         _layout_of_file(place)
+        return
+    seen = []
+    for _, kind, detail in entries(place):
+        if kind == "file":
+            return
+        seen += [detail] if kind == "unreadable" else []
+    raise DatasetError(
+        f"{printable(place)} holds no file that could be a photo{f': {seen[0]}' if seen else ''}"
+    )
 
 
 def find_photos(place: Path, params: ListParams | None = None, cache: Path = Path(".cache")) -> Listing:

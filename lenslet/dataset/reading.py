@@ -61,7 +61,7 @@ def read_dataset(
         photos = with_recorded_splits(recorded, photos, hashes)
     else:
         photos = assign_splits(photos, hashes, params, pairs)
-        check_splits(place, photos, given, sum(each.reason == "leak" for each in dropped.values()))
+        check_splits(place, photos, hashes, given, sum(each.reason == "leak" for each in dropped.values()))
     reasons = decoded.unreadable.items()
     broken = [LeftOut(found[number].path, "unreadable", reason) for number, reason in reasons]
     return Dataset(

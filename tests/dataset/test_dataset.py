@@ -339,3 +339,45 @@ def test_training_photo_with_a_copy_in_test_is_left_out(
         ("leak", "train/red/01.png", "train and validation, every byte is the same"),
     ][: 20 - photos]
     assert len([*folder.rglob("*.png")]) == 62  # nothing on the disk is touched
+
+
+@pytest.mark.parametrize(
+    ("pictures", "group", "message"),
+    [
+        (
+            1,
+            "",
+            r"class 'green' has 12 photos of 1 different picture \(the others are copies\), and train, validation",
+        ),
+        (2, "", r"class 'green' has 12 photos of 2 different pictures \(the others are copies\), and train"),
+        (
+            12,
+            "one",
+            r"class 'green' has 12 photos of 1 group \(splits do not tear groups apart\), and train, validation",
+        ),
+    ],
+)
+def test_photos_that_stay_together_fill_no_three_splits(
+    pictures: int, group: str, message: str, params: TrainParams, tmp_path: Path
+) -> None:
+    rows = []
+    for number in range(12):
+        for label, colour, seed in (("red", RED, number), ("green", GREEN, 50 + number % pictures)):
+            (tmp_path / f"{label}{number}.png").write_bytes(noisy(seed, colour))
+            rows.append(
+                f"{label}{number}.png,{label},{group or number if label == 'green' else f'r{number}'}\n"
+            )
+    (tmp_path / "list.csv").write_text("image,label,patient\n" + "".join(rows))
+    if group:
+        params = replace(params, list=ListParams(group_column="patient"))
+    with pytest.raises(DatasetError, match=message):
+        read_dataset(tmp_path / "list.csv", params, tmp_path / "cache")
+
+
+def test_one_photo_for_each_class_is_too_few(params: TrainParams, tmp_path: Path) -> None:
+    write_class(tmp_path / "photos" / "red", 1, RED)
+    write_class(tmp_path / "photos" / "green", 1, GREEN)
+    with pytest.raises(
+        DatasetError, match=r"class 'green' has 1 photo, too few to draw train, validation, test from"
+    ):
+        read_dataset(tmp_path / "photos", params, tmp_path / "cache")

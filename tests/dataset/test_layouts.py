@@ -1,12 +1,14 @@
 """Ways that labelled photos come in: what is found, under which label and split, and what is left out and why."""
 
 import os
+import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from lenslet.dataset.layouts import find_photos
+from lenslet.dataset.layouts import check_place, find_photos
 from lenslet.dataset.photos import DatasetError, Listing
 from lenslet.dataset.split_names import split_of
 from tests.support.photos import RED, plain
@@ -478,3 +480,32 @@ def test_folders_that_all_hold_the_same_are_pointed_out(tmp_path: Path) -> None:
         "all classes hold folders called 'rust', 'scab': if these are the classes, give 'color' or another of the "
         "folders alone",
     )
+
+
+def test_folder_that_may_not_be_searched(request: pytest.FixtureRequest) -> None:
+    """Read permission lists its names, without execute permission nobody learns more about them."""
+    root = Path(tempfile.mkdtemp())  # `tmp_path` is for its owner alone, and root may search everything
+    request.addfinalizer(lambda: shutil.rmtree(root))
+    root.chmod(0o755)
+    write(root, "cat/1.jpg", "dog/2.jpg", "dog/closed/3.jpg", "dog/hidden from all/4.jpg")
+    (root / "dog" / "closed").chmod(0o444)
+    (root / "dog" / "hidden from all").chmod(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        listing = find_photos(root)
+    finally:
+        os.seteuid(user)
+    assert counts(listing) == {(None, "cat"): 1, (None, "dog"): 1}
+    assert {str(each.path.relative_to(root)): (each.reason, each.detail) for each in listing.left_out} == {
+        "dog/closed/3.jpg": ("unreadable", "Permission denied"),
+        "dog/hidden from all": ("unreadable", "the folder cannot be read: Permission denied"),
+    }
+
+
+def test_empty_folder_is_said_before_the_rooms_are_loaded(tmp_path: Path) -> None:
+    write(tmp_path / "photos", ".hidden/1.jpg")
+    (tmp_path / "photos" / "cat").mkdir()
+    with pytest.raises(DatasetError, match=r"photos holds no file that could be a photo$"):
+        check_place(tmp_path / "photos")

@@ -318,9 +318,9 @@ def test_inputs_go_into_params(project: Path, capsys: pytest.CaptureFixture[str]
 def test_other_backbone_starts_from_its_own_weights(project: Path) -> None:
     assert training_inputs.main(['{"backbone": "small_cnn"}']) == 0
     stages = yaml.safe_load((project / "dvc.yaml").read_text())
-    assert stages["vars"] == [{"data": "data/sample"}]
+    assert stages["vars"] == [{"photos": {"data": "data/sample"}}]
     train = stages["stages"]["train"]
-    assert train["cmd"] == 'python train.py --data "${data}" --out out/pipeline'
+    assert train["cmd"] == "python train.py ${photos} --out out/pipeline"
     assert "${weights}" not in train["deps"] and "train.backbone.weights" in train["params"]
 
 

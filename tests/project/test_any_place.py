@@ -83,17 +83,19 @@ for _ in range(200):  # `make demo` stops its server after the smoke check
         break
     time.sleep(0.1)
 with open({log!r}, "a") as log:
-    log.write(json.dumps(sys.argv[1:]) + "\\n")
+    log.write(json.dumps([os.environ.get({variable!r}, ""), *sys.argv[1:]] if {variable!r} else sys.argv[1:]) + "\\n")
 for place in {outputs!r}:
     os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
     open(place, "w").close()
 """
 
 
-def record_calls(path: Path, log: Path, outputs: Sequence[str] = ()) -> None:
-    """A program at `path` that writes its arguments into `log`, and makes empty `outputs`."""
+def record_calls(path: Path, log: Path, outputs: Sequence[str] = (), variable: str = "") -> None:
+    """A program at `path` that writes its arguments into `log`, behind the value of `variable`, and makes `outputs`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(RECORDER.format(python=sys.executable, log=str(log), outputs=list(outputs)))
+    path.write_text(
+        RECORDER.format(python=sys.executable, log=str(log), outputs=list(outputs), variable=variable)
+    )
     path.chmod(0o755)
 
 
@@ -121,16 +123,37 @@ def test_make_passes_data_and_model_on(folder: Path, tmp_path: Path) -> None:
     assert ["-m", "lenslet", "serve", "--port", "8080", "--model", folder.name] in called
 
 
+@pytest.mark.parametrize("has_samples", [True, False])
+def test_make_page_shows_the_samples_of_the_model(folder: Path, tmp_path: Path, has_samples: bool) -> None:
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "requirements").mkdir()
+    (folder / "requirements" / "page.txt").touch()
+    os.utime(folder / "requirements" / "page.txt", (0, 0))
+    record_calls(folder / ".venv-page" / "bin" / "streamlit", tmp_path / "log", [], "LENSLET_SAMPLES")
+    (folder / ".venv-page" / "installed").touch()
+    if has_samples:
+        (folder / folder.name / "samples").mkdir(parents=True)
+    written = folder.name.replace("$", "$$")
+    command = ["make", "page", f"MODEL={written}", f"PYTHON={sys.executable}"]
+    settings = {**os.environ, "MAKEFLAGS": "", "MAKELEVEL": "0"}
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [called] = calls(tmp_path / "log")
+    assert called[0] == (f"{folder.name}/samples" if has_samples else "")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if not set(name) & set('"$')])
+@pytest.mark.parametrize("name", [*NAMES, "`id`", "back\\slash"])
 def test_dvc_passes_the_photos_on(name: str, tmp_path: Path) -> None:
     """The stages of dvc.yaml, whose commands only write down what they were given."""
     project = tmp_path / name
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    pipeline["vars"][0]["data"] = name
+    pipeline["vars"][0]["photos"]["data"] = name
     outputs = [out for stage in pipeline["stages"].values() for out in stage.get("outs", ())]
     outputs = [out if Path(out).suffix else f"{out}/metrics.json" for out in outputs]
-    pipeline["stages"] = {stage: keys | {"deps": ["${data}"]} for stage, keys in pipeline["stages"].items()}
+    pipeline["stages"] = {
+        stage: keys | {"deps": ["${photos.data}"]} for stage, keys in pipeline["stages"].items()
+    }
     write_class(project / name, 1, RED)
     (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
     shutil.copy(ROOT / "params.yaml", project)

@@ -18,7 +18,12 @@ from lenslet.config import Params
 from tests.support.imports import imports_of, needed_by
 
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
-VARS = PIPELINE["vars"][0]
+[VARS] = PIPELINE["vars"]
+VALUES = {
+    "photos": f"--data {VARS['photos']['data']}",
+    "photos.data": VARS["photos"]["data"],
+    "weights": VARS["weights"],
+}
 STAGES = ("train", "convert", "gate")
 # Stage → the commands that it runs; each reads the section of params.yaml of its name.
 COMMANDS = {"train": ("train",), "convert": ("convert", "evaluate"), "gate": ("gate",)}
@@ -26,7 +31,7 @@ COMMANDS = {"train": ("train",), "convert": ("convert", "evaluate"), "gate": ("g
 
 def filled(text: str) -> str:
     """A line of dvc.yaml with its vars put in."""
-    return re.sub(r"\$\{(\w+)\}", lambda match: VARS[match[1]], text)
+    return re.sub(r"\$\{([\w.]+)\}", lambda match: VALUES[match[1]], text)
 
 
 def all_outputs() -> list[str]:
