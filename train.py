@@ -2,7 +2,7 @@
 
 import sys
 
-from lenslet.cli import main
+from lenslet.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main(["train", *sys.argv[1:]]))

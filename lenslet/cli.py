@@ -70,6 +70,7 @@ def run_command(name: str, words: list[str]) -> int:
     """Run one command. Every expected failure becomes one sentence on stderr, and an exit code."""
     # Here, before any room can load TensorFlow: its notices would drown what commands print.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    module = None
     try:
         module = import_module(f"lenslet.commands.{name}")
         code: int = module.main(words)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+ZERO_WIDTH_JOINER = "\u200d"  # part of many emoji
 
 def printable(text: object) -> str:
     """`text` on one line without control characters and undecodable bytes.
@@ -100,7 +101,7 @@ def unfiltered_output() -> Iterator[None]:
 def _visible(character: str) -> str:
     kind = unicodedata.category(character)
     if kind == "Cs":  # Python's stand-in for an undecodable byte: PEP 383
-        return "\N{REPLACEMENT CHARACTER}"
-    if kind in ("Cc", "Cf", "Zl", "Zp") and character != "\N{ZERO WIDTH JOINER}":
+        return "\ufffd"  # not \N{…}: compiling that loads a module, and Ctrl-C meanwhile would be a SyntaxError
+    if kind in ("Cc", "Cf", "Zl", "Zp") and character != ZERO_WIDTH_JOINER:
         return character.encode("unicode_escape").decode("ascii")
     return character

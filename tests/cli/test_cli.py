@@ -105,6 +105,30 @@ def test_expected_errors_are_one_sentence(
     assert capsys.readouterr().err.endswith(printed)
 
 
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("lenslet.cli", "lenslet: stopped"),
+        ("lenslet.inference.printable", "lenslet: stopped"),
+        ("lenslet.commands.lint", "lenslet lint: stopped"),
+        ("lenslet.config", "lenslet lint: stopped"),
+    ],
+)
+def test_ctrl_c_while_modules_are_imported_is_one_line(module: str, line: str) -> None:
+    program = (
+        "import runpy, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "sys.argv[1:] = ['lint', 'photos']\n"
+        "runpy.run_module('lenslet', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, f"\n{line}\n")
+
+
 def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def main(words: list[str]) -> int:
         raise ZeroDivisionError("a mistake of ours")
