@@ -16,7 +16,7 @@ from typing import Any
 from lenslet.inference.budget import bound_freed_memory
 from lenslet.inference.errors import LensletError
 from lenslet.serving.access import read_access
-from lenslet.serving.answer import predict, refusal
+from lenslet.serving.answer import check_size, predict, refusal
 from lenslet.serving.feedback import read_feedback_place
 from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import read_base_path, read_http_request
@@ -62,6 +62,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         else:
             status, content = 200, predict(predict_request_of(event), models, keep)
         body = json.dumps(content, allow_nan=False) if content else ""
+        check_size(body)
     except LensletError as error:
         status, content = error.status, refusal(error)
         body = json.dumps(content)

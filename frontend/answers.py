@@ -27,6 +27,7 @@ class Answer:
     grid: tuple[tuple[float, ...], ...] | None = None
     grid_kind: str = "activation_map"
     ood_score: float | None = None  # None: an endpoint of version 0.1.0
+    possible_count: int = 0  # labels in the prediction set, where it has more than are in `possible`
 
     @property
     def label(self) -> str:
@@ -65,6 +66,7 @@ def read_answer(content: Any) -> Answer:
             grid=grid,
             grid_kind=str(explanation.get("kind", "activation_map")) if explanation else "activation_map",
             ood_score=float(content["ood_score"]) if "ood_score" in content else None,
+            possible_count=int(content.get("prediction_set_size", 0)),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("the answer is not a prediction") from error
@@ -91,11 +93,14 @@ def either(labels: Sequence[str], last: str = "or") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def some_of(labels: Sequence[str]) -> str:
-    """The first labels in a row, and how many others there are, as "forest, sea, street or 4 others"."""
+def some_of(labels: Sequence[str], count: int = 0) -> str:
+    """The first labels in a row, and how many others there are, as "forest, sea, street or 4 others".
+
+    `count`: of all labels, where there are more than in `labels`.
+    """
     if len(labels) <= LABELS_NAMED:
         return either(labels)
-    others = len(labels) - LABELS_NAMED
+    others = max(count, len(labels)) - LABELS_NAMED
     named = ", ".join(in_words(label) for label in labels[:LABELS_NAMED])
     return f"{named} or {others} other{'s' * (others > 1)}"
 
@@ -111,7 +116,7 @@ def verdict(answer: Answer) -> str:
             "Probably none of these labels: the photo does not resemble those that the model was trained on."
         )
     if not answer.is_certain:
-        return f"Not sure: {some_of(answer.possible)}."
+        return f"Not sure: {some_of(answer.possible, answer.possible_count)}."
     return "Sure: no other label is likely enough to count."
 
 
@@ -119,7 +124,7 @@ def in_short(answer: Answer) -> str:
     """The verdict in one or two words, for a table."""
     if not answer.is_in_distribution:
         return "none of these?"
-    return "sure" if answer.is_certain else some_of(answer.possible)
+    return "sure" if answer.is_certain else some_of(answer.possible, answer.possible_count)
 
 
 def region(grid: Sequence[Sequence[float]]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 ZERO_WIDTH_JOINER = "\u200d"  # part of many emoji
 
+
 def printable(text: object) -> str:
     """`text` on one line without control characters and undecodable bytes.
 
@@ -101,7 +102,9 @@ def unfiltered_output() -> Iterator[None]:
 def _visible(character: str) -> str:
     kind = unicodedata.category(character)
     if kind == "Cs":  # Python's stand-in for an undecodable byte: PEP 383
-        return "\ufffd"  # not \N{…}: compiling that loads a module, and Ctrl-C meanwhile would be a SyntaxError
+        return (
+            "\ufffd"  # not \N{…}: compiling that loads a module, and Ctrl-C meanwhile would be a SyntaxError
+        )
     if kind in ("Cc", "Cf", "Zl", "Zp") and character != ZERO_WIDTH_JOINER:
         return character.encode("unicode_escape").decode("ascii")
     return character

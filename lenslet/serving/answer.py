@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
-from lenslet.inference.errors import ImageTooLarge, LensletError
+from lenslet.inference.errors import BadRequest, ImageTooLarge, LensletError
 from lenslet.inference.explanation import explain
 from lenslet.serving.formats import read_formats
 from lenslet.serving.models import Models
 from lenslet.serving.request import MAX_IMAGES, PredictRequest
 
 DEFAULT_TOP = 100  # sixteen answers with thousands of labels each would exceed Lambda's limit of 6 MB
+MAX_SET_LABELS = 100  # named of a prediction set, for the same reason; of a longer one the size is told
+# Of Lambda's 6,291,556, less the headers; in the bytes of a JSON text within JSON, as the proxy response is.
+MAX_ANSWER_BYTES = 6_280_000
 PROBABILITY_DECIMALS = 6
 OOD_SCORE_DECIMALS = 4
 GRID_DECIMALS = 3
@@ -77,6 +80,16 @@ def answer(request: PredictRequest, classifier: Classifier, keep: Keep | None = 
     return {"results": results}
 
 
+def check_size(body: str) -> None:
+    """Raises: BadRequest if an answer of this JSON would exceed what Lambda returns."""
+    size = len(body) + body.count('"') + body.count("\\")
+    if size > MAX_ANSWER_BYTES:
+        raise BadRequest(
+            f"the answer would have {size / 1e6:.1f} MB, and at most 6 can be sent: "
+            "ask for fewer labels with `top`, or for fewer images"
+        )
+
+
 def refusal(error: LensletError) -> dict[str, Any]:
     return {"error": {"code": error.code, "message": str(error)}}
 
@@ -118,7 +131,7 @@ def _prediction(
     artifact = classifier.artifact
     pixels = decode(image, artifact.image_size, read_formats(os.environ))
     prediction = classifier.classify(pixels)
-    ranked = prediction.ranked()[: request.top or DEFAULT_TOP]
+    ranked, possible = prediction.ranked()[: request.top or DEFAULT_TOP], prediction.prediction_set
     if keep:
         keep(Seen(image, pixels, ranked[0]))
     found = {
@@ -126,8 +139,9 @@ def _prediction(
             {"label": label, "probability": round(probability, PROBABILITY_DECIMALS)}
             for label, probability in ranked
         ],
-        "is_certain": prediction.is_certain,
-        "prediction_set": prediction.prediction_set,
+        "is_certain": len(possible) == 1,
+        "prediction_set": possible[:MAX_SET_LABELS],
+        **({"prediction_set_size": len(possible)} if len(possible) > MAX_SET_LABELS else {}),
         "is_in_distribution": prediction.is_in_distribution,
         "ood_score": round(prediction.ood_score, OOD_SCORE_DECIMALS),
         "model": {"name": artifact.name, "version": artifact.version},

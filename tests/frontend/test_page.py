@@ -677,3 +677,9 @@ def test_not_sure_names_at_most_three_labels(labels: list[str], words: str) -> N
     answer = answers.read_answer({**PREDICTION, "prediction_set": labels, "is_certain": False})
     assert answers.verdict(answer) == f"Not sure: {words}."
     assert answers.in_short(answer) == words
+
+
+def test_not_sure_counts_the_labels_that_are_not_sent() -> None:
+    content = {**PREDICTION, "prediction_set": ["a", "b", "c", "d"], "is_certain": False}
+    answer = answers.read_answer({**content, "prediction_set_size": 240})
+    assert answers.verdict(answer) == "Not sure: a, b, c or 237 others."
