@@ -6,6 +6,7 @@ A command's module is imported when the command is called, and imports its rooms
 
 import os
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -82,7 +83,8 @@ def run_command(name: str, words: list[str]) -> int:
         return 2
     except KeyboardInterrupt:
         # What a command keeps, and how it continues.
-        note = module.AFTER_CTRL_C(words) if hasattr(module, "AFTER_CTRL_C") else ""
+        after: Callable[[list[str]], str] = getattr(module, "AFTER_CTRL_C", lambda words: "")
+        note = after(words)
         print(f"\nlenslet {name}: stopped{note}", file=sys.stderr)
         return 130
     except BrokenPipeError:

@@ -1,7 +1,9 @@
 """The classifier of a model folder, run by the TFLite runtime; no other module imports the runtime."""
 
+import ctypes
 import importlib
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ from lenslet.inference.tflite_file import check_tflite
 # Package → module with the same `Interpreter`; the first one installed is used. ai-edge-litert is the successor, for
 # Python versions and systems for which tflite-runtime has no wheel.
 RUNTIMES = {"tflite-runtime": "tflite_runtime.interpreter", "ai-edge-litert": "ai_edge_litert.interpreter"}
+# Of tflite-runtime 2.14: its log, in which each load of a model is a line on standard error (INFO, 1).
+LOG_MODULE = "tflite_runtime._pywrap_tensorflow_interpreter_wrapper"
+SET_LOG_LEVEL = "_ZN6tflite16logging_internal13MinimalLogger21SetMinimumLogSeverityENS_11LogSeverityE"
+WARNING = 2
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Classifier:
         self._has_residual = artifact.ood_kind == FEATURE_RESIDUAL
         self._model = model
         self._interpreter_class = runtime_module().Interpreter
+        _log_warnings_only()
         self._per_thread = threading.local()
         self._check_shapes()
 
@@ -168,6 +175,13 @@ def runtime_name() -> str:
 
 def runtime_module() -> Any:
     return _installed_runtime()[1]
+
+
+def _log_warnings_only() -> None:
+    """Let tflite-runtime log warnings and errors only; ai-edge-litert has no such function."""
+    with suppress(ImportError, OSError, AttributeError):
+        library = ctypes.CDLL(importlib.import_module(LOG_MODULE).__file__)
+        library[SET_LOG_LEVEL](WARNING)
 
 
 def _installed_runtime() -> tuple[str, Any]:

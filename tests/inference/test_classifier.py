@@ -342,3 +342,18 @@ def test_models_that_break_the_contract(tiny_models: Path, name: str, message: s
     model = (tiny_models / f"{name}.tflite").read_bytes()
     with pytest.raises(ArtifactError, match=message):
         Classifier(model, artifact_of(model, 8))
+
+
+@pytest.mark.skipif(not find_spec("tflite_runtime"), reason="ai-edge-litert logs as it likes")
+def test_runtime_logs_warnings_and_no_notices() -> None:
+    """In a process of its own: what is logged goes to the descriptor of standard error."""
+    program = (
+        "import ctypes, importlib\nfrom pathlib import Path\n"
+        "from lenslet.inference.classifier import LOG_MODULE, Classifier\n"
+        f"Classifier.load(Path({str(SHIPPED)!r}))\n"
+        "library = ctypes.CDLL(importlib.import_module(LOG_MODULE).__file__)\n"
+        "log = library['_ZN6tflite16logging_internal13MinimalLogger3LogENS_11LogSeverityEPKcz']\n"
+        "log(1, b'a notice')\nlog(2, b'a warning')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "WARNING: a warning\n")
