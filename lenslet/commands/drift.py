@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lenslet.commands.options import add_options, here_or_shipped
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
+from lenslet.commands.report_places import report_file
 from lenslet.inference.errors import InputError
 
 
@@ -27,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.monitoring.page import page
     from lenslet.monitoring.sources import moment, read_window
 
-    probe_file(arguments.page, "--page")
+    window = (arguments.model.resolve(), arguments.since, arguments.until)
+    place = arguments.page or report_file("drift", ".html", arguments.source, *window)
+    probe_file(place, "--page")
     artifact = read_artifact(arguments.model)
     try:
         reference = from_json(artifact.reference, len(artifact.labels))
@@ -43,8 +46,8 @@ def main(argv: list[str] | None = None) -> int:
         for reason, count in books.left_out.items():
             print(f"left out: {count:,} × {reason}")
         print(table(report, artifact.labels))
-    write_text(arguments.page, page(report, reference, books.window, artifact.labels, artifact.name))
-    print(f"page: {arguments.page}", file=sys.stderr)
+    write_text(place, page(report, reference, books.window, artifact.labels, artifact.name))
+    print(f"page: {place}", file=sys.stderr)
     return 1 if report.is_alarm else 0
 
 
@@ -62,6 +65,7 @@ def make_parser() -> CommandParser:
         metavar="N",
         help="windows that share 5 %% of false alarms (%(default)s)",
     )
-    add("--page", type=Path, default=Path("report/drift.html"), help="HTML page to write (%(default)s)")
+    named = "HTML page to write (report/drift-SOURCE-….html, another for each model and window)"
+    add("--page", type=Path, metavar="FILE", help=named)
     add_options(parser, "--json")
     return parser

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.commands.evaluate_steps import check_labels, curves_of, measure_photos, training_facts
-from lenslet.commands.options import add_options, report_folder
+from lenslet.commands.options import add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
+from lenslet.commands.report_places import report_folder
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lenslet.commands.options import add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
+from lenslet.commands.report_places import report_file
 from lenslet.inference.errors import ArtifactError, InputError
 from lenslet.inference.printable import printable
 
@@ -35,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.explanation import explain
     from lenslet.training.record import KERAS_NAME
 
+    about = (str(arguments.photo), arguments.model.resolve())
+    arguments.out = arguments.out or report_file("explanation", ".png", *about)
     check_ending(arguments.out)
     classifier = Classifier.load(arguments.model)
     probe_file(arguments.out, "--out")
@@ -83,8 +86,8 @@ def make_parser() -> CommandParser:
     add = parser.add_argument
     add("photo", type=Path, help="the photo to explain")
     add_options(parser, "--model")
-    default = Path("report/explanation.png")
-    add("--out", type=Path, default=default, metavar="FILE", help="picture to write (%(default)s)")
+    named = "picture to write (report/explanation-PHOTO-….png, another for each photo and model)"
+    add("--out", type=Path, metavar="FILE", help=named)
     help_steps = "of the integral; more are slower and more exact (%(default)s)"
     add("--steps", type=whole_number(1), default=256, metavar="N", help=help_steps)
     add_options(parser, "--json")

@@ -12,9 +12,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from lenslet.commands.options import DATA_OPTIONS, add_options, photo_place, report_of_photos
+from lenslet.commands.options import DATA_OPTIONS, add_options, photo_place
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
+from lenslet.commands.report_places import report_of_photos
 from lenslet.config import BackboneParams
 
 SHOWN = 3  # findings of each kind

@@ -135,16 +135,6 @@ def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) ->
         parser.add_argument(name, **{**OPTIONS[name], **changes})
 
 
-def report_folder(model: Path) -> Path:
-    """Where reports on the model in a folder are written and looked for: with it, so that none replaces another's."""
-    return model / "report"
-
-
-def report_of_photos(place: Path, kind: str) -> Path:
-    """Where a search of photos, or findings about them, are written: a folder of the photos' name."""
-    return Path("report") / f"{kind}-{place.resolve().name or 'photos'}"
-
-
 def here_or_shipped(name: str) -> Path:
     """`name` in the current folder if it exists there, else the one that comes with Lenslet."""
     return Path(name) if Path(name).exists() else shipped(name)

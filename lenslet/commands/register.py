@@ -19,9 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lenslet.commands.gate import limits_of
-from lenslet.commands.options import add_options, report_folder
+from lenslet.commands.options import add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, parser_for
+from lenslet.commands.report_places import report_folder
 
 ALIASES = ("staging", "production")  # as in lenslet.registry.versions, which is not imported for --help
 

@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenslet.commands.options import DATA_OPTIONS, add_options, report_folder
+from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import command_line, json_output
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
+from lenslet.commands.report_places import report_folder
 from lenslet.commands.train_params import chosen_params
 from lenslet.commands.train_steps import begin_run, fine_tune_run, network_with_head
 from lenslet.config import TrainParams

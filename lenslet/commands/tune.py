@@ -14,9 +14,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenslet.commands.options import DATA_OPTIONS, add_options, report_of_photos
+from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for, whole_number
+from lenslet.commands.report_places import report_of_photos
 from lenslet.config import Params, write_params
 
 if TYPE_CHECKING:

@@ -43,7 +43,10 @@ FIGURES = json.loads(read("model/model.json"))["metrics"]["test"]
 # What commands write; no file of the repository.
 WRITTEN = (
     {"metrics.json", "report.html"}
-    | {f"report/{name}" for name in ("explanation.png", "drift.html", "lint-my_photos/lint.csv")}
+    | {
+        f"report/{name}"
+        for name in ("explanation-PHOTO-….png", "drift-SOURCE-….html", "lint-my_photos/lint.csv")
+    }
     | {"out/mine/report/report.html"}
 )
 EXAMPLES = {"list.csv", "answers.csv", "labels.csv", "photo.jpg", "metadata.csv", "_classes.csv"}

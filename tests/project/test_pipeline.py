@@ -74,6 +74,7 @@ NO_DEPENDENCY = (
     "lenslet.commands.options",
     "lenslet.commands.output",
     "lenslet.commands.parser",
+    "lenslet.commands.report_places",
     "lenslet.registry",
     "lenslet.shipped",
 )
