@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from bench.console import at_least_one, bench_parser
 from lenslet.config.params import read_params
+from lenslet.dataset.image_size import sized
 from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import write_text
 from lenslet.labelling.selection import margins, select
@@ -84,6 +85,7 @@ def read_features(
     params = read_params(arguments.params).train
     params = replace(params, backbone=replace(params.backbone, weights=arguments.weights))
     dataset = read_dataset(arguments.data, params, arguments.cache)
+    params = sized(params, dataset)
     found = features_by_split(
         build_backbone(params.backbone), dataset, params, ("train", "validation"), arguments.cache
     )

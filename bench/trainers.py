@@ -19,6 +19,7 @@ from keras import layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lenslet.config import BackboneParams, TrainParams, read_params
+from lenslet.dataset.image_size import LEAST
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
@@ -99,7 +100,7 @@ def fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
 
 def tutorial_head(job: SimpleNamespace, params: TrainParams) -> Figures:
     started = time.perf_counter()
-    train, validation = (split.cache() for split in tutorial_photos(job, params.image_size))
+    train, validation = (split.cache() for split in tutorial_photos(job, params.input_size))
     epochs = min(job.epochs, job.tutorial_epochs or job.epochs)
     model, reading = tutorial_model(job, params, [layers.RandomRotation(0.2)]), time.perf_counter()
     adam = keras.optimizers.Adam(params.head.learning_rate)
@@ -122,7 +123,7 @@ def tutorial_fine_tuning(job: SimpleNamespace, params: TrainParams) -> Figures:
     for layer in backbone.layers:
         layer.trainable = not isinstance(layer, layers.BatchNormalization)
     adamw = keras.optimizers.AdamW(learning_rate=train.learning_rate, weight_decay=train.weight_decay)
-    train_photos, validation = tutorial_photos(job, params.image_size)
+    train_photos, validation = tutorial_photos(job, params.input_size)
     ends, _ = tutorial_fit(model, adamw, train_photos, validation, EPOCHS)
     count = len(list(Path(job.folder, "photos", "train").glob("*/*")))
     return {"fine_tune": count / float(median(np.diff(ends)))}
@@ -137,7 +138,7 @@ def tutorial_photos(job: SimpleNamespace, size: int) -> list[Any]:
 
 def tutorial_model(job: SimpleNamespace, params: TrainParams, augmentation: list[Any]) -> Any:
     """Augmentation, scaling, a frozen backbone and a linear head in one model. Output: logits."""
-    size, classes = params.image_size, len(list(Path(job.folder, "photos", "train").iterdir()))
+    size, classes = params.input_size, len(list(Path(job.folder, "photos", "train").iterdir()))
     backbone = keras.applications.MobileNetV2(input_shape=(size, size, 3), include_top=False, weights=None)
     backbone.load_weights(Path(job.folder, "tutorial.weights.h5"))
     backbone.trainable = False
@@ -169,6 +170,8 @@ def projected(seconds: list[float], epochs: int) -> float:
 def main(name: str, text: str) -> None:
     job = SimpleNamespace(**json.loads(text))
     params = read_params(Path(job.params)).train
+    if params.image_size == "auto":  # both sides need the same
+        params = replace(params, image_size=LEAST)
     if name != prepare.__name__:
         weights = str(Path(job.folder, "weights.keras"))
         params = replace(params, backbone=BackboneParams(BACKBONE, weights, "all"))

@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     ).train  # before the imports, which take seconds: a wrong file is said at once
 
     from lenslet.dataset.description import describe
+    from lenslet.dataset.image_size import sized
     from lenslet.dataset.lint import KINDS, lint, report_findings
     from lenslet.dataset.photos import SPLITS
     from lenslet.dataset.reading import read_dataset
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     with json_output(arguments.json) as print_json:
         dataset = read_dataset(arguments.folder, params, arguments.cache)
         print(describe(dataset))
+        params = sized(params, dataset)
         features = None
         if backbone := load_backbone(params.backbone, arguments.weights):
             from lenslet.training.features import features_by_split

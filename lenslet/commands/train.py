@@ -10,6 +10,7 @@ server in MLFLOW_TRACKING_URI; MLFLOW_TRACKING_URI=off switches it off.
 """
 
 import argparse
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import command_line, json_output
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.commands.report_places import report_folder
-from lenslet.commands.train_params import chosen_params
+from lenslet.commands.train_params import chosen_params, without_overrun
 from lenslet.commands.train_steps import begin_run, fine_tune_run, network_with_head
 from lenslet.config import TrainParams
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
+    arguments.deadline = time.monotonic() + 60 * (arguments.time_budget or math.inf)
     arguments.name = arguments.name or arguments.data.resolve().name
     arguments.lint_csv = arguments.lint_csv or report_folder(arguments.out) / "lint.csv"
     with json_output(arguments.json) as print_json:
@@ -68,7 +70,7 @@ def make_parser() -> CommandParser:
     add("--out", type=Path, required=True, metavar="FOLDER", help="model folder to write")
     add("--name", help="name of the model (default: that of the data folder)")
     add_options(parser, "--weights")
-    budget = "choose picture size and epochs that fit, by the photos' own size (default: params.yaml)"
+    budget = "choose picture size and epochs that fit, and end fine-tuning that takes longer"
     add("--time-budget", type=whole_number(1, 100_000), metavar="MINUTES", help=budget)
     add("--no-fine-tune", action="store_true", help="train the head only, within seconds")
     add("--resume", action="store_true", help="continue the interrupted run for --out, if any")
@@ -79,6 +81,7 @@ def make_parser() -> CommandParser:
 def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> "TrainingRecord":
     """All steps from photos to model.keras and training.json."""
     from lenslet.dataset.description import describe
+    from lenslet.dataset.image_size import sized
     from lenslet.dataset.reading import read_dataset
     from lenslet.network.backbones import require_weights
     from lenslet.training.record import KERAS_NAME, record_of
@@ -89,9 +92,11 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     require_weights(params.backbone)
     dataset = read_dataset(arguments.data, params, arguments.cache)
     print(describe(dataset))
+    params = sized(params, dataset)
     folder, run, accelerated = begin_run(params, dataset, arguments, tracker)
     started -= 60 * run.minutes
     network, history, checked = network_with_head(params, dataset, run, accelerated, arguments)
+    params = without_overrun(params, arguments.deadline)
     if params.fine_tune.epochs:
         run = replace(run, history=history, minutes=(time.monotonic() - started) / 60)
         history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)

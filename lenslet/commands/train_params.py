@@ -1,6 +1,7 @@
 """The settings of a training: section `train` of params.yaml, changed by the options of `lenslet train`."""
 
 import argparse
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,14 +31,19 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
 
 def within_budget(params: TrainParams, arguments: argparse.Namespace) -> TrainParams:
     """Size and epochs as --time-budget allows; prints what was chosen and why. Raises: ParamsError; InputError."""
-    from lenslet.dataset.walk import walk
-    from lenslet.training.time_budget import plan, usual_side
+    from lenslet.dataset.image_size import usual_side
+    from lenslet.dataset.layouts import find_photos
+    from lenslet.training.time_budget import plan
 
-    if not arguments.data.is_dir():
-        raise ParamsError(
-            "--time-budget needs a folder of photos; for a list or an archive, --set train.image_size=…"
-        )
-    files = [arguments.data / file for file in walk(arguments.data).files]
+    files = [photo.path for photo in find_photos(arguments.data, params.list, arguments.cache).photos]
     chosen = plan(params, len(files), usual_side(files), arguments.time_budget)
     print(chosen.sentence)
     return chosen.params
+
+
+def without_overrun(params: TrainParams, deadline: float) -> TrainParams:
+    """`params` without fine-tuning if the time budget is spent already."""
+    if time.monotonic() < deadline or not params.fine_tune.epochs:
+        return params
+    print("time budget: it is spent, so that the head alone is trained")
+    return replace(params, fine_tune=replace(params.fine_tune, epochs=0))

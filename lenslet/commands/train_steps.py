@@ -85,4 +85,4 @@ def fine_tune_run(
     tracker.note(folder)
     targets = distillation_targets(dataset, params, arguments.data, arguments.cache)
     on_epoch = partial(tracker.add_epoch, "fine_tune")
-    return fine_tune(network, dataset, params, folder, run.precision, on_epoch, targets)
+    return fine_tune(network, dataset, params, folder, run.precision, on_epoch, targets, arguments.deadline)

@@ -18,6 +18,7 @@ from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for, whole_number
 from lenslet.commands.report_places import report_of_photos
+from lenslet.commands.tune_steps import find_learning_rate
 from lenslet.config import Params, write_params
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
     params = params_of(arguments)  # before the imports, which take seconds: a wrong file is said at once
 
+    from lenslet.dataset.description import describe
+    from lenslet.dataset.image_size import sized
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.atomic import probe_file, probe_folder
     from lenslet.registry.tracking import Tracker
@@ -43,8 +46,10 @@ def main(argv: list[str] | None = None) -> int:
     probe_file(arguments.lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json, Tracker() as tracker:
         train = with_weights(params.train, pinned(arguments.weights or params.train.backbone.weights))
-        params = replace(params, train=train)
         dataset = read_dataset(arguments.data, train, arguments.cache)
+        print(describe(dataset))
+        train = sized(train, dataset)
+        params = replace(params, train=train)
         check_photos(dataset, train, None, arguments.cache, arguments.lint_csv)
         with weights_at_hand(train.backbone.weights) as weights:
             if arguments.lr_finder:
@@ -87,23 +92,6 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     arguments.report = arguments.report or report_of_photos(arguments.data, "tune")
     arguments.lint_csv = arguments.lint_csv or arguments.report / "lint.csv"
     return arguments
-
-
-def find_learning_rate(
-    dataset: "Dataset", params: Params, weights: str, arguments: argparse.Namespace
-) -> dict[str, float]:
-    """Print a rate and draw the sweep. Returns: dotted key → suggested value."""
-    from lenslet.reporting.plots import lr_finder_figure, save_figure
-    from lenslet.tuning.learning_rates import learning_rate_sweep
-    from lenslet.tuning.space import with_weights
-
-    train = with_weights(params.train, weights)
-    seen = learning_rate_sweep(dataset, train, arguments.fine_tune, arguments.cache)
-    figure = lr_finder_figure(seen.rates, seen.losses, seen.suggestion)
-    print(f"written: {save_figure(figure, arguments.report / 'lr_finder.png')}")
-    key = f"train.{'fine_tune' if arguments.fine_tune else 'head'}.learning_rate"
-    print(f"suggested {key}: {seen.suggestion:.2g}")
-    return {key: float(f"{seen.suggestion:.2g}")}
 
 
 def search(

@@ -63,7 +63,7 @@ def parse_params(content: Any, kind: Any, key: str = "") -> Any:
     if get_origin(kind) is Annotated:
         kind, allowed = get_args(kind)
         number = parse_params(content, kind, key)
-        if not allowed.low <= number <= allowed.high:
+        if not isinstance(number, str) and not allowed.low <= number <= allowed.high:
             raise ParamsError(f"{key} must be from {allowed.low:g} to {allowed.high:g}, not {shown(content)}")
         return number
     if is_dataclass(kind):

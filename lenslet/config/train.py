@@ -105,7 +105,7 @@ class ListParams:
 class TrainParams:
     seed: Seed
     split_seed: Seed
-    image_size: Annotated[int, Range(8, 2048)]
+    image_size: Annotated[int | Literal["auto"], Range(8, 2048)]
     validation_fraction: Fraction
     test_fraction: Fraction
     class_weights: Literal["none", "balanced"]
@@ -125,6 +125,13 @@ class TrainParams:
             raise ParamsError(
                 f"train.training_fold must be all, or k/n with k from 1 to n, not {self.training_fold!r}"
             )
+
+    @property
+    def input_size(self) -> int:
+        """`image_size`, where it is a number: of a network, of photos that are read. Raises: ParamsError."""
+        if self.image_size == "auto":
+            raise ParamsError("train.image_size is auto: it is known when the photos are read")
+        return self.image_size
 
     @property
     def fold(self) -> tuple[int, int] | None:

@@ -58,7 +58,7 @@ def make_servable(
     expected = network.predict(shown, verbose=0)["probabilities"]
     keras_accuracy = accuracy(targets, expected[: len(targets)])
     models = converted(network, calibration_pixels(dataset, params.calibration_photos, trained.seed), params)
-    draft = draft_artifact(name, dataset.labels, trained.image_size, temperature, params.conformal_alpha)
+    draft = draft_artifact(name, dataset.labels, trained.input_size, temperature, params.conformal_alpha)
     candidates, checks = try_out(models, draft, shown, targets, expected)
     print(candidate_table(candidates, keras_accuracy, params))
     chosen = choose_candidate(candidates, keras_accuracy, params)

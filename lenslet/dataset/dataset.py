@@ -34,6 +34,11 @@ class Dataset:
     given_splits: frozenset[str] = frozenset()  # those that the photos came with; the others were drawn
 
     @property
+    def image_size(self) -> int:
+        """Side of the pictures, in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
     def targets(self) -> NDArray[np.int64]:
         """Class index of each photo, shape (photos,)."""
         index = {label: number for number, label in enumerate(self.labels)}

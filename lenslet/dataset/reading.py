@@ -12,6 +12,7 @@ from lenslet.dataset.array_file import CacheFull
 from lenslet.dataset.classes import check_listing, check_readable, check_splits, small_classes
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.duplicates import near_duplicates
+from lenslet.dataset.image_size import auto_size, usual_side
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.leaks import leaks
 from lenslet.dataset.photos import DatasetError, LeftOut, Photo
@@ -37,9 +38,10 @@ def read_dataset(
     listing = find_photos(place, params.list, cache)
     check_listing(place, listing, params.drop_small_classes, only_test)
     found = listing.photos
+    size, notes = _size_of([photo.path for photo in found], params)
     contents = read_all([photo.path for photo in found])
     try:
-        decoded = cached_pixels(contents, params.image_size, cache)
+        decoded = cached_pixels(contents, size, cache)
         members = np.flatnonzero(decoded.rows >= 0)
         rows, hashes = decoded.rows[members], [contents[number].sha256 for number in members]
         pairs = near_duplicates(decoded.pixels, rows, hashes, cache)
@@ -74,9 +76,17 @@ def read_dataset(
         duplicates=pairs,
         root=listing.root,
         layout=listing.layout,
-        notes=(*listing.notes, *_fold_note(photos, params)),
+        notes=(*listing.notes, *notes, *_fold_note(photos, params)),
         given_splits=given,
     )
+
+
+def _size_of(paths: Sequence[Path], params: TrainParams) -> tuple[int, list[str]]:
+    """Side of the pictures and, where it is chosen here, a sentence about it."""
+    if params.image_size != "auto":
+        return params.image_size, []
+    size, reason = auto_size(params.backbone.name, usual_side(paths))
+    return size, [f"pictures of {size} × {size} pixels, because {reason} (train.image_size is auto)"]
 
 
 def _fold_note(photos: Sequence[Photo], params: TrainParams) -> list[str]:

@@ -52,7 +52,7 @@ def build_feature_extractor(backbone: keras.Model, params: TrainParams) -> keras
 
 
 def _feature_map(backbone: keras.Model, params: TrainParams) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    image = keras.Input((params.image_size, params.image_size, 3), dtype="uint8", name="image")
+    image = keras.Input((params.input_size, params.input_size, 3), dtype="uint8", name="image")
     return image, backbone(BACKBONES[params.backbone.name].scaling(image))
 
 

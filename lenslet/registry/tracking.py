@@ -21,7 +21,7 @@ from lenslet.registry.mlflow_client import (
     put_file,
     unavailable,
 )
-from lenslet.registry.run_facts import command_of_run, run_address, working_tree
+from lenslet.registry.run_facts import command_of_run, params_tags, run_address, working_tree
 from lenslet.registry.run_note import noted_run, write_note
 from lenslet.training.record import KERAS_NAME, RECORD_NAME, TrainingRecord, flat, read_record
 
@@ -222,14 +222,16 @@ class Tracker:
     ) -> None:
         from mlflow.entities import Param
 
+        table = flat(params)
         source = {
             "data_fingerprint": fingerprint,
             "mlflow.source.name": Path(sys.argv[0]).name,
             "command": command_of_run(),
+            **params_tags(table),
         }
         run = self._client.create_run(self._experiment, tags={**source, **tags}, run_name=name)
         self.run_id = run.info.run_id
-        logged = [Param(key, str(value)) for key, value in flat(params).items()]
+        logged = [Param(key, str(value)) for key, value in table.items()]
         self._client.log_batch(self.run_id, params=logged)
 
     def _log_training(self, record: TrainingRecord, folder: Path) -> None:

@@ -37,6 +37,29 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables]
 
 
+class TimeLimit(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+    """End the training when its time is over, within an epoch if need be: before the pass over the validation photos.
+
+    What it has learned of that epoch counts as an epoch, which is kept if it is the best one.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        """`deadline`: seconds of `time.monotonic`."""
+        super().__init__()
+        self.is_over = False
+        self._deadline, self._validation_s, self._began = deadline, 0.0, 0.0
+
+    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._began = time.monotonic()
+
+    def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._validation_s = time.monotonic() - self._began
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        if time.monotonic() + self._validation_s > self._deadline:
+            self.is_over = self.model.stop_training = True
+
+
 class Checkpointing(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
     """Write a checkpoint after every epoch, keep the best weights, and stop when patience is exhausted.
 

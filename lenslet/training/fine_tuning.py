@@ -1,5 +1,6 @@
 """Fine-tuning of the whole network on augmented photos, under checkpoints."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from lenslet.network.devices import Acceleration, computing_in
 from lenslet.network.folding import fold_network, unfold
 from lenslet.network.optimizers import build_optimizer
 from lenslet.training.batches import split_batches, steps_per_epoch, train_batches
-from lenslet.training.checkpoint import Checkpointing, restore, state_of
+from lenslet.training.checkpoint import Checkpointing, TimeLimit, restore, state_of
 from lenslet.training.class_weights import class_weights
 from lenslet.training.features import LabelledFeatures
 from lenslet.training.head_fit import train_head
@@ -35,6 +36,7 @@ def fine_tune(
     precision: str = "float32",
     on_epoch_end: EpochCallback | None = None,
     targets: NDArray[np.float32] | None = None,
+    deadline: float = math.inf,
 ) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
@@ -42,7 +44,8 @@ def fine_tune(
     stay. With fewer than `min_validation_photos` validation photos the last epoch counts as the best.
     `run` is the folder for logs and checkpoint; training resumes from a checkpoint that it holds. `precision`: the
     backbone's Keras dtype policy during training. `on_epoch_end` is called after an epoch's checkpoint is written.
-    `targets` is as `train_batches` takes it.
+    `targets` is as `train_batches` takes it. `deadline`: seconds of `time.monotonic` at which training ends, as if the
+    epochs were over; the learning rate has not decayed then.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     unfreeze(network, params.backbone)
@@ -50,7 +53,7 @@ def fine_tune(
         trained = fold_network(network)
     with network.distribute_strategy.scope(), computing_in(precision, trained.get_layer("backbone")):
         _compile(trained, params, steps_per_epoch(len(dataset.members("train")), params.fine_tune), precision)
-        checkpoint = _fit(trained, dataset, params, run, on_epoch_end, targets)
+        checkpoint = _fit(trained, dataset, params, run, on_epoch_end, targets, deadline)
         trained.set_weights(checkpoint.best)
     unfold(trained, network)
     return checkpoint.history
@@ -63,6 +66,7 @@ def _fit(
     run: Path,
     on_epoch_end: EpochCallback | None,
     targets: NDArray[np.float32] | None,
+    deadline: float,
 ) -> Checkpoint:
     """Fit the compiled model for the epochs that the checkpoint of `run` lacks. Returns: the last checkpoint."""
     tuned, members = params.fine_tune, dataset.members("train")
@@ -73,7 +77,7 @@ def _fit(
     first = len(checkpoint.losses)
     if first >= tuned.epochs or checkpoint.is_at_end_of(patience):
         return checkpoint
-    kept = Checkpointing(run, checkpoint, patience, is_judged)
+    kept, clock = Checkpointing(run, checkpoint, patience, is_judged), TimeLimit(deadline)
     # Scalars only: the graph and profiles are large, and slow every epoch.
     board = keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0)
     with unfiltered_output():
@@ -86,7 +90,12 @@ def _fit(
             verbose=1 if sys.stdout.isatty() else 2,  # a file or a pipe gets one line an epoch, and no bars
             shuffle=False,  # the batches come in an order of their own
             class_weight=class_weights(dataset.targets[members], len(dataset.labels), params.class_weights),
-            callbacks=[kept, board, keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)],
+            callbacks=[clock, kept, board, keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)],
+        )
+    if clock.is_over:
+        done = len(kept.checkpoint.losses)
+        print(
+            f"time budget: fine-tuning was ended in epoch {done} of {tuned.epochs}; the best weights so far are kept"
         )
     return kept.checkpoint
 

@@ -118,9 +118,10 @@ def test_both_sides_start_from_the_same_network(found: Path, tmp_path: Path):
     from lenslet.network.backbones import build_backbone
 
     job = SimpleNamespace(data=found, params="params.yaml", folder=tmp_path, photos=10)
-    assert trainers.prepare(job, read_params(Path("params.yaml")).train).endswith("160 px")
+    shipped = replace(read_params(Path("params.yaml")).train, image_size=160)
+    assert trainers.prepare(job, shipped).endswith("160 px")
     backbone = BackboneParams("mobilenet_v2", str(tmp_path / "weights.keras"), "all")
-    params = replace(read_params(Path("params.yaml")).train, backbone=backbone)
+    params = replace(shipped, backbone=backbone)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8)
     ours = build_feature_extractor(build_backbone(params.backbone), params).predict(pixels, verbose=0)
     model = trainers.tutorial_model(job, params, [])

@@ -234,6 +234,11 @@ def test_photos_and_program_are_named(client: Any, tracked: str, folder: Path) -
     assert run.data.tags["data_fingerprint"] == fingerprint
     assert run.data.tags["version.keras"]
     assert run.data.tags["command"].split()[0] == Path(sys.argv[0]).name  # of this process, which trained
+    tags = {name: value for name, value in run.data.tags.items() if name.startswith("params.")}
+    assert tags.pop("params.weights").endswith("untracked/model.keras")
+    assert tags == {
+        "params.backbone": "small_cnn", "params.image_size": "32", "params.epochs": "2", "params.seed": "20",
+    }  # fmt: skip
     assert run.data.tags["mlflow.source.git.commit"] == working_tree()
     [photos] = run.inputs.dataset_inputs
     assert (photos.dataset.name, photos.dataset.digest) == ("mine", fingerprint[:16])

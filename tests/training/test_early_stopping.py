@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,3 +124,34 @@ def test_batches_of_few_photos_are_not_blended(min_photos: int, is_blended: bool
     batches = train_batches(tiny_dataset(), replace(params_with(), augmentation=mixup))
     shares = np.concatenate([targets.numpy() for _, targets in batches])
     assert bool(((shares > 0.01) & (shares < 0.99)).any()) == is_blended
+
+
+@pytest.mark.parametrize(("deadline", "epochs"), [(150.0, 4), (0.0, 1), (1e9, 6)])
+def test_deadline_ends_the_training_and_keeps_the_best_weights(
+    deadline: float, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """On a clock on which an epoch takes a minute: 150 s are over in the first batch of the fourth."""
+    from lenslet.training import checkpoint
+    from lenslet.training.fine_tuning import fine_tune
+    from lenslet.training.run import read_checkpoint
+
+    seconds = [1.0]
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+
+    def take_a_minute(epoch, logs) -> None:
+        seconds[0] += 60
+
+    params = params_with(epochs=6, patience=6, batch_size=2)
+    network = network_for(params)
+    history = fine_tune(
+        network, tiny_dataset(), params, tmp_path / "run", on_epoch_end=take_a_minute, deadline=deadline
+    )
+    assert len(history["val_loss"]) == epochs
+    sentence = (
+        f"time budget: fine-tuning was ended in epoch {epochs} of 6; the best weights so far are kept\n"
+    )
+    assert (sentence in capsys.readouterr().out) == (epochs < 6)
+    kept = read_checkpoint(tmp_path / "run")
+    assert kept
+    for weight, best in zip(network.get_weights(), kept.best, strict=True):
+        assert np.allclose(weight, best, atol=1e-6)

@@ -1,13 +1,14 @@
 """What a number of minutes allows: sizes and epochs worked out by hand."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lenslet.commands.train_params import without_overrun
 from lenslet.config import read_params
-from lenslet.inference.errors import InputError
-from lenslet.training.time_budget import plan, usual_side
-from tests.support.photos import plain
+from lenslet.training.time_budget import plan
 
 PARAMS = read_params(Path("params.yaml")).train  # 12 epochs of at least 20 batches of 32
 
@@ -21,27 +22,30 @@ PARAMS = read_params(Path("params.yaml")).train  # 12 epochs of at least 20 batc
         (120, 256, 4, 160, 12),  # 3.6
         (120, 150, 60, 160, 12),  # 150 pixels, enlarged 1.25 times, are 187
         (120, 256, 3, 160, 9),  # (3 − 1) / 0.213 = 9.4
-        (120, 256, 1, 160, 0),
-        # 20,000 photos, 15,300 to learn from: 5.1 minutes an epoch at 160 px.
+        (120, 256, 1, 224, 0),  # the head alone sees each photo once: 0.02 minutes
+        (120, 256, 1.5, 224, 0),  # two epochs would fit
+        (20_000, 640, 1, 96, 0),
+        # 20,000 photos, 15,300 to learn from: 5.1 minutes an epoch at 160 px, 1.7 for a pass forward.
         (20_000, 640, 600, 224, 12),
         (20_000, 640, 30, 160, 5),
+        (20_000, 640, 5, 224, 0),  # 1.67 × 1.96 = 3.3
+        (20_000, 640, 2.5, 128, 0),  # 1.67 × 0.64 = 1.07
+        (20_000, None, 600, 160, 12),
     ],
 )
-def test_plan(photos: int, side: float, minutes: float, size: int, epochs: int) -> None:
+def test_plan(photos: int, side: float | None, minutes: float, size: int, epochs: int) -> None:
     chosen = plan(PARAMS, photos, side, minutes, processors=2)
     assert (chosen.params.image_size, chosen.params.fine_tune.epochs) == (size, epochs)
     assert f"{size} × {size} pixels" in chosen.sentence
 
 
-def test_usual_side_is_that_of_the_pictures(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number}.png" for number in range(3)]
-    for path in paths[:2]:
-        path.write_bytes(plain((0, 0, 200)))
-    paths[2].write_text("no picture")
-    from PIL import Image
+@pytest.mark.parametrize(("minutes", "epochs"), [(10, 12), (4, 7), (1, 0)])  # (4 − 1) / 0.418 = 7.2
+def test_size_of_the_settings_is_kept(minutes: float, epochs: int) -> None:
+    chosen = plan(replace(PARAMS, image_size=224), 120, 100, minutes, processors=2)
+    assert (chosen.params.image_size, chosen.params.fine_tune.epochs) == (224, epochs)
 
-    with Image.open(paths[0]) as image:
-        expected = min(image.size)
-    assert usual_side(paths) == expected
-    with pytest.raises(InputError, match="no picture was found"):
-        usual_side(paths[2:])
+
+def test_fine_tuning_is_left_out_where_the_time_is_spent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert without_overrun(PARAMS, time.monotonic() + 60).fine_tune.epochs == 12
+    assert without_overrun(PARAMS, time.monotonic() - 1).fine_tune.epochs == 0
+    assert "it is spent, so that the head alone is trained" in capsys.readouterr().out

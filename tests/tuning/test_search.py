@@ -350,7 +350,7 @@ def own_params(folder: Path) -> Path:
     text = SHIPPED.read_text(encoding="utf-8")
     for old, new in (
         ("name: mobilenet_v2 ", "name: small_cnn "),
-        ("image_size: 160", "image_size: 16"),
+        ("image_size: auto", "image_size: 16"),
         ("trials: 50", "trials: 3"),
         ("epochs: 60", "epochs: 3"),
         ("epochs: 12", "epochs: 1"),
