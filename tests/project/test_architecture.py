@@ -49,9 +49,9 @@ ALLOWED["lenslet"] = set()  # the package itself, which is in the image of the f
 ALLOWED["__main__"] = {"cli"}
 # The same for what lies beside the package.
 ALLOWED_BESIDE = {
-    "train": {"cli"},
-    "convert": {"cli"},
-    "test": {"cli"},
+    "train": {"__main__"},
+    "convert": {"__main__"},
+    "test": {"__main__"},
     "lambda_func": {"serving", "inference"},
     "frontend": set(),
     "data": set(),

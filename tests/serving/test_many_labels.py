@@ -9,6 +9,7 @@ import pytest
 
 import lambda_func
 from lenslet.inference.classifier import Prediction
+from lenslet.serving.models import Models
 from tests.support.photos import quadrants, saved
 
 LABELS = tuple(f"a species with a name of a hundred letters {'x' * 52}{number:05}" for number in range(5000))
@@ -23,7 +24,7 @@ def ask(monkeypatch):
     prediction = Prediction(LABELS, probabilities / probabilities.sum(), None, 1.0, probabilities, 0.0, 0.05)
     artifact = SimpleNamespace(image_size=32, explanation={}, name="many", version="0" * 12, labels=LABELS)
     model = SimpleNamespace(artifact=artifact, classify=lambda pixels: prediction)
-    monkeypatch.setattr(lambda_func, "classifier", model)
+    monkeypatch.setattr(lambda_func, "models", Models.alone(model))
 
     def call(content):
         """Answer of an HTTP API: status and JSON, and bytes of what the function returns to Lambda."""
