@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lenslet.dataset.photos import SPLITS, DatasetError, Listing, Photo
+from lenslet.dataset.photos import SPLITS, DatasetError, LeftOut, Listing, Photo
 from lenslet.inference.printable import printable
 
 LISTED = 12  # names; of more classes, those that differ
@@ -32,13 +32,20 @@ def check_listing(place: Path, listing: Listing, fewest: int, only_test: bool) -
         _check_agreement(place, [photo for photo in listing.photos if photo.label in large])
 
 
-def check_readable(place: Path, found: Iterable[Photo], readable: Iterable[Photo], fewest: int) -> None:
-    """Raises: DatasetError if all photos of a class are unreadable, unless such classes are dropped."""
+def check_readable(
+    place: Path, found: Sequence[Photo], readable: Iterable[Photo], broken: Iterable[LeftOut], fewest: int
+) -> None:
+    """Raises: DatasetError if all photos of a class are unreadable, unless such classes are dropped.
+
+    `broken`: the unreadable ones of those `found`, with their reasons.
+    """
     lost = sorted({photo.label for photo in found} - {photo.label for photo in readable})
     if lost and not fewest:
+        files = {photo.path for photo in found if photo.label == lost[0]}
+        example = next(each for each in broken if each.path in files)
         raise DatasetError(
-            f"{place}: class {printable(repr(lost[0]))} has no readable photo: "
-            "add some, or leave such classes out with --drop-small-classes 1"
+            f"{place}: class {printable(repr(lost[0]))} has no readable photo ({printable(example.path.name)}: "
+            f"{example.detail}): add some, or leave such classes out with --drop-small-classes 1"
         )
 
 

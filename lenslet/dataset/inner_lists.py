@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path, PurePath
 
 from lenslet.config.train import ListParams
@@ -13,7 +14,7 @@ from lenslet.dataset.lists import Entry, entries_of, is_list, listing_of
 from lenslet.dataset.photo_names import Names
 from lenslet.dataset.photos import DatasetError, Listing
 from lenslet.dataset.split_names import split_folders_by_name, split_in, split_of
-from lenslet.dataset.tables import read_table
+from lenslet.dataset.tables import SAMPLE_ROWS, Table, read_table, stream_table
 from lenslet.dataset.walk import Tree
 from lenslet.inference.printable import printable
 
@@ -28,7 +29,9 @@ def read_named_lists(tree: Tree, params: ListParams, cache: Path, is_closed: boo
     for base in lone_folders(tree):
         if files := [file for file in _lists(tree, base) if file.name in LIST_NAMES]:
             splits = {file: split_of(file.parent.name) if file.parent != base else None for file in files}
-            return _read(tree, splits, params, cache, is_closed)
+            listing = _read(tree, splits, params, cache, is_closed)
+            # A list of a few photos leaves the folders to be read.
+            return listing if len(listing.classes) > 1 else None
     return None
 
 
@@ -127,7 +130,7 @@ def _name_classes(tree: Tree, parent: PurePath, listing: Listing) -> bool:
 
 
 def _labelled_rows(path: Path) -> int:
-    """How many rows have a label: Hugging Face also keeps captions and boxes in such lists."""
+    """About how many rows have a label: Hugging Face also keeps captions and boxes in such lists."""
     status = path.stat()
     return _rows_with_labels(path, status.st_mtime_ns, status.st_size)
 
@@ -135,10 +138,13 @@ def _labelled_rows(path: Path) -> int:
 @lru_cache(maxsize=64)
 def _rows_with_labels(path: Path, _changed: int, _size: int) -> int:
     try:
-        entries, _ = entries_of(read_table(path), ListParams(), str(path))
+        stream = stream_table(path)
+        some = Table(stream.columns, tuple(islice(stream.rows, SAMPLE_ROWS)))
+        entries, _ = entries_of(some, ListParams(), str(path))
+        labelled = sum(bool(entry.label) for entry in entries)
+        return labelled + sum(1 for _ in stream.rows) if labelled else 0
     except DatasetError:
         return 0
-    return sum(bool(entry.label) for entry in entries)
 
 
 def _below(folder: PurePath, entry: Entry) -> Entry:

@@ -19,6 +19,12 @@ from lenslet.inference.decode import RESIZE_RULE, decode
 from lenslet.inference.errors import LensletError
 from lenslet.inference.printable import printable
 
+# What often lies where a photo should, by its first bytes.
+NO_PHOTOS = {
+    b"version https://git-lfs": "it is a pointer of Git LFS: fetch the photo itself with `git lfs pull`",
+    b"<!doctype html": "it is a web page, as a download that needs a login leaves",
+    b"<html": "it is a web page, as a download that needs a login leaves",
+}
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -87,10 +93,12 @@ def _decode_into(array: ArrayFile, contents: Sequence[Content], size: int) -> di
     """Row → reason, of the files that are no photos; their rows stay zero."""
 
     def decode_row(row: int) -> str | None:
+        data = _same_bytes(contents[row])
         try:
-            array[row] = decode(_same_bytes(contents[row]), size)
+            array[row] = decode(data, size)
         except LensletError as error:
-            return str(error)
+            start = data[:40].lower()
+            return next((what for begin, what in NO_PHOTOS.items() if start.startswith(begin)), str(error))
         return None
 
     reasons = _in_parallel(decode_row, range(len(contents)), "decoding")

@@ -48,7 +48,9 @@ def read_dataset(
     except CacheFull as error:
         raise DatasetError(str(error)) from error
     readable = [found[number] for number in members]
-    check_readable(place, found, readable, params.drop_small_classes)
+    reasons = decoded.unreadable.items()
+    broken = [LeftOut(found[number].path, "unreadable", reason) for number, reason in reasons]
+    check_readable(place, found, readable, broken, params.drop_small_classes)
     recorded = recorded if not only_test and is_complete(recorded or {}, hashes) else None
     if recorded:
         dropped = others(recorded, readable, hashes)
@@ -64,8 +66,6 @@ def read_dataset(
     else:
         photos = assign_splits(photos, hashes, params, pairs)
         check_splits(place, photos, hashes, given, sum(each.reason == "leak" for each in dropped.values()))
-    reasons = decoded.unreadable.items()
-    broken = [LeftOut(found[number].path, "unreadable", reason) for number, reason in reasons]
     return Dataset(
         photos=tuple(photos),
         labels=tuple(sorted({photo.label for photo in photos})),

@@ -257,7 +257,7 @@ def make_additional_class(folder: Path) -> None:
             make_empty_class,
             r"class 'green' holds no photo: .* --drop-small-classes 1",
         ),
-        (make_unreadable_class, "class 'green' has no readable photo: add some"),
+        (make_unreadable_class, "class 'green' has no readable photo .1.jpg: the data are not"),
         (make_empty_test, "class 'green' has no photo to use in the test split: add some"),
         (
             make_too_few,
@@ -381,3 +381,26 @@ def test_one_photo_for_each_class_is_too_few(params: TrainParams, tmp_path: Path
         DatasetError, match=r"class 'green' has 1 photo, too few to draw train, validation, test from"
     ):
         read_dataset(tmp_path / "photos", params, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n",
+            r"it is a pointer of Git LFS: fetch",
+        ),
+        (
+            b"<!DOCTYPE html><html><body>Sign in</body></html>",
+            r"it is a web page, as a download that needs a login",
+        ),
+        (b"", r"the data are not an image we read"),
+    ],
+)
+def test_class_without_a_readable_photo_says_what_lies_there(
+    data: bytes, reason: str, two_classes: Path, params: TrainParams, tmp_path: Path
+) -> None:
+    for path in (two_classes / "green").iterdir():
+        path.write_bytes(data)
+    with pytest.raises(DatasetError, match=rf"class 'green' has no readable photo \(\d\d\.png: {reason}"):
+        read_dataset(two_classes, params, tmp_path / "cache")

@@ -157,3 +157,9 @@ def test_edge_impulse(tmp_path: Path) -> None:
             "a.jpg": "cat",
             "b.jpg": "dog",
         }
+
+
+def test_metadata_of_few_photos_leaves_the_folders_to_be_read(tmp_path: Path) -> None:
+    write(tmp_path, "train/cat/1.jpg", "train/dog/2.jpg")
+    (tmp_path / "metadata.csv").write_text("file_name,label\ntrain/cat/1.jpg,cat\n")
+    assert counts(find_photos(tmp_path)) == {("train", "cat"): 1, ("train", "dog"): 1}
