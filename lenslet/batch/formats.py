@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lenslet.batch.rows import AnswerRow, object_of, row_of_object
-from lenslet.dataset.csv_file import text_of, write_cells
+from lenslet.dataset.csv_file import cell_of, text_of, write_cells
+from lenslet.dataset.tables import MAX_CELL
 from lenslet.inference.errors import InputError
+from lenslet.inference.json_text import parse_json
 from lenslet.serving.answer import OOD_SCORE_DECIMALS, PROBABILITY_DECIMALS
 
 Labels = Sequence[str]
@@ -60,8 +62,10 @@ def _cells(row: AnswerRow, labels: Labels) -> list[object]:
 
 def _read_csv(path: Path, labels: Labels) -> Iterator[AnswerRow]:
     with path.open(newline="", encoding="utf-8") as file:
+        csv.field_size_limit(MAX_CELL)  # a prediction set may have thousands of labels
         rows = csv.reader(file)
-        next(rows)
+        if next(rows, None) != [cell_of(name) for name in columns_of(labels)]:
+            raise ValueError(f"{path} has other columns")
         for cells in rows:
             name, label, _, is_certain, possible, is_in_distribution, score, *others, error = cells
             if error:
@@ -87,7 +91,7 @@ def _write_json_lines(path: Path, labels: Labels, rows: Iterable[AnswerRow]) -> 
 def _read_json_lines(path: Path, labels: Labels) -> Iterator[AnswerRow]:
     with path.open(encoding="utf-8") as file:
         for line in file:
-            yield row_of_object(json.loads(line), labels)
+            yield row_of_object(parse_json(line), labels)
 
 
 def _write_parquet(path: Path, labels: Labels, rows: Iterable[AnswerRow]) -> None:
@@ -105,11 +109,16 @@ def _write_parquet(path: Path, labels: Labels, rows: Iterable[AnswerRow]) -> Non
 
 
 def _values(row: AnswerRow, labels: Labels) -> list[Any]:
-    name = os.fsencode(row.file).decode("utf-8", "backslashreplace")
+    name = in_utf8(row.file)
     if row.error:
         return [name, *(None for _ in (*ANSWER_COLUMNS, *labels)), row.error]
     answer = [row.label, row.probability, row.is_certain, list(row.prediction_set), row.is_in_distribution]
     return [name, *answer, row.ood_score, *row.probabilities, None]
+
+
+def in_utf8(name: str) -> str:
+    """The name with `\\xe9` for each byte that is not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _schema(pyarrow: Any, labels: Labels) -> Any:

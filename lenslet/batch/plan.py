@@ -96,6 +96,8 @@ def agree(plan: BatchPlan, photos: Path, output: Output, part_photos: int | None
             f"the photos are not those that {output} was begun with ({begun.photos:,} then, {plan.photos:,} now; "
             f"their names and sizes count): {anew}"
         )
+    if (begun.photos, begun.version) != (plan.photos, plan.version):  # the digest says that they are the same
+        raise _damaged(output)
     if begun.format != plan.format:
         raise PlanError(f"{output} was begun with --format {begun.format}, not {plan.format}: {anew}")
     if part_photos and begun.part_photos != part_photos:
@@ -108,9 +110,16 @@ def _plan_of(text: bytes, output: Output) -> BatchPlan:
         content = parse_json(text)
         if content["version"] != VERSION:
             raise PlanError(f"{output} has a plan of another version of Lenslet: give another --out")
-        return BatchPlan(**{**content, "labels": tuple(content["labels"])})
+        begun = BatchPlan(**{**content, "labels": tuple(content["labels"])})
     except (ValueError, TypeError, KeyError) as error:
-        raise PlanError(f"{output}/{PLAN_NAME} is damaged: delete {output}, or give another --out") from error
+        raise _damaged(output) from error
+    if type(begun.part_photos) is not int or begun.part_photos < 1:
+        raise _damaged(output)
+    return begun
+
+
+def _damaged(output: Output) -> PlanError:
+    return PlanError(f"{output}/{PLAN_NAME} is damaged: delete {output}, or give another --out")
 
 
 def _source_of(line: str) -> Source:

@@ -1,14 +1,15 @@
 """A batch from its places to its answers: plan it, classify what is missing, read the answers back."""
 
+import csv
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lenslet.batch.formats import FORMATS, format_of_file
+from lenslet.batch.formats import FORMATS, format_of_file, in_utf8
 from lenslet.batch.local import processors, run_here
 from lenslet.batch.outputs import BucketOutput, FolderOutput, Output, check_empty
 from lenslet.batch.places import ListOptions, check_places, find_sources
@@ -103,7 +104,7 @@ class Batch:
         plan, absent = self.plan, set(self.missing())
         mine = [number for number in range(plan.parts) if number in shard]
         wanted = {number for number in mine if number in absent}
-        counts = self.counted(number for number in mine if number not in absent)
+        counts = self.counted({number for number in mine if number not in absent})
         parts = (part for part in parts_of_plan(self.photos, plan) if part.number in wanted)
         photos = sum(self._photos_of(number) for number in mine)
         most = 1 if plan.photos <= SMALL else min(workers or processors(), len(wanted))
@@ -119,24 +120,35 @@ class Batch:
         parts = parts_of_plan(self.photos, self.plan)
         return [Path(source.name) for part in parts for source in part.sources]
 
-    def counted(self, numbers: Iterable[int]) -> Counts:
+    def counted(self, numbers: Container[int]) -> Counts:
+        """Counts of the parts with these numbers."""
         counts = Counts()
-        for number in numbers:
-            for row in self.rows_of(number):
-                counts.add(row)
+        for part in parts_of_plan(self.photos, self.plan):
+            if part.number in numbers:
+                for row in self._rows_of(part):
+                    counts.add(row)
         return counts
 
     def rows(self) -> Iterator[AnswerRow]:
         """All answers, in the order of the plan."""
-        for number in range(self.plan.parts):
-            yield from self.rows_of(number)
+        for part in parts_of_plan(self.photos, self.plan):
+            yield from self._rows_of(part)
 
-    def rows_of(self, number: int) -> Iterator[AnswerRow]:
-        name = self.plan.part_name(number)
+    def _rows_of(self, part: Part) -> Iterator[AnswerRow]:
+        """Raises: PlanError if they are not those of the part's photos: a part may be cut off between two rows."""
+        name = self.plan.part_name(part.number)
         with self.job.output.fetched(name) as path:
             try:
-                yield from FORMATS[self.plan.format].read(path, self.plan.labels)
-            except (ValueError, KeyError, TypeError) as error:
+                if not path.is_file():  # a pipe would be waited for
+                    raise ValueError("it is no regular file")
+                rows = FORMATS[self.plan.format].read(path, self.plan.labels)
+                for row, source in zip(rows, part.sources, strict=True):
+                    if in_utf8(row.file) != in_utf8(source.name):
+                        raise ValueError(f"it answers for {row.file!r} instead of {source.name!r}")
+                    yield row
+            except (ValueError, LookupError, TypeError, OSError, csv.Error) as error:
+                if isinstance(error, OSError) and error.errno:  # of the disk: the part may be whole
+                    raise
                 raise PlanError(
                     f"{self.job.output}/{name} is damaged: delete it and run this again"
                 ) from error

@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder, path.name)
             yield temporary
-            with temporary.open("rb") as source, path.open("wb") as target:
+            with _named(path), temporary.open("rb") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target)
         return
     path = path.resolve() if path.is_symlink() else path
@@ -44,14 +44,22 @@ def replacing(path: Path) -> Iterator[Path]:
     _remove_leftovers_once(path.parent)
     temporary = _new_file(path)
     try:
-        yield temporary
-        temporary.replace(path)
+        with _named(path):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the block name the file."""
+    try:
+        yield
     except OSError as error:
         if error.errno and error.filename is None:
             error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

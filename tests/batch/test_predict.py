@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from lenslet.batch.formats import FORMATS
 from lenslet.batch.rows import AnswerRow
 from lenslet.cli import main
+from lenslet.inference.artifact import read_artifact
 from tests.support.batch import SAMPLES, links, rows_of
 from tests.support.endpoint import ROOT
 
@@ -53,6 +56,14 @@ def photos(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
     FORMATS[name].write(tmp_path / "part", LABELS, iter(ROWS))
     assert list(FORMATS[name].read(tmp_path / "part", LABELS)) == ROWS
+
+
+def test_cell_of_thousands_of_long_labels_is_read(tmp_path: Path) -> None:
+    labels = tuple(f"{number} {'x' * 1000}" for number in range(300))
+    row = AnswerRow("a.jpg", labels[0], (1 / 512,) * 300, False, labels, True, 0.5)
+    row = replace(row, probabilities=tuple(round(each, 6) for each in row.probabilities))
+    FORMATS["csv"].write(tmp_path / "part", labels, [row])
+    assert list(FORMATS["csv"].read(tmp_path / "part", labels)) == [row]
 
 
 def test_parquet_has_types(tmp_path: Path) -> None:
@@ -179,10 +190,11 @@ def test_missing_parts_alone_are_classified(photos: Path, tmp_path: Path) -> Non
     whole = {path.name: path.read_bytes() for path in out.glob("part-*")}
     assert sorted(whole) == [f"part-00000{number}.jsonl" for number in range(4)]
     (out / "part-000001.jsonl").unlink()
-    (out / "part-000002.jsonl").write_text("")
+    spaced = whole["part-000002.jsonl"].replace(b'"file":', b'"file":  ')
+    (out / "part-000002.jsonl").write_bytes(spaced)
     assert predict(photos, "--out", out) == 0
     assert (out / "part-000001.jsonl").read_bytes() == whole["part-000001.jsonl"]
-    assert (out / "part-000002.jsonl").read_text() == "", "what is there is not classified again"
+    assert (out / "part-000002.jsonl").read_bytes() == spaced, "what is there is not classified again"
 
 
 def test_other_photos_or_another_model_are_refused(
@@ -217,6 +229,58 @@ def test_damaged_part_and_plan_are_sentences(
     assert predict(photos, "--out", out) == 2
     assert "part-000000.jsonl is damaged: delete it and run this again" in capsys.readouterr().err
     (out / "_plan/plan.json").write_text("{}")
+    assert predict(photos, "--out", out) == 2
+    assert "_plan/plan.json is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("damage", ["a row less", "no row", "other photos", "cut", "empty", "pipe"])
+def test_part_that_does_not_answer_for_its_photos_is_never_counted(
+    name: str, damage: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(photos, "--out", out, "--format", name, "--part-photos", 4) == 0
+    part, labels = out / f"part-000000.{name}", read_artifact(Path(MODEL)).labels
+    rows = list(FORMATS[name].read(part, labels))
+    match damage:
+        case "a row less":
+            FORMATS[name].write(part, labels, rows[:-1])
+        case "no row":
+            FORMATS[name].write(part, labels, [])
+        case "other photos":
+            shutil.copy(out / f"part-000001.{name}", part)
+        case "cut":
+            part.write_bytes(part.read_bytes()[:-100])
+        case "empty":
+            part.write_bytes(b"")
+        case "pipe":
+            part.unlink()
+            os.mkfifo(part)
+    assert predict(photos, "--out", out, "--format", name) == 2
+    assert f"part-000000.{name} is damaged: delete it and run this again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ['{"file": "x", "predictions": []}', "[" * 100_000, "[]", '"x"', "\0"])
+def test_part_of_other_json_is_damaged(
+    text: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(photos, "--out", tmp_path / "out") == 0
+    (tmp_path / "out/part-000000.jsonl").write_text(text)
+    assert predict(photos, "--out", tmp_path / "out") == 2
+    assert "part-000000.jsonl is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("photos", 7), ("photos", "8"), ("part_photos", 0), ("part_photos", "3"), ("part_photos", 1e400)],
+)
+def test_plan_with_other_numbers_is_damaged(
+    key: str, value: object, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(photos, "--out", out) == 0
+    plan = json.loads((out / "_plan/plan.json").read_text())
+    (out / "_plan/plan.json").write_text(json.dumps({**plan, key: value}))
     assert predict(photos, "--out", out) == 2
     assert "_plan/plan.json is damaged" in capsys.readouterr().err
 

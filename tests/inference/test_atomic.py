@@ -113,3 +113,11 @@ def test_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_full_device_is_said_with_its_name() -> None:
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '/dev/full'"),
+        replacing(Path("/dev/full")) as file,
+    ):
+        file.write_text("something")
