@@ -25,11 +25,12 @@ IMAGE_NAMES = (
 LABEL_NAMES = (
     "label", "class", "category", "labels", "classname", "labelname", "categoryname", "choice", "target", "tag",
     "classlabel", "species", "breed", "diagnosis", "dx", "displayname", "classificationannotation", "fileattributes",
-    "classid", "labelid", "categoryid", "y",
+    "annotation", "classid", "labelid", "categoryid", "y",
 )  # fmt: skip
 SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage", "datasplit", "mluse", "dataset")
 ONE_HOT_NAME = "_classes.csv"  # Roboflow's list
 MIN_ONE_HOT = 0.9  # share of the rows of other lists that have exactly one 1
+SPLIT_FLAGS = {"isvalid": "validation", "isvalidation": "validation", "isval": "validation", "istest": "test"}
 NO_LABEL = ("", "nan", "null", "n/a", "#n/a", "<na>")  # as pandas and Excel write it; "none" may be a class
 TRUE, FALSE = ("1", "1.0", "True", "true"), ("0", "0.0", "False", "false", "")
 
@@ -48,6 +49,13 @@ class Columns:
         if self.label:
             return texts_in(row.get(self.label))
         return [name for name in self.one_hot if plain_text(row.get(name)) in TRUE]
+
+    def split_in(self, row: Row) -> str | None:
+        """The split that a row names, by a word or as in fastai's `is_valid`."""
+        text = plain_text(row.get(self.split))
+        if self.split and (of_flag := SPLIT_FLAGS.get(_plain(self.split))):
+            return of_flag if text in TRUE else "train"
+        return split_of(text)
 
 
 def find_columns(table: Table, params: ListParams, where: str) -> Columns:
@@ -81,7 +89,7 @@ def plain_text(value: Any) -> str:
 
 def texts_in(value: Any) -> list[str]:
     """The texts of a cell: one, or those of a list, which may be written as text, as in `["forest"]`."""
-    if isinstance(value, str) and value.strip().startswith("["):
+    if isinstance(value, str) and value.strip().startswith(("[", "{")):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             value = literal_eval(value.strip())  # reads both JSON's and Python's quotes
     if isinstance(value, dict):  # of Label Studio
@@ -109,13 +117,18 @@ def _split_column(table: Table, wanted: str, where: str) -> tuple[str, tuple[str
     if wanted == NONE:
         return "", ()
     column = _usual(table, SPLIT_COLUMNS) if wanted == AUTO else _chosen(table, wanted, (), "split", where)
-    unknown = sorted({plain_text(row.get(column)) for row in table.rows} - {""} if column else ())
-    unknown = [value for value in unknown if split_of(value) is None]
-    if not unknown:
+    if wanted == AUTO and not column:
+        flags = [each for each in table.columns if _plain(each) in SPLIT_FLAGS]
+        return (flags[0] if len(flags) == 1 else ""), ()
+    values = {plain_text(row.get(column)) for row in table.rows} - {""} if column else set()
+    unknown = sorted(value for value in values if split_of(value) is None)
+    if not unknown or _plain(column) in SPLIT_FLAGS:
         return column, ()
     said = f"column {column!r} of {where} holds {unknown[0]!r}"
-    if wanted != AUTO:
-        raise DatasetError(f"{said}: splits are called train, validation and test")
+    if wanted != AUTO or len(unknown) < len(values):
+        raise DatasetError(
+            f"{said}: splits are called train, validation and test; --split-column none draws them"
+        )
     return "", (f"{said}, which is no split: the splits are drawn",)
 
 

@@ -103,6 +103,15 @@ def _objects_in_list(content: Any) -> list[Row] | None:
     return [flattened(row) for row in content] if is_list else None
 
 
+def _lists_of_splits(content: Any) -> list[Row] | None:
+    """`{"train": [{"image": "a.jpg", "label": "cat"}, …], "test": […]}`."""
+    if not isinstance(content, dict) or len(content) < 2 or not all(split_of(str(name)) for name in content):
+        return None
+    if not all(_objects(rows) == rows for rows in content.values()):
+        return None
+    return [flattened(row) | {"split": name} for name, rows in content.items() for row in rows]
+
+
 def _label_by_name(content: Any) -> list[Row] | None:
     """`{"a.jpg": "cat", …}`, or `{"a.jpg": {"label": "cat"}, …}`; FiftyOne has numbers, and names of classes beside."""
     if isinstance(content, dict) and isinstance(content.get("labels"), dict):
@@ -142,6 +151,7 @@ def _objects(value: Any) -> list[Row]:
 FORMS: tuple[Callable[[Any], list[Row] | None], ...] = (
     _label_studio,
     _coco,
+    _lists_of_splits,
     _objects_in_list,
     _label_by_name,
     _names_by_label,

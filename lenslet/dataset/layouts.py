@@ -20,6 +20,7 @@ from lenslet.dataset.inner_lists import read_lists_beside_photos, read_named_lis
 from lenslet.dataset.lists import is_list, read_photo_list
 from lenslet.dataset.photos import DatasetError, LeftOut, Listing
 from lenslet.dataset.remote import fetch_prefix, is_s3
+from lenslet.dataset.split_names import split_in
 from lenslet.dataset.walk import Tree, entries, walk
 from lenslet.inference.printable import printable
 
@@ -147,7 +148,7 @@ def find_photos(place: Path, params: ListParams | None = None, cache: Path = Pat
         found = sorted(listing.classes) or "none"
         hint = _hint(listing) if "a folder per class" in listing.layout else ""
         raise DatasetError(f"{place} must hold two classes at least, but has {found}{hint}")
-    return replace(listing, notes=(*listing.notes, *_notes_on_names(listing)))
+    return replace(listing, notes=(*listing.notes, *_notes_on_names(listing), *_notes_on_splits(listing)))
 
 
 def _read_folder(folder: Path, way: Way) -> Listing:
@@ -198,6 +199,20 @@ def _notes_on_names(listing: Listing) -> list[str]:
     ]
     return [
         f"{names} count as different classes: they differ only in capitals or spaces" for names in alike[:3]
+    ]
+
+
+def _notes_on_splits(listing: Listing) -> list[str]:
+    """A sentence about classes whose names differ in a split alone: `cat_train` and `cat_test`."""
+    by_rest: dict[str, dict[str, str]] = defaultdict(dict)
+    for label in sorted(listing.classes):
+        split, rest = split_in(label)
+        if split and rest:
+            by_rest[rest].setdefault(split, label)
+    splits = [each.values() for each in by_rest.values() if len(each) > 1]
+    return [
+        f"{' and '.join(printable(repr(label)) for label in labels)} count as different classes, not as splits"
+        for labels in splits[:3]
     ]
 
 

@@ -15,7 +15,7 @@ from lenslet.dataset.folders import label_of
 from lenslet.dataset.photo_names import Named, Names
 from lenslet.dataset.photos import DatasetError, LeftOut, Listing, Photo
 from lenslet.dataset.remote import fetch_all
-from lenslet.dataset.split_names import split_in, split_of
+from lenslet.dataset.split_names import split_in
 from lenslet.dataset.tables import READERS, Table, read_table
 from lenslet.dataset.walk import walk
 from lenslet.inference.atomic import replacing
@@ -78,7 +78,7 @@ def entries_of(
             Entry(
                 image_of(row.get(columns.image)),
                 label_of(labels[0]) if len(labels) == 1 else "",
-                split_of(plain_text(row.get(columns.split))) or split,
+                columns.split_in(row) or split,
                 plain_text(row.get(columns.group)),
                 sought_in,
                 f"the list has several: {', '.join(labels)}"[:200] if labels else "the list has none for it",
@@ -152,7 +152,10 @@ def _find(
         return LeftOut(Path(entry.image), "missing", fetched) if isinstance(fetched, str) else fetched
     place = names.tree.root / entry.image
     if not found:
-        return LeftOut(place, "missing", "no file has this path or name")
+        other = names.other_ending(entry.image)
+        return LeftOut(
+            place, "missing", "no file has this path or name" + (f", but {other} is there" if other else "")
+        )
     some = " and ".join(str(path.relative_to(names.tree.root)) for path in found[:2])
     return LeftOut(place, "missing", f"{len(found)} files have this name, {some} among them")
 
@@ -162,7 +165,11 @@ def _nothing_found(
 ) -> str:
     where = printable(lists[0]) if lists else printable(names.tree.root)
     example = next((each.image for each in entries if each.image), "")
-    remedy = "check the addresses" if is_link(example) else "name the folder of the photos with --root"
+    remedy = "name the folder of the photos with --root"
+    if is_link(example):
+        remedy = "check the addresses"
+    elif "have this name" in lost[0].detail:
+        remedy = "give paths instead of names"
     return (
         f"{where} names {len(lost):,} {'photo' if len(lost) == 1 else 'photos'}, and not one is there: "
         f"{printable(repr(example))[:200]}, for example, was looked for in {printable(names.tree.root)} "

@@ -15,6 +15,7 @@ from lenslet.dataset.walk import Tree
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the names of uploaded files
 UPLOADS = ("/data/upload/", "data/upload/")
+FLOAT = re.compile(r"((?:^|/)\d+)\.0$")
 SAME_ENDINGS = {"jpeg": "jpg", "jpe": "jpg", "tiff": "tif"}
 # An absolute path, one of Windows, or an address in a store that is not read: https:// and s3:// are fetched.
 OTHER_MACHINE = re.compile(r"/|~|[A-Za-z]:[/\\]|\\\\|[A-Za-z][A-Za-z0-9+.-]*://")
@@ -71,6 +72,12 @@ class Names:
         of_split = [file for file in found if split and split in map(split_of, file.parts[:-1])]
         return [self.tree.root / file for file in of_split or found]
 
+    def other_ending(self, name: str) -> str:
+        """A file with this name but for the ending; empty if there is none. It may be a mask, or a smaller copy."""
+        [last] = _parts(name)[-1:] or [""]
+        found = self._ending_in([last.rpartition(".")[0]]) if "." in last else []
+        return str(found[0]) if found else ""
+
     def _at(self, name: str) -> Path | None:
         """The file at this path, relative to the root or absolute."""
         path = os.path.join(self.tree.root, name)  # noqa: PTH118 - of a hundred thousand names, a Path takes seconds
@@ -125,10 +132,15 @@ def _fits(here: tuple[str, ...], there: list[str], row: Named, labels: set[str])
 
 
 def _plain(name: str) -> str:
-    """The name in one form of Unicode, in small letters, with one ending for each format."""
-    plain = unicodedata.normalize("NFC", name).casefold()
-    stem, dot, ending = plain.rpartition(".")
-    return f"{stem}{dot}{SAME_ENDINGS.get(ending, ending)}"
+    """The name in one form of Unicode, in small letters, with one ending for each format, numbers without zeros.
+
+    Spreadsheets make 1 of 0001, and pandas 1.0.
+    """
+    plain = FLOAT.sub(r"\1", unicodedata.normalize("NFC", name).casefold())
+    folders, slash, last = plain.rpartition("/")
+    stem, dot, ending = last.rpartition(".") if "." in last else (last, "", "")
+    stem = stem.lstrip("0") or "0" if stem.isdecimal() else stem
+    return f"{folders}{slash}{stem}{dot}{SAME_ENDINGS.get(ending, ending)}"
 
 
 def _parts(name: str) -> list[str]:

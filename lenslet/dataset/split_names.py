@@ -11,9 +11,9 @@ SPLIT_NAMES = {
 }
 # Photos without labels that lie beside the splits.
 UNLABELLED_NAMES = ("pred", "predict", "prediction", "unlabelled", "unlabeled", "unknown", "inference")
-# seg_train (Intel Image Classification), trainset, test-images, val2017 (COCO), test1 (Kaggle)
+# seg_train (Intel Image Classification), 1_train, trainset, test-images, val2017 (COCO), test1 (Kaggle)
 AFFIXES = re.compile(
-    r"^seg[ _-]|[ _-]?(sets?|data|dataset|images?|imgs?|photos?|dir|split|folder|jpe?g|png|\d+)$"
+    r"^(seg|\d+)[ _.-]+|[ _-]?(sets?|data|dataset|images?|imgs?|photos?|dir|split|folder|jpe?g|png|\d+)$"
 )
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 

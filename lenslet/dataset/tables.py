@@ -90,12 +90,14 @@ def _read_csv(path: Path, sample: int | None) -> TableStream:
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each row that holds something: Excel writes rows of delimiters alone."""
     with _opened(path) as file:
-        first = file.readline()
+        start, first = 0, file.readline()
+        while first.startswith("#"):  # a remark above the header
+            start, first = file.tell(), file.readline()
         if match := SEPARATOR_LINE.fullmatch(first.strip()):
             delimiter = match[1]
         else:
             delimiter = _delimiter(path, first.partition("\r")[0])
-            file.seek(0)
+            file.seek(start)
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=delimiter == " ")
         for row in reader:
             if any(cells := [cell.strip() for cell in row]):

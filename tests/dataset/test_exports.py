@@ -163,3 +163,12 @@ def test_metadata_of_few_photos_leaves_the_folders_to_be_read(tmp_path: Path) ->
     write(tmp_path, "train/cat/1.jpg", "train/dog/2.jpg")
     (tmp_path / "metadata.csv").write_text("file_name,label\ntrain/cat/1.jpg,cat\n")
     assert counts(find_photos(tmp_path)) == {("train", "cat"): 1, ("train", "dog"): 1}
+
+
+def test_label_studio_csv_with_several_choices(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    rows = 'a.jpg,"{""choices"": [""cat"", ""dog""]}"\nb.jpg,dog\nc.jpg,cat\n'
+    (tmp_path / "export.csv").write_text(f"image,choice\n{rows}")
+    listing = find_photos(tmp_path / "export.csv")
+    assert found(listing) == {"b.jpg": ("dog", None), "c.jpg": ("cat", None)}
+    assert listing.left_out[0].detail == "the list has several: cat, dog"

@@ -261,7 +261,8 @@ def test_class_names_are_composed(tmp_path: Path) -> None:
         ("train", "train"), ("Training", "train"), ("seg_train", "train"), ("train_set", "train"),
         ("train-images", "train"), ("val", "validation"), ("valid", "validation"), ("dev", "validation"),
         ("Validation", "validation"), ("test", "test"), ("eval", "test"), (" TEST ", "test"),
-        ("trainset", "train"), ("test_images_2", "test"), ("valdata", "validation"), ("seg", None), ("data", None),
+        ("1_train", "train"), ("2. val", "validation"), ("trainset", "train"),
+        ("test_images_2", "test"), ("valdata", "validation"), ("seg", None), ("data", None),
         ("freight train", None), ("test tube", None), ("trains", None), ("tester", None),
         ("cat", None), ("seg_pred", None),
     ],
@@ -509,3 +510,9 @@ def test_empty_folder_is_said_before_the_rooms_are_loaded(tmp_path: Path) -> Non
     (tmp_path / "photos" / "cat").mkdir()
     with pytest.raises(DatasetError, match=r"photos holds no file that could be a photo$"):
         check_place(tmp_path / "photos")
+
+
+def test_classes_that_differ_in_a_split_alone_are_pointed_out(tmp_path: Path) -> None:
+    assert find_photos(write(tmp_path, "cat_train/1.jpg", "cat_test/2.jpg", "dog/3.jpg")).notes == (
+        "'cat_test' and 'cat_train' count as different classes, not as splits",
+    )

@@ -409,6 +409,9 @@ def test_features_of_hugging_face_in_both_spellings(features: object, tmp_path: 
         ("list.manifest", '{"source-ref": "s3://nowhere/a.jpg", "label": "cat"}\n'
                           '{"source-ref": "s3://nowhere/b.jpg", "label": "dog"}\n'),
         ("list.json", '{"classes": ["cat", "dog"], "labels": {"a": 0, "b": 1}}'),  # FiftyOne
+        ("list.csv", "# version 2\n#\nimage,label\na.jpg,cat\nb.jpg,dog\n"),
+        ("list.jsonl", '{"image": {"path": "a.jpg"}, "annotation": {"label": "cat"}}\n'
+                       '{"image": {"path": "b.jpg"}, "annotation": {"label": "dog"}}\n'),
         ("list.json", '{"a.jpg9": {"filename": "a.jpg", "size": 9, "regions": [], "file_attributes": {"kind": "cat"}},'
                       '"b.jpg9": {"filename": "b.jpg", "size": 9, "regions": [], "file_attributes": {"kind": "dog"}}}'),
     ],
@@ -424,3 +427,48 @@ def test_pointer_of_git_lfs_says_what_to_do(tmp_path: Path) -> None:
         DatasetError, match=r"it is a pointer of Git LFS: fetch the file itself with `git lfs pull`"
     ):
         find_photos(listed(tmp_path, "list.csv", text))
+
+
+@pytest.mark.parametrize("ids", [("1", "2"), ("1.0", "2.0"), ("0001", "0002"), ("01.JPG", "2.jpeg")])
+def test_ids_that_lost_their_zeros_are_found(ids: tuple[str, str], tmp_path: Path) -> None:
+    """As spreadsheets and pandas write them."""
+    path = listed(tmp_path, "list.csv", f"id,label\n{ids[0]},cat\n{ids[1]},dog\n", "0001.jpg", "0002.jpg")
+    assert found(find_photos(path)) == {"0001.jpg": ("cat", None), "0002.jpg": ("dog", None)}
+
+
+def test_ids_that_could_be_two_photos_are_none(tmp_path: Path) -> None:
+    path = listed(
+        tmp_path, "list.csv", "id,label\n1,cat\n002,dog\n3,dog\n", "01.jpg", "001.jpg", "2.jpg", "03.jpg"
+    )
+    assert found(find_photos(path)) == {"2.jpg": ("dog", None), "03.jpg": ("dog", None)}
+
+
+def test_other_ending_is_said_and_not_taken(tmp_path: Path) -> None:
+    """It may be a mask."""
+    path = listed(
+        tmp_path, "list.csv", "image,label\na.jpg,cat\nb.jpg,dog\nc.jpg,dog\n", "a.jpg", "b.jpg", "c.png"
+    )
+    listing = find_photos(path)
+    assert [photo.path.name for photo in listing.photos] == ["a.jpg", "b.jpg"]
+    assert listing.left_out[0].detail == "no file has this path or name, but c.png is there"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.csv", "image,label,is_valid\na,cat,False\nb,dog,True\n"),  # fastai
+        ("list.json", '{"train": [{"image": "a", "label": "cat"}], "val": [{"image": "b", "label": "dog"}]}'),
+    ],
+)
+def test_splits_as_programs_write_them(name: str, text: str, tmp_path: Path) -> None:
+    listing = find_photos(listed(tmp_path, name, text, *PHOTOS))
+    assert counts(listing) == {("train", "cat"): 1, ("validation", "dog"): 1}
+
+
+def test_split_of_another_name_beside_known_ones_is_refused(tmp_path: Path) -> None:
+    """Drawn anew, photos that were to judge could be learned from."""
+    text = "image,label,split\na,cat,train\nb,dog,holdout\n"
+    with pytest.raises(
+        DatasetError, match=r"'split' of .* holds 'holdout': splits .*; --split-column none draws them"
+    ):
+        find_photos(listed(tmp_path, "list.csv", text, *PHOTOS))
