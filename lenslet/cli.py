@@ -12,6 +12,7 @@ from importlib import import_module
 
 import lenslet
 from lenslet.commands.table import COMMANDS
+from lenslet.inference.elsewhere import where_it_is
 from lenslet.inference.errors import InputError, LensletError
 from lenslet.inference.printable import LastingStream, PrintableStream, printable, printable_output
 
@@ -100,4 +101,4 @@ def sentence(error: Exception) -> str:
     text = str(error).strip()
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
-    return printable(text)
+    return printable(text + where_it_is(text))

@@ -1,6 +1,7 @@
 """Parsers of commands: one sentence for a mistyped option, --params and --set, and the types of values."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -123,8 +124,10 @@ def parser_for(command: str, document: str | None, sections: Sequence[str] = ())
 
 def params_of(arguments: argparse.Namespace) -> "Params":
     """All of params.yaml, as --params and --set say. Raises: ParamsError."""
-    from lenslet.config import read_params
+    from lenslet.config.params import note_of_other_params, read_params
 
+    if not arguments.params and (note := note_of_other_params()):
+        print(note, file=sys.stderr)
     return read_params(arguments.params, arguments.overrides)
 
 

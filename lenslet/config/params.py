@@ -16,6 +16,7 @@ from lenslet.config.train import TrainParams
 from lenslet.config.tune import TuneParams
 from lenslet.config.yaml_text import load_yaml
 from lenslet.inference.atomic import write_text
+from lenslet.inference.elsewhere import folder_above
 from lenslet.shipped import shipped
 
 NAME = "params.yaml"
@@ -42,6 +43,14 @@ def find_params(places: Sequence[Path] = ()) -> Path:
             return place
     looked = ", ".join(str(place.resolve()) for place in places)
     raise ParamsError(f"there is no {NAME}: looked for {looked}; give one with --params")
+
+
+def note_of_other_params() -> str:
+    """A sentence about the file in a folder above, which `find_params` does not take; empty if there is none."""
+    folder = folder_above(NAME)
+    if not folder or (folder / NAME).samefile(find_params()):
+        return ""
+    return f"note: {folder / NAME} is not used here: go to its folder, or give --params {folder / NAME}"
 
 
 def read_params(path: Path | None = None, overrides: Sequence[str] = ()) -> Params:

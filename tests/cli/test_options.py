@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lenslet.cli import main
-from lenslet.commands.options import add_options, here_or_shipped, report_of_photos
+from lenslet.commands.options import add_options, here_or_shipped
 from lenslet.commands.output import command_line
 from lenslet.commands.parser import params_of, parser_for, whole_number
 from lenslet.config.train import BACKBONE_NAMES
@@ -151,15 +151,6 @@ def test_wrong_params_are_said_before_anything_large_is_imported(command: str, t
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "2 set()\n", done.stderr
     assert "none.yaml cannot be read: No such file or directory" in done.stderr
-
-
-def test_reports_of_versions_of_photos_lie_apart() -> None:
-    places = [report_of_photos(Path(name), "lint") for name in ("photos.v1", "photos.v2", "photos")]
-    assert places == [
-        Path("report/lint-photos.v1"),
-        Path("report/lint-photos.v2"),
-        Path("report/lint-photos"),
-    ]
 
 
 @pytest.mark.parametrize(

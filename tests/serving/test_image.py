@@ -99,7 +99,7 @@ def test_build_context_is_what_the_dockerfile_copies() -> None:
         # for the stage `server`
         "requirements/http.txt", "lenslet/__main__.py", "lenslet/cli.py", "lenslet/commands/__init__.py",
         "lenslet/commands/options.py", "lenslet/commands/parser.py", "lenslet/commands/serve.py",
-        "lenslet/shipped/__init__.py", "lenslet/serving/http",
+        "lenslet/commands/table.py", "lenslet/shipped/__init__.py", "lenslet/serving/http",
     }  # fmt: skip
     context = build_context((ROOT / ".dockerignore").read_text(encoding="utf-8"))
     assert sorted(copied(sorted(names), context)) == context
