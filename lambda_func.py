@@ -40,9 +40,7 @@ read_formats(os.environ)
 read_feedback_place(os.environ)
 models = load_models(os.environ, Path(os.environ.get("LENSLET_MODEL") or Path(__file__).parent / "model"))
 telemetry = Telemetry(os.environ)
-shadow = read_shadow(
-    os.environ, models.default.artifact, telemetry.record_comparison, telemetry.report_candidate
-)
+shadow = read_shadow(os.environ, models.default.artifact, telemetry.report_candidate)
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from lenslet.inference.decode import decode
 from lenslet.inference.errors import BadRequest, ImageTooLarge, LensletError
 from lenslet.inference.explanation import explain
 from lenslet.serving.formats import read_formats
+from lenslet.serving.links.waiting import waiting_for_links
 from lenslet.serving.models import Models
 from lenslet.serving.request import MAX_IMAGES, PredictRequest
 
@@ -60,10 +62,23 @@ def answer(request: PredictRequest, classifier: Classifier, keep: Keep | None = 
 
     Raises: LensletError if the image of a request that is not a batch cannot be classified.
     """
-    if not request.is_batch:
-        return _prediction(request.photos[0](), request, classifier, keep)
+    try:
+        if request.is_batch:
+            return {"results": _results(request, classifier, keep)}
+        with waiting_for_links() if request.links else nullcontext():
+            photo = request.photos[0]()
+        return _prediction(photo, request, classifier, keep)
+    finally:
+        if request.links:
+            request.links.release()
+
+
+def _results(request: PredictRequest, classifier: Classifier, keep: Keep | None) -> list[dict[str, Any]]:
     # Links are fetched concurrently: sixteen slow ones in sequence would exceed the timeout of any gateway.
-    with ThreadPoolExecutor(len(request.photos)) as pool:
+    with (
+        waiting_for_links() if request.links else nullcontext(),
+        ThreadPoolExecutor(len(request.photos)) as pool,
+    ):
         readings = deque(pool.submit(photo) for photo in request.photos)
     results = []
     started_s = time.process_time()
@@ -77,7 +92,7 @@ def answer(request: PredictRequest, classifier: Classifier, keep: Keep | None = 
             results.append(_prediction(photo, request, classifier, keep))
         except LensletError as error:
             results.append(refusal(error))
-    return {"results": results}
+    return results
 
 
 def check_size(body: str) -> None:

@@ -35,6 +35,7 @@ class PredictRequest:
     top: int | None  # how many labels to answer with; None: all, at most 100
     explain: str | None  # kind of explanation, a value of `EXPLANATIONS`; None: none
     model: str | None = None  # its name; None: the default one
+    links: Allowance | None = None  # of its links; None: it has none
 
 
 def read_predict_request(request: HttpRequest) -> PredictRequest:
@@ -100,7 +101,8 @@ def predict_request_of(fields: object) -> PredictRequest:
     if not isinstance(images, list) or not 1 <= len(images) <= MAX_IMAGES:
         raise BadRequest(f"images must be a list of 1 to {MAX_IMAGES} objects")
     photos = [read_photo(image, f"images[{index}]", allowance) for index, image in enumerate(images)]
-    return _checked_request(photos, fields, is_batch=True)
+    has_links = any("url" in image for image in images)
+    return _checked_request(photos, fields, is_batch=True, links=allowance if has_links else None)
 
 
 def read_json(content: bytes) -> object:
@@ -131,7 +133,10 @@ def _brackets(content: bytes) -> int:
 
 
 def _checked_request(
-    photos: list[Callable[[], bytes]], options: Mapping[str, Any], is_batch: bool = False
+    photos: list[Callable[[], bytes]],
+    options: Mapping[str, Any],
+    is_batch: bool = False,
+    links: Allowance | None = None,
 ) -> PredictRequest:
     top: Any = options.get("top")
     explain = options.get("explain", False)
@@ -143,7 +148,7 @@ def _checked_request(
     if "model" in options and not isinstance(model, str):
         raise BadRequest(f"model must be a name, as GET /models lists them, not {reprlib.repr(model)}")
     return PredictRequest(
-        tuple(photos), is_batch, None if top is None else int(top), EXPLANATIONS[explain], model
+        tuple(photos), is_batch, None if top is None else int(top), EXPLANATIONS[explain], model, links
     )
 
 

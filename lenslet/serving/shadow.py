@@ -3,174 +3,147 @@
 - LENSLET_SHADOW: path of the candidate's model folder. Not set or blank: none.
 - LENSLET_SHADOW_SHARE: share of the default model's answers that are compared, above 0, at most 1; 0.05 if not set.
 
-The candidate runs in a process of its own, one for each process of the service, at the lowest priority. After an answer
-is ready, its sample goes into a short queue, and nobody waits for it. A candidate that crashes, or takes more than
-`TIMEOUT_S` for a photo, is started anew after `PAUSE_S`; samples that find the queue full are counted, and dropped.
+The candidate runs in a process of its own, one for each process of the service, when a processor has nothing else to
+do. After an answer is ready, the sample's pixels go into a socket that keeps some of them; one that finds it full is
+counted, and dropped. The candidate's process writes the comparisons into the log itself, so that no thread of the
+service works for it: threads share one lock, and on a busy machine each exchange of it may take milliseconds.
 """
 
+import json
 import os
 import random
 import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Full, Queue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lenslet.inference.artifact import Artifact, read_artifact
 from lenslet.inference.classifier import Classifier
-from lenslet.inference.decode import decode
-from lenslet.inference.errors import ArtifactError, LensletError
+from lenslet.inference.errors import ArtifactError
 from lenslet.serving.answer import Seen
-from lenslet.serving.formats import read_formats
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+from lenslet.serving.telemetry import Telemetry
 
 DEFAULT_SHARE = 0.05
-# For a photo, and for the start. At its priority, and on a busy machine, milliseconds of work may take a minute.
-TIMEOUT_S, START_TIMEOUT_S = 60.0, 600.0
 PAUSE_S = 60.0  # after a failure
-# Lambda halts all processes between two requests: a wait is counted in steps, so that a pause ends one of them at most.
-STEP_S = 0.25
-# Of pixels, 77 kB for a picture of 160 × 160. Of files one: each may have 20 MB.
-MAX_WAITING, MAX_FILES_WAITING = 16, 1
+# A candidate hangs that has taken nothing for so long, while so many samples were to be taken: Lambda halts all
+# processes between two requests, so that time alone says nothing.
+HANG_S, HANG_SAMPLES = 60.0, 100
+BUFFER_BYTES = 1 << 20  # of the socket, if the system allows so much; about five pictures in the usual 208 KB
+# What a candidate's process does: answer what comes through the socket.
+Target = Callable[[Path, int, socket.socket], None]
 
 
-class Compared(NamedTuple):
-    """The candidate's answer to a sample."""
+class Sample(NamedTuple):
+    """The pixels of a photo, and the label and probability that the served model answered with."""
 
-    label: str
-    probability: float
-    cpu_ms: float
-
-
-class Comparison(NamedTuple):
-    """A sample with both answers."""
-
-    request_id: str | None
-    label: str
-    probability: float
-    candidate: Compared
-    version: str  # of the candidate
-    skipped: int  # samples before this one that were dropped
-
-
-class CandidateFailed(Exception):
-    """The candidate crashed, hung, or cannot be loaded; the message says which."""
-
-
-# Answers what comes through a pipe, (is it pixels, bytes), until the pipe is closed. Its first message is "" or the
-# reason why it cannot start.
-Target = Callable[[Path, int, "Connection"], None]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A photo and the served model's answer to it."""
-
-    is_pixels: bool
-    data: bytes  # of the pixels, or of the photo's file
+    pixels: bytes
     label: str
     probability: float
 
 
 class Shadow:
-    """The queue of samples and the thread that hands them to the candidate's process."""
+    """The way of the samples to the candidate's process, which is started, and replaced when it fails."""
 
     def __init__(
         self,
         folder: Path,
-        candidate: Artifact,
-        served: Artifact,
+        size: int,
         share: float,
-        record: Callable[[Comparison], None],
-        report: Callable[[Exception], None],
+        report: Callable[[str], None],
         target: Target | None = None,
     ) -> None:
-        """`record` and `report` are called in the thread, for each comparison and for each failure."""
-        self._folder, self._candidate, self._share = folder, candidate, share
-        self._record, self._report, self._target = record, report, target or answer_samples
-        self._takes_pixels = candidate.image_size == served.image_size
-        self._waiting: Queue[tuple[Sample, str | None]] = Queue(
-            MAX_WAITING if self._takes_pixels else MAX_FILES_WAITING
-        )
-        self._skipped = 0  # counted without a lock: a lost count is no harm
-        threading.Thread(target=self._run, name="shadow", daemon=True).start()
+        """`size`: of the pictures of both models. `report` is called for each failure of the process."""
+        self._folder, self._size, self._share = folder, size, share
+        self._report, self._target = report, target or answer_samples
+        self._skipped = 0  # counted without a lock, as below: a lost count is no harm
+        self._refused, self._refused_since = 0, 0.0
+        self._process: Any = None
+        self._lock = threading.Lock()
+        self._channel: socket.socket | None = None
+        self._start_soon()
 
     def draw(self, samples: list[Sample], seen: Seen) -> None:
         """Put what was answered among the samples of its request, if it is drawn."""
         if random.random() < self._share:  # nosec B311
-            data = seen.pixels.tobytes() if self._takes_pixels else seen.photo
-            samples.append(Sample(self._takes_pixels, data, *seen.best))
+            samples.append(Sample(seen.pixels.tobytes(), *seen.best))
 
     def offer(self, samples: list[Sample], request_id: str | None) -> None:
-        """Let the candidate answer them when it gets to it; never waits."""
+        """Let the candidate answer them when it gets to it; never waits, and takes some 50 µs for each."""
         for sample in samples:
-            try:
-                self._waiting.put_nowait((sample, request_id))
-            except Full:
-                self._skipped += 1
+            self._offer(sample, request_id)
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._compare()
-            except CandidateFailed as error:
-                self._report(error)
-            time.sleep(PAUSE_S)
+    def _offer(self, sample: Sample, request_id: str | None) -> None:
+        channel = self._channel
+        if not channel:  # it is starting, or has failed
+            self._skipped += 1
+            return
+        about = [request_id, sample.label, sample.probability, self._skipped]
+        try:
+            channel.send(json.dumps(about).encode() + b"\n" + sample.pixels)
+        except BlockingIOError:
+            self._skip()
+        except OSError:
+            self._fail()
+        else:
+            self._skipped = self._refused = 0
 
-    def _compare(self) -> None:
-        """Start the candidate, and give it the samples until it fails. Raises: CandidateFailed."""
+    def _skip(self) -> None:
+        """Count a sample that the candidate has no room for; it may hang."""
+        now = time.monotonic()
+        if not self._refused:
+            self._refused_since = now
+        self._skipped += 1
+        self._refused += 1
+        if self._refused >= HANG_SAMPLES and now - self._refused_since >= HANG_S:
+            self._fail(f"it has taken no photo for {now - self._refused_since:.0f} s")
+
+    def _fail(self, reason: str = "") -> None:
+        """Replace the process, which has ended unless there is another reason."""
+        with self._lock:
+            channel, self._channel = self._channel, None
+        if channel:  # else another thread has noticed, too
+            self._refused = 0
+            channel.close()
+            self._start_soon(reason, self._process)
+
+    def _start_soon(self, reason: str = "", former: Any = None) -> None:
+        threading.Thread(target=self._start, args=(reason, former), daemon=True).start()
+
+    def _start(self, reason: str, former: Any) -> None:
         # Imported here: it takes 10 ms, and only deployments with a candidate need it.
         from multiprocessing import get_context
 
-        spawn = get_context("spawn")  # a fork would copy locks that a thread of some library holds
-        pipe, theirs = spawn.Pipe()
-        process = spawn.Process(
-            target=self._target, args=(self._folder, self._candidate.image_size, theirs), daemon=True
-        )
-        process.start()
-        theirs.close()
-        try:
-            reason = _receive(pipe, START_TIMEOUT_S)
+        if former:
             if reason:
-                raise CandidateFailed(reason)
-            while True:
-                sample, request_id = self._waiting.get()
-                pipe.send((sample.is_pixels, sample.data))
-                found = _receive(pipe, TIMEOUT_S)
-                if found is not None:  # None: another size of the picture, too costly a file
-                    self._record(self._comparison(sample, request_id, Compared(*found)))
-        except (EOFError, OSError) as error:
-            process.join(STEP_S)
-            if process.exitcode == -signal.SIGTERM:  # as the service ends
-                return
-            raise CandidateFailed(f"its process ended with code {process.exitcode}") from error
-        finally:
-            process.kill()
-            process.join()
-            pipe.close()
-
-    def _comparison(self, sample: Sample, request_id: str | None, found: Compared) -> Comparison:
-        skipped, self._skipped = self._skipped, 0
-        return Comparison(
-            request_id, sample.label, sample.probability, found, self._candidate.version, skipped
+                former.kill()
+            former.join()
+            self._report(reason or f"its process has ended with code {former.exitcode}")
+            time.sleep(PAUSE_S)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # whole messages, or nothing
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        ours.setblocking(False)
+        # A fork would copy locks that a thread of some library holds.
+        self._process = get_context("spawn").Process(
+            target=self._target, args=(self._folder, self._size, theirs), daemon=True
         )
+        self._process.start()
+        theirs.close()
+        self._channel = ours
 
 
 def read_shadow(
-    environment: Mapping[str, str],
-    served: Artifact,
-    record: Callable[[Comparison], None],
-    report: Callable[[Exception], None],
+    environment: Mapping[str, str], served: Artifact, report: Callable[[str], None]
 ) -> Shadow | None:
     """The shadow that the settings name, its process being started; None without one.
 
-    Raises: ValueError if a setting is malformed; ArtifactError if the folder has no valid `model.json`. What else is
-    wrong with the candidate is its own failure, not the service's.
+    Raises: ValueError if a setting is malformed, ArtifactError if the folder has no valid `model.json`, or one of
+    another image size. What else is wrong with the candidate is its own failure, not the service's.
     """
     folder = environment.get("LENSLET_SHADOW", "").strip()
     text = environment.get("LENSLET_SHADOW_SHARE", "").strip()
@@ -178,6 +151,8 @@ def read_shadow(
         if text:
             raise ValueError("LENSLET_SHADOW_SHARE needs LENSLET_SHADOW, the candidate's model folder")
         return None
+    if sys.platform != "linux":
+        raise ValueError("LENSLET_SHADOW needs Linux: other systems have no sockets of this kind")
     try:
         share = float(text) if text else DEFAULT_SHARE
     except ValueError:
@@ -185,53 +160,34 @@ def read_shadow(
     if not 0 < share <= 1:
         raise ValueError(f"LENSLET_SHADOW_SHARE takes a share above 0, at most 1, not {text!r}")
     try:
-        candidate = read_artifact(Path(folder))
+        size = read_artifact(Path(folder)).image_size
     except ArtifactError as error:
         raise ArtifactError(f"LENSLET_SHADOW: {error}") from error
-    return Shadow(Path(folder), candidate, served, share, record, report)
+    if size != served.image_size:
+        raise ArtifactError(
+            f"LENSLET_SHADOW: the candidate takes pictures of {size} pixels, the served model of {served.image_size}; "
+            "only models of one size are compared while they serve: use lenslet evaluate"
+        )
+    return Shadow(Path(folder), size, share, report)
 
 
-def answer_samples(folder: Path, size: int, pipe: "Connection") -> None:
-    """The candidate's process: classify what comes, one at a time."""
-    import numpy as np
-
+def answer_samples(folder: Path, size: int, channel: socket.socket) -> None:
+    """The candidate's process: classify what comes, one picture at a time, and log it beside the served answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it, too; the service ends it
-    _take_the_lowest_priority()
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    telemetry = Telemetry(os.environ)
     try:
         classifier = Classifier.load(folder)
     except ArtifactError as error:
-        pipe.send(str(error))
+        telemetry.report_candidate(str(error))
         return
-    pipe.send("")
-    while True:
-        try:
-            is_pixels, data = pipe.recv()
-        except EOFError:
-            return
+    room = size * size * 3 + (1 << 16)
+    while message := channel.recv(room):  # nothing: the service has ended
+        about, _, pixels = message.partition(b"\n")
+        request_id, label, probability, skipped = json.loads(about)
         started = time.process_time()
-        try:
-            pixels = (
-                np.frombuffer(data, np.uint8).reshape(size, size, 3)
-                if is_pixels
-                else decode(data, size, read_formats(os.environ))
-            )
-        except LensletError:
-            pipe.send(None)
-            continue
-        label, probability = classifier.classify(pixels).ranked()[0]
-        pipe.send((label, probability, (time.process_time() - started) * 1000))
-
-
-def _take_the_lowest_priority() -> None:
-    if hasattr(os, "SCHED_IDLE"):  # only when a processor has nothing else to do
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif hasattr(os, "nice"):
-        os.nice(19)
-
-
-def _receive(pipe: "Connection", timeout_s: float) -> Any:
-    """The next message. Raises: CandidateFailed after the timeout, EOFError if the process has ended."""
-    for _ in range(int(timeout_s / STEP_S)):
-        if pipe.poll(STEP_S):
-            return pipe.recv()
-    raise CandidateFailed(f"it did not answer within {timeout_s:g} s")
+        found = classifier.classify(np.frombuffer(pixels, np.uint8).reshape(size, size, 3)).ranked()[0]
+        cpu_ms = (time.process_time() - started) * 1000
+        version = classifier.artifact.version
+        telemetry.record_comparison(request_id, (label, probability), found, version, cpu_ms, skipped)

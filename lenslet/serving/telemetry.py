@@ -13,8 +13,6 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from lenslet.serving.shadow import Comparison
-
 Metric = tuple[str, str, float]  # name, unit, value
 NAMESPACE = "Lenslet"  # of the metrics; the stages of one account are told apart by the service's name
 LINK_FAILURES = (
@@ -56,32 +54,41 @@ class Telemetry:
         except (OSError, ValueError) as error:  # ValueError: the standard output is closed
             self._say_lost(error)
 
-    def record_comparison(self, found: Comparison) -> None:
-        """Write a line of log and metrics for a candidate's answer."""
-        agrees = found.label == found.candidate.label
+    def record_comparison(
+        self,
+        request_id: str | None,
+        served: tuple[str, float],
+        candidate: tuple[str, float],
+        version: str,
+        cpu_ms: float,
+        skipped: int,
+    ) -> None:
+        """Write a line of log and metrics for a candidate's answer beside the served one, (label, probability) each.
+
+        `version`: of the candidate. `skipped`: samples before this one that it did not get to.
+        """
+        agrees = served[0] == candidate[0]
+        fields: dict[str, Any] = {
+            "label": served[0],
+            "confidence": round(served[1], 6),
+            "agrees": agrees,
+            "skipped": skipped,
+        }
+        fields |= {"candidate_label": candidate[0], "candidate_confidence": round(candidate[1], 6)}
+        fields |= {"candidate_version": version, "candidate_cpu_ms": round(cpu_ms, 2)}
+        fields["skipped"] = skipped
         try:
-            self.logger.info(
-                "compared",
-                request_id=found.request_id,
-                agrees=agrees,
-                label=found.label,
-                confidence=found.probability,
-                candidate_label=found.candidate.label,
-                candidate_confidence=found.candidate.probability,
-                candidate_version=found.version,
-                candidate_cpu_ms=round(found.candidate.cpu_ms, 2),
-                skipped=found.skipped,
-            )
+            self.logger.info("compared", request_id=request_id, **fields)
             if not is_metrics_disabled():
-                counts = {"ShadowDisagreements": int(not agrees), "ShadowSkipped": found.skipped}
+                counts = {"ShadowDisagreements": int(not agrees), "ShadowSkipped": skipped}
                 self._write_metrics([(name, "Count", count) for name, count in counts.items()])
         except (OSError, ValueError) as error:
             self._say_lost(error)
 
-    def report_candidate(self, error: Exception) -> None:
+    def report_candidate(self, reason: str) -> None:
         """Write a line of log for a candidate that failed."""
         try:
-            self.logger.error(f"the model of LENSLET_SHADOW has failed: {error}")
+            self.logger.error(f"the model of LENSLET_SHADOW has failed: {reason}")
         except (OSError, ValueError) as lost:
             self._say_lost(lost)
 

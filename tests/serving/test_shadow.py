@@ -7,9 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +23,7 @@ from lenslet.inference.errors import ArtifactError
 from lenslet.serving import shadow
 from lenslet.serving.answer import Seen
 from lenslet.serving.models import Models
-from lenslet.serving.shadow import Comparison, Shadow, Target, read_shadow
+from lenslet.serving.shadow import Shadow, Target, read_shadow
 from tests.support import candidates
 from tests.support.endpoint import ROOT
 from tests.support.function_log import write_to_stdout
@@ -42,19 +40,27 @@ def log_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
     write_to_stdout(monkeypatch)
 
 
-class Heard:
-    """What a shadow has recorded and reported."""
+class Printed:
+    """Lines that this process and its children have printed so far."""
 
-    def __init__(self) -> None:
-        self.comparisons: list[Comparison] = []
-        self.failures: list[str] = []
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self.capfd, self.text = capfd, ""
 
-    def start(self, target: Target | None, size: int = SERVED.image_size, folder: Path = SHIPPED) -> Shadow:
-        candidate = replace(SERVED, image_size=size)
-        return Shadow(folder, candidate, SERVED, 1, self.comparisons.append, self.report, target)
+    def lines(self, part: str) -> list[str]:
+        self.text += self.capfd.readouterr().out
+        return [line for line in self.text.splitlines() if part in line]
 
-    def report(self, error: Exception) -> None:
-        self.failures.append(str(error))
+
+@pytest.fixture
+def printed(capfd: pytest.CaptureFixture[str]) -> Printed:
+    return Printed(capfd)
+
+
+def start(target: Target | None, failures: list[str], folder: Path = SHIPPED) -> Shadow:
+    """A shadow of every answer, its process being there."""
+    shadow = Shadow(folder, SERVED.image_size, 1, failures.append, target)
+    until(lambda: shadow._channel)
+    return shadow
 
 
 def until(is_so: Callable[[], object], seconds: float = 60) -> None:
@@ -71,99 +77,93 @@ def ask(monkeypatch: pytest.MonkeyPatch, candidate: Shadow | None, event: Any = 
 
 @pytest.mark.slow
 def test_candidate_is_compared_in_log_and_metrics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     plain = ask(monkeypatch, None)
     folder = write_other_model(tmp_path / "candidate", "new ")
-    recorded: list[Comparison] = []
-
-    def record(found: Comparison) -> None:
-        lambda_func.telemetry.record_comparison(found)
-        recorded.append(found)
-
     settings = {"LENSLET_SHADOW": str(folder), "LENSLET_SHADOW_SHARE": "1"}
-    candidate = read_shadow(settings, SERVED, record, pytest.fail)
-    capsys.readouterr()
+    candidate = read_shadow(settings, SERVED, pytest.fail)
+    assert candidate
+    until(lambda: candidate._channel)
     assert ask(monkeypatch, candidate) == plain  # of the served model
-    until(lambda: recorded)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [line] = [line for line in lines if line.get("message") == "compared"]
+    until(lambda: printed.lines("ShadowDisagreements"))
+    [line] = map(json.loads, printed.lines('"compared"'))
     [best, *_] = plain["predictions"]
     assert (line["request_id"], line["label"], line["agrees"]) == ("6f1c2d3e", best["label"], False)
     assert line["candidate_label"] == "new " + best["label"]
     assert line["candidate_confidence"] == pytest.approx(line["confidence"], abs=0.01)
     assert line["candidate_version"] == read_artifact(folder).version != SERVED.version
-    [metrics] = [line for line in lines if "ShadowDisagreements" in line]
+    [metrics] = map(json.loads, printed.lines("ShadowDisagreements"))
     assert (metrics["ShadowDisagreements"], metrics["ShadowSkipped"]) == ([1], [0])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "failure"),
-    [(candidates.crash, "its process ended with code -6"), (candidates.hang, "it did not answer within 1 s")],
+    [
+        (candidates.crash, "its process has ended with code -6"),
+        (candidates.hang, r"it has taken no photo for \d s"),
+    ],
 )
 def test_candidate_that_fails_is_reported_and_started_anew(
     monkeypatch: pytest.MonkeyPatch, target: Target, failure: str
 ) -> None:
     monkeypatch.setattr(shadow, "PAUSE_S", 0.1)
-    monkeypatch.setattr(shadow, "TIMEOUT_S", 1)
+    monkeypatch.setattr(shadow, "HANG_S", 0)
     plain = ask(monkeypatch, None)
-    heard = Heard()
-    candidate = heard.start(target)
+    failures: list[str] = []
+    candidate = start(target, failures)
+    batch = {"images": [EVENT] * 16}
     for count in (1, 2):
-        assert ask(monkeypatch, candidate) == plain
-        until(lambda: len(heard.failures) == count)  # noqa: B023
-    assert heard.failures == [failure] * 2
-    assert heard.comparisons == []
+        while len(failures) < count:
+            assert ask(monkeypatch, candidate) == plain
+            ask(monkeypatch, candidate, batch)
+            time.sleep(0.02)
+    assert all(re.fullmatch(failure, each) for each in failures)
 
 
 @pytest.mark.slow
-def test_candidate_that_cannot_be_loaded_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidate_that_cannot_be_loaded_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
     folder = write_other_model(tmp_path / "candidate", "new ")
     model = (folder / "model.tflite").read_bytes()
     (folder / "model.tflite").write_bytes(model[: len(model) // 2])
-    heard = Heard()
-    candidate = heard.start(None, folder=folder)
+    candidate = start(None, [], folder)
     assert "predictions" in ask(monkeypatch, candidate)
-    until(lambda: heard.failures)
-    assert "is not the file that model.json describes" in heard.failures[0]
-
-
-@pytest.mark.slow
-def test_candidate_of_another_size_gets_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard, other = Heard(), Heard()
-    same, larger = heard.start(candidates.echo), other.start(candidates.echo, size=224)
-    ask(monkeypatch, same)
-    ask(monkeypatch, larger)
-    until(lambda: heard.comparisons and other.comparisons)
-    size = SERVED.image_size
-    assert heard.comparisons[0].candidate.label == f"pixels of {size * size * 3} bytes"
-    assert other.comparisons[0].candidate.label == f"file of {len(PHOTO)} bytes"
+    until(lambda: printed.lines("has failed"))
+    assert "is not the file that model.json describes" in printed.lines("has failed")[0]
 
 
 @pytest.mark.slow
 def test_only_the_default_model_is_compared_and_what_finds_no_place_is_counted(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     both = {"default": lambda_func.models.default, "other": Classifier.load(SHIPPED)}
     monkeypatch.setattr(lambda_func, "models", Models(both))
-    monkeypatch.setattr(shadow, "MAX_WAITING", 2)
-    may_start, run = Event(), Shadow._run
-    monkeypatch.setattr(Shadow, "_run", lambda self: may_start.wait() and run(self))
-    heard = Heard()
-    candidate = heard.start(candidates.echo)
+    monkeypatch.setattr(Shadow, "_start_soon", lambda self: None)
+    candidate = Shadow(SHIPPED, SERVED.image_size, 1, pytest.fail, candidates.echo)
     ask(monkeypatch, candidate, {**EVENT, "model": "other"})
-    ask(monkeypatch, candidate, {"images": [EVENT] * 7})
-    may_start.set()
-    until(lambda: len(heard.comparisons) == 2)
-    ask(monkeypatch, candidate)
-    until(lambda: len(heard.comparisons) == 3)
-    assert sum(each.skipped for each in heard.comparisons) == 5
+    ask(monkeypatch, candidate, {"images": [EVENT] * 5})  # its process is not there yet
+    candidate._start("", None)
+    for _ in range(2):
+        ask(monkeypatch, candidate)
+    until(lambda: len(printed.lines('["6f1c2d3e"')) == 2)
+    first, second = printed.lines('["6f1c2d3e"')
+    size = SERVED.image_size
+    assert re.fullmatch(rf'\["6f1c2d3e", "\w+", 0\.\d+, 5\] {size * size * 3}', first)
+    assert second.endswith(f", 0] {size * size * 3}")
+
+
+def test_candidate_of_another_size_is_refused(tmp_path: Path) -> None:
+    folder = write_other_model(tmp_path / "candidate", "new ", image_size=224)
+    with pytest.raises(ArtifactError, match="takes pictures of 224 pixels, the served model of"):
+        read_shadow({"LENSLET_SHADOW": str(folder)}, SERVED, pytest.fail)
 
 
 def test_share_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Shadow, "_run", lambda self: None)
-    drawn = Shadow(SHIPPED, SERVED, SERVED, 0.25, pytest.fail, pytest.fail)
+    monkeypatch.setattr(Shadow, "_start_soon", lambda self: None)
+    drawn = Shadow(SHIPPED, 2, 0.25, pytest.fail)
     samples: list[shadow.Sample] = []
     photo = Seen(PHOTO, np.zeros((2, 2, 3), np.uint8), ("red", 0.5))
     for _ in range(4000):
@@ -182,17 +182,15 @@ MALFORMED = {
 @pytest.mark.parametrize("share", MALFORMED)
 def test_malformed_share(share: str) -> None:
     with pytest.raises(ValueError, match=re.escape(MALFORMED[share])):
-        read_shadow(
-            {"LENSLET_SHADOW": "model", "LENSLET_SHADOW_SHARE": share}, SERVED, pytest.fail, pytest.fail
-        )
+        read_shadow({"LENSLET_SHADOW": "model", "LENSLET_SHADOW_SHARE": share}, SERVED, pytest.fail)
 
 
 def test_settings_without_a_candidate() -> None:
-    assert read_shadow({"LENSLET_SHADOW": " "}, SERVED, pytest.fail, pytest.fail) is None
+    assert read_shadow({"LENSLET_SHADOW": " "}, SERVED, pytest.fail) is None
     with pytest.raises(ValueError, match="LENSLET_SHADOW_SHARE needs LENSLET_SHADOW"):
-        read_shadow({"LENSLET_SHADOW_SHARE": "0.1"}, SERVED, pytest.fail, pytest.fail)
+        read_shadow({"LENSLET_SHADOW_SHARE": "0.1"}, SERVED, pytest.fail)
     with pytest.raises(ArtifactError, match=r"LENSLET_SHADOW: nowhere/model\.json does not exist"):
-        read_shadow({"LENSLET_SHADOW": "nowhere"}, SERVED, pytest.fail, pytest.fail)
+        read_shadow({"LENSLET_SHADOW": "nowhere"}, SERVED, pytest.fail)
 
 
 @pytest.mark.slow

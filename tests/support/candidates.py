@@ -1,25 +1,22 @@
 """What a candidate's process may do instead of answering: targets of `lenslet.serving.shadow.Shadow`."""
 
 import os
+import socket
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 
-def crash(folder: Path, size: int, pipe: Connection) -> None:
-    pipe.send("")
-    pipe.recv()
+def crash(folder: Path, size: int, channel: socket.socket) -> None:
+    channel.recv(1 << 20)
     os.abort()
 
 
-def hang(folder: Path, size: int, pipe: Connection) -> None:
-    pipe.send("")
+def hang(folder: Path, size: int, channel: socket.socket) -> None:
     time.sleep(3600)
 
 
-def echo(folder: Path, size: int, pipe: Connection) -> None:
-    """Answer with what has arrived."""
-    pipe.send("")
-    while True:
-        is_pixels, data = pipe.recv()
-        pipe.send((f"{'pixels' if is_pixels else 'file'} of {len(data)} bytes", 0.5, 1.0))
+def echo(folder: Path, size: int, channel: socket.socket) -> None:
+    """Print what has arrived: what is said about a photo, and how many bytes its pixels have."""
+    while message := channel.recv(1 << 20):
+        about, _, pixels = message.partition(b"\n")
+        print(f"{about.decode()} {len(pixels)}", flush=True)

@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import asynccontextmanager, contextmanager, suppress
+from threading import BoundedSemaphore
 
 import anyio
 
 from lenslet.inference.errors import Overloaded
 
-WAIT_TIMEOUT_S = 5.0  # for a worker; two links that stall keep two workers busy for ten seconds
+WAIT_TIMEOUT_S = 5.0  # for a worker
+# Requests of one process that wait for links at the same time: a link that stalls takes a thread for ten seconds.
+MAX_WAITING_FOR_LINKS = 16
+LOOK_S = 0.5  # whether the event loop still runs
 
 
 class AdmissionControl:
@@ -19,6 +24,12 @@ class AdmissionControl:
         self.workers = workers
         self._free_places = workers + waiting
         self._free_workers = asyncio.Semaphore(workers)
+        self._link_places = BoundedSemaphore(MAX_WAITING_FOR_LINKS)
+
+    @property
+    def threads(self) -> int:
+        """How many threads its requests may occupy."""
+        return self.workers + MAX_WAITING_FOR_LINKS
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -26,7 +37,7 @@ class AdmissionControl:
 
         Raises: Overloaded.
         """
-        if not self._free_places:
+        if self._free_places <= 0:  # below: requests that have come back from their links
             raise Overloaded("too many requests are waiting already; try again later")
         self._free_places -= 1
         try:
@@ -46,3 +57,31 @@ class AdmissionControl:
             yield
         finally:
             self._free_workers.release()
+
+    @contextmanager
+    def waiting_for_links(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Give place and worker to others meanwhile; entered by the thread that answers, and not by the event loop.
+
+        Raises: Overloaded, if too many requests wait for links.
+        """
+        if not self._link_places.acquire(blocking=False):
+            raise Overloaded("too many requests are waiting for their links already; try again later")
+        try:
+            loop.call_soon_threadsafe(self._leave)
+            try:
+                yield
+            finally:
+                coming = asyncio.run_coroutine_threadsafe(self._come_back(), loop)
+                while not coming.done() and loop.is_running():
+                    with suppress(FutureTimeout):
+                        coming.result(LOOK_S)
+        finally:
+            self._link_places.release()
+
+    def _leave(self) -> None:
+        self._free_places += 1
+        self._free_workers.release()
+
+    async def _come_back(self) -> None:
+        self._free_places -= 1
+        await self._free_workers.acquire()

@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +22,7 @@ from lenslet.serving.gateway import MAX_BODY_BYTES, HttpRequest, read_http_reque
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.docs_page import DOCS_HEADERS, docs_page
 from lenslet.serving.http.event import Context, event_of, with_body
+from lenslet.serving.links.waiting import pausing
 from lenslet.serving.routes import READING, check_key, logged_fields, needs_no_key, proxy_response
 from lenslet.serving.telemetry import Telemetry
 
@@ -42,14 +44,18 @@ class Function:
 
 
 def bridge(function: Function, admission: AdmissionControl) -> Application:
-    """An ASGI application; the handler runs in threads that stay, each with an interpreter of the model."""
-    threads = ThreadPoolExecutor(admission.workers, thread_name_prefix="handler")
+    """An ASGI application; the handler runs in threads, of which as many work as there are workers."""
+    threads = ThreadPoolExecutor(admission.threads, thread_name_prefix="handler")
     page = docs_page(read_contract())
-    # A thread of its own: when all others wait for links, the service is busy and not dead.
+    # A thread of its own: when all others are busy, the service is not dead.
     health = ThreadPoolExecutor(1, thread_name_prefix="health")
 
     def call_handler(event: dict[str, Any], body: bytes) -> dict[str, Any]:
         return function.handler(with_body(event, body), Context())
+
+    def answer(loop: asyncio.AbstractEventLoop, event: dict[str, Any], body: bytes) -> dict[str, Any]:
+        with pausing(partial(admission.waiting_for_links, loop)):
+            return call_handler(event, body)
 
     async def respond(request: Request, event: dict[str, Any]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
@@ -62,7 +68,7 @@ def bridge(function: Function, admission: AdmissionControl) -> Application:
         with admission.place():
             body = await read_body(request)
             async with admission.worker():
-                return await loop.run_in_executor(threads, call_handler, event, body)
+                return await loop.run_in_executor(threads, answer, loop, event, body)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -78,8 +84,9 @@ def bridge(function: Function, admission: AdmissionControl) -> Application:
             # Cancelled: the grace period is over, and uvicorn would make a 500 of it.
             reason = error if isinstance(error, LensletError) else Overloaded("the server is stopping")
             answer = refuse(http_request(event), reason, function)
-        headers = answer["headers"] | closing_headers(request)
-        await Response(answer["body"], answer["statusCode"], headers)(scope, receive, send)
+        status = answer["statusCode"]
+        headers = answer["headers"] | REFUSAL_HEADERS.get(status, {}) | closing_headers(request)
+        await Response(answer["body"], status, headers)(scope, receive, send)
 
     return application
 
@@ -94,9 +101,7 @@ def refuse(request: HttpRequest, error: LensletError, function: Function) -> dic
     """The proxy response of a request that the handler never sees; headers, JSON and log are as the handler's."""
     log_fields = {"request_id": Context().aws_request_id, **logged_fields(request)}
     function.telemetry.record(error.status, refusal(error), log_fields, latency_ms=0)
-    answer = proxy_response(request, error.status, json.dumps(refusal(error)), function.access)
-    answer["headers"] |= REFUSAL_HEADERS.get(error.status, {})
-    return answer
+    return proxy_response(request, error.status, json.dumps(refusal(error)), function.access)
 
 
 def http_request(event: dict[str, Any]) -> HttpRequest:

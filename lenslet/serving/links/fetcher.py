@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
 import lenslet
-from lenslet.inference.errors import LinkFailed, LinkRefused, RequestTooLarge
+from lenslet.inference.errors import LinkFailed, LinkRefused, Overloaded, RequestTooLarge
 from lenslet.serving.links.address import NEVER_IN_LINKS, Place, locate
 from lenslet.serving.links.connection import Deadline, connect, counted_response
 from lenslet.serving.links.delivered import check_delivered
@@ -30,6 +30,9 @@ COPIED_SPACE = " \t\r\n\xa0"  # around links that were copied from a page or a f
 MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
 MAX_BYTES_TOGETHER = 40 * 1024 * 1024  # of all links of one request: 2.5 MB for each of sixteen
+MAX_BYTES_OF_PROCESS = (
+    2 * MAX_BYTES_TOGETHER
+)  # of all requests: `lenslet serve` lets some wait for their links at once
 # Lines and pieces of all links of one request, which cost about 15 µs each: chunks of one byte would keep a processor
 # busy until the timeout.
 MAX_STEPS_TOGETHER = 100_000
@@ -46,6 +49,29 @@ ACCEPT = "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff, *
 PLAIN_ENCODINGS = {"", "identity", "aws-chunked"}
 
 
+class Budget:
+    """Bytes that may be kept in memory at the same time; used by many threads."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Whether so many were left; then they are taken."""
+        with self._lock:
+            if count > self._left:
+                return False
+            self._left -= count
+            return True
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._left += count
+
+
+OF_PROCESS = Budget(MAX_BYTES_OF_PROCESS)
+
+
 class Allowance:
     """The bytes that all links of one request, which are fetched concurrently, may keep in memory.
 
@@ -53,18 +79,22 @@ class Allowance:
     """
 
     def __init__(self) -> None:
-        self._left = MAX_BYTES_TOGETHER
         self._steps_left = MAX_STEPS_TOGETHER
+        self._taken, self._is_over = 0, False
         self._lock = threading.Lock()
 
     def take(self, count: int) -> None:
-        """Raises RequestTooLarge if fewer are left."""
+        """Raises RequestTooLarge if fewer are left, Overloaded if the links of other requests have the memory."""
         with self._lock:
-            if count > self._left:
+            if self._is_over:  # a thread whose link has timed out
+                raise LinkFailed("the request has been answered")
+            if self._taken + count > MAX_BYTES_TOGETHER:
                 raise RequestTooLarge(
                     f"the request's links deliver more than {MAX_BYTES_TOGETHER:,} bytes together, the limit"
                 )
-            self._left -= count
+            if not OF_PROCESS.take(count):
+                raise Overloaded("links of other requests deliver too much at this moment; try again later")
+            self._taken += count
 
     def take_step(self) -> None:
         """Count a line or a piece of an answer. Raises LinkFailed."""
@@ -77,7 +107,16 @@ class Allowance:
 
     def give_back(self, count: int) -> None:
         with self._lock:
-            self._left += count
+            if not self._is_over:
+                self._taken -= count
+                OF_PROCESS.give_back(count)
+
+    def release(self) -> None:
+        """Give all back: the request has been answered."""
+        with self._lock:
+            if not self._is_over:
+                self._is_over = True
+                OF_PROCESS.give_back(self._taken)
 
 
 def fetch(link: str, allowance: Allowance | None = None) -> bytes:
@@ -87,7 +126,7 @@ def fetch(link: str, allowance: Allowance | None = None) -> bytes:
 
     Raises: LinkRefused (another scheme, or a place that is not public or not allowed), LinkFailed (unreachable,
         or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`, or
-        than the allowance), NotAnImageLink (a page, JSON or nothing).
+        than the allowance), NotAnImageLink (a page, JSON or nothing), Overloaded (links of other requests).
     """
     link = link.lstrip(COPIED_SPACE)
     scheme, separator, _ = link.partition("://")
@@ -97,8 +136,14 @@ def fetch(link: str, allowance: Allowance | None = None) -> bytes:
         raise LinkRefused("only http://, https:// and s3:// links are fetched")
     if len(link) > MAX_LINK_LENGTH:
         raise LinkRefused(f"the link is longer than {MAX_LINK_LENGTH:,} characters, the limit")
-    read = partial(READERS[scheme.lower()], link, read_rules(os.environ), allowance or Allowance())
-    return _in_time(read, Deadline(TIMEOUT_S))
+    own = allowance or Allowance()
+    try:
+        return _in_time(
+            partial(READERS[scheme.lower()], link, read_rules(os.environ), own), Deadline(TIMEOUT_S)
+        )
+    finally:
+        if not allowance:
+            own.release()
 
 
 def _in_time(read: Callable[[Deadline], bytes], deadline: Deadline) -> bytes:
