@@ -2,8 +2,9 @@
 
     python -m bench.loopback lenslet.serving.links.fetcher.TIMEOUT_S=1 -- --port 0
 
-Numbers before the `--` replace those of the modules, for tests that cannot wait. Production has no such switch: this
-program replaces `lenslet.serving.links.address.is_public` from outside, as no request and no setting can.
+Numbers before the `--` replace those of the modules, for tests that cannot wait; `links_keep_workers=1` lets a link
+that stalls keep a worker busy, as a slow model does. Production has no such switches: this program replaces
+`lenslet.serving.links.address.is_public` from outside, as no request and no setting can.
 """
 
 import importlib
@@ -12,7 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -30,10 +31,14 @@ def main(argv: Sequence[str]) -> int:
 
 def pretend(numbers: Sequence[str]) -> None:
     """In each process of the server."""
+    from lenslet.serving.http import bridge
     from lenslet.serving.links import address
 
     address.is_public = lambda address: address == "127.0.0.1"
     for name, value in (each.split("=") for each in numbers):
+        if name == "links_keep_workers":
+            setattr(bridge, "pausing", lambda pause: nullcontext())  # noqa: B010
+            continue
         module, _, constant = name.rpartition(".")
         assert hasattr(importlib.import_module(module), constant), name
         setattr(importlib.import_module(module), constant, float(value))

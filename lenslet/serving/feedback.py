@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +30,7 @@ from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import HttpRequest
 from lenslet.serving.links.fetcher import Allowance
 from lenslet.serving.links.rules import BUCKET
+from lenslet.serving.links.waiting import waiting_for_links
 from lenslet.serving.models import Models
 from lenslet.serving.request import read_json, read_photo, refuse_unknown
 from lenslet.serving.s3 import s3_client
@@ -145,7 +147,12 @@ def _read_request(request: HttpRequest, models: Models) -> tuple[bytes, str | No
     given = {name: fields[name] for name in ("url", "image") if name in fields}
     if len(given) != 1:
         raise BadRequest("exactly one of url, image is needed")
-    photo = read_photo(given, "", Allowance())()
+    links = Allowance()
+    try:
+        with waiting_for_links() if "url" in given else nullcontext():
+            photo = read_photo(given, "", links)()
+    finally:
+        links.release()
     if len(photo) > MAX_PHOTO_BYTES:
         raise RequestTooLarge(
             f"the photo of a correction may have {MAX_PHOTO_BYTES:,} bytes: send it smaller"

@@ -96,7 +96,8 @@ def predict_request_of(fields: object) -> PredictRequest:
         raise BadRequest(f"exactly one of url, image, images is needed, not {' and '.join(given) or 'none'}")
     allowance = Allowance()
     if given != ["images"]:
-        return _checked_request([read_photo({given[0]: fields[given[0]]}, "", allowance)], fields)
+        photo = read_photo({given[0]: fields[given[0]]}, "", allowance)
+        return _checked_request([photo], fields, links=allowance if given == ["url"] else None)
     images = fields["images"]
     if not isinstance(images, list) or not 1 <= len(images) <= MAX_IMAGES:
         raise BadRequest(f"images must be a list of 1 to {MAX_IMAGES} objects")

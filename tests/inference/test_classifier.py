@@ -150,6 +150,18 @@ def test_predictions_are_not_overwritten_by_the_next_picture(shipped: Classifier
     assert not np.array_equal(other, before)
 
 
+def test_threads_that_take_turns_share_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    new_runner = Classifier._new_runner
+    monkeypatch.setattr(Classifier, "_new_runner", lambda self: made.append(1) or new_runner(self))
+    own = Classifier.load(SHIPPED)
+    black = np.zeros((own.artifact.image_size,) * 2 + (3,), np.uint8)
+    for _ in range(5):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(own.classify, black).result()
+    assert len(made) == 1
+
+
 def test_eight_threads_answer_as_one_does(shipped: Classifier) -> None:
     inputs = pictures(48, shipped.artifact.image_size)
     serial = [shipped.classify(picture) for picture in inputs]

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from lenslet.inference.errors import LinkFailed, LinkRefused
+import lambda_func
+from lenslet.inference.errors import LinkFailed, LinkRefused, Overloaded, RequestTooLarge
 from lenslet.serving.links import address, fetcher
 from lenslet.serving.links.fetcher import fetch
 from lenslet.serving.links.rules import Rules
@@ -77,3 +78,42 @@ def test_redirect_to_a_long_link_is_refused(monkeypatch):
 def test_dots_in_s3_keys_are_refused(key):
     with pytest.raises(LinkRefused, match=r"the link's key has a part \. or \.\. in it"):
         fetch(f"s3://photos/{key}")
+
+
+def test_links_of_all_requests_share_a_budget(monkeypatch):
+    monkeypatch.setattr(fetcher, "MAX_BYTES_TOGETHER", 60)
+    monkeypatch.setattr(fetcher, "OF_PROCESS", fetcher.Budget(100))
+    first, second = fetcher.Allowance(), fetcher.Allowance()
+    first.take(60)
+    with pytest.raises(RequestTooLarge, match="the request's links deliver more than 60 bytes together"):
+        first.take(1)
+    second.take(40)
+    with pytest.raises(
+        Overloaded, match="links of other requests deliver too much at this moment; try again later"
+    ):
+        second.take(1)
+    first.give_back(20)
+    second.take(1)
+    first.release()
+    first.release()  # counts once
+    first.give_back(20)  # of a thread that was late
+    second.take(19)
+    third = fetcher.Allowance()
+    third.take(40)
+    with pytest.raises(Overloaded):
+        third.take(1)
+    with pytest.raises(LinkFailed, match="the request has been answered"):
+        first.take(1)
+
+
+def test_answered_request_gives_its_bytes_back(monkeypatch):
+    monkeypatch.setattr(fetcher, "OF_PROCESS", fetcher.Budget(100))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n" + b"x" * 80
+    with sending(head, b"") as port:
+        for _ in range(3):
+            assert get(monkeypatch, port) == b"x" * 80
+            monkeypatch.setattr(
+                fetcher, "read_rules", lambda environment: Rules(hosts=(("photos.example", port),))
+            )
+            answer = lambda_func.handler({"url": f"http://photos.example:{port}/photo"}, None)
+            assert answer["error"]["code"] == "not_an_image"

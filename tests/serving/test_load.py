@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 PHOTO = plain((200, 30, 30))
 RAW = {"Content-Type": "image/png"}
+KEEP_WORKERS = ["links_keep_workers=1"]  # links that stall stand for requests that take long
 
 
 def test_sixteen_clients_get_the_expected_answers():
@@ -50,7 +51,10 @@ def full():
     """A server with one worker and two places to wait, all taken by links that stall until `released` is set."""
     with (
         link_server.serving_links(PHOTO) as links,
-        running("--workers", "1", "--waiting", "2", LENSLET_LINK_HOSTS=links.host) as (address, _),
+        running("--workers", "1", "--waiting", "2", numbers=KEEP_WORKERS, LENSLET_LINK_HOSTS=links.host) as (
+            address,
+            _,
+        ),
         ThreadPoolExecutor(3) as pool,
     ):
         link = {"url": f"{links.address}/photo_on_release"}
@@ -121,7 +125,7 @@ def test_wait_for_a_worker_is_bounded():
         running(
             "--workers",
             "1",
-            numbers=["lenslet.serving.http.admission.WAIT_TIMEOUT_S=0.5"],
+            numbers=[*KEEP_WORKERS, "lenslet.serving.http.admission.WAIT_TIMEOUT_S=0.5"],
             LENSLET_LINK_HOSTS=links.host,
         ) as (address, _),
         ThreadPoolExecutor(1) as pool,
@@ -135,6 +139,63 @@ def test_wait_for_a_worker_is_bounded():
         links.released.set()
         assert first.result().status_code == 200
         assert requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30).status_code == 200
+
+
+def test_links_that_stall_keep_neither_worker_nor_place():
+    with (
+        link_server.serving_links(PHOTO) as links,
+        running("--workers", "1", "--waiting", "1", LENSLET_LINK_HOSTS=links.host) as (address, _),
+        ThreadPoolExecutor(8) as pool,
+    ):
+        link = {"url": f"{links.address}/photo_on_release"}
+        batch = {"images": [link, link]}
+        try:
+            taken = []
+            for body in [link, batch] * 4:
+                links.asked.clear()
+                taken.append(pool.submit(requests.post, f"{address}/predict", json=body, timeout=60))
+                assert links.asked.wait(20)
+            for _ in range(3):
+                started = time.monotonic()
+                answer = requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30)
+                assert answer.status_code == 200
+                assert time.monotonic() - started < 5
+            assert not any(each.done() for each in taken)
+        finally:
+            links.released.set()
+        first, second, *_ = answers = [each.result() for each in taken]
+        assert [each.status_code for each in answers] == [200] * 8
+        assert first.json()["predictions"] == answer.json()["predictions"]
+        assert [each["predictions"] for each in second.json()["results"]] == [
+            answer.json()["predictions"]
+        ] * 2
+
+
+def test_requests_that_wait_for_links_are_bounded():
+    numbers = ["lenslet.serving.http.admission.MAX_WAITING_FOR_LINKS=2"]
+    with (
+        link_server.serving_links(PHOTO) as links,
+        running("--workers", "1", numbers=numbers, LENSLET_LINK_HOSTS=links.host) as (address, _),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        link = {"url": f"{links.address}/photo_on_release"}
+        try:
+            taken = []
+            for _ in range(2):
+                links.asked.clear()
+                taken.append(pool.submit(requests.post, f"{address}/predict", json=link, timeout=60))
+                assert links.asked.wait(20)
+            refused = requests.post(f"{address}/predict", json=link, timeout=30)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert refused.json()["error"] == {
+                "code": "overloaded",
+                "message": "too many requests are waiting for their links already; try again later",
+            }
+            assert requests.post(f"{address}/predict", data=PHOTO, headers=RAW, timeout=30).status_code == 200
+        finally:
+            links.released.set()
+        assert [each.result().status_code for each in taken] == [200, 200]
+        assert requests.post(f"{address}/predict", json=link, timeout=30).status_code == 200
 
 
 def test_slow_client_loses_its_place():

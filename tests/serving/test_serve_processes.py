@@ -61,10 +61,15 @@ def both_busy(**options):
     """Two processes, each with one link that stalls until `released` is set, and no place to wait."""
     with (
         link_server.serving_links(PHOTO) as links,
-        running("--workers", "2", "--waiting", "0", LENSLET_LINK_HOSTS=links.host, **options) as (
-            address,
-            process,
-        ),
+        running(
+            "--workers",
+            "2",
+            "--waiting",
+            "0",
+            numbers=["links_keep_workers=1"],
+            LENSLET_LINK_HOSTS=links.host,
+            **options,
+        ) as (address, process),  # fmt: skip
         ThreadPoolExecutor(2) as pool,
     ):
         try:

@@ -24,12 +24,12 @@ class AdmissionControl:
         self.workers = workers
         self._free_places = workers + waiting
         self._free_workers = asyncio.Semaphore(workers)
-        self._link_places = BoundedSemaphore(MAX_WAITING_FOR_LINKS)
+        self._link_places = BoundedSemaphore(int(MAX_WAITING_FOR_LINKS))
 
     @property
     def threads(self) -> int:
         """How many threads its requests may occupy."""
-        return self.workers + MAX_WAITING_FOR_LINKS
+        return self.workers + int(MAX_WAITING_FOR_LINKS)
 
     @contextmanager
     def place(self) -> Iterator[None]:
