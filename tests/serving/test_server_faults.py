@@ -1,6 +1,7 @@
 """Logs that cannot be written, workers that hang, clients that close or do not read."""
 
 import base64
+import fcntl
 import os
 import re
 import resource
@@ -82,6 +83,28 @@ def test_closed_pipe_harms_no_answer():
         process.stdout.close()
         for _ in range(6):
             assert requests.post(f"{address}/predict", PHOTO, headers=IMAGE, timeout=60).status_code == 200
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_log_that_nobody_reads_holds_no_request(workers):
+    """As with `lenslet serve | less`, Ctrl-S in a terminal, or a collector of logs that hangs."""
+    process = subprocess.Popen(
+        [*SERVE, "--workers", workers], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        said = b""
+        while b"answers on" not in said:
+            said = process.stdout.readline()
+        address = re.search(r"http://[^ ]+", said.decode()).group()
+        room = fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        for _ in range(2 * room // 100):
+            assert requests.get(f"{address}/nothing", timeout=10).status_code == 404
+        assert requests.get(f"{address}/health", timeout=10).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
     finally:
         process.kill()
         process.wait()

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from lenslet.inference.errors import ArtifactError
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.bridge import Application, Function, bridge
 from lenslet.serving.http.connection import MAX_CONNECTIONS, HttpConnection
+from lenslet.serving.http.log_stream import LogOutput
 from lenslet.serving.http.processes import CAN_PASS_CONNECTIONS, CannotStart, serve_round_robin
 
 GRACE_S = 15.0  # after a signal; a link may take ten seconds, and decoding its photo some more
@@ -33,11 +33,12 @@ class Worker:
         """Serve until SIGTERM. Raises CannotStart."""
         if self.prepare:
             self.prepare()
-        if hasattr(sys.stdout, "reconfigure"):  # whole lines, because other processes write there too
-            sys.stdout.reconfigure(line_buffering=True)
-        function = load_function()
+        output = LogOutput()
+        with output.used():
+            function = load_function()
         ready()
-        run(bridge(function, AdmissionControl(self.threads, self.waiting)), listener)
+        with output.used():
+            run(bridge(function, AdmissionControl(self.threads, self.waiting)), listener)
 
 
 def serve(
