@@ -43,6 +43,11 @@ LOCKS = {
         ("--extra", "http"),
         options=(*IMAGE, "-c", "requirements/lambda.txt"),
     ),
+    "requirements/training.txt": Lock(
+        "The training image, infra/sagemaker/Dockerfile.",
+        ("--extra", "train"),
+        options=(*IMAGE, "-c", "requirements.txt"),
+    ),
     "requirements/page.txt": Lock(
         "The page: its image and .venv-page.", ("--extra", "page"), "3.10", "3.13", (*HASHES, "--universal")
     ),

@@ -20,6 +20,7 @@ ASKED = {
     "requirements.txt": ["dev"],
     "requirements/lambda.txt": ["lambda"],
     "requirements/http.txt": ["http"],
+    "requirements/training.txt": ["train"],
     "requirements/page.txt": ["page"],
     "requirements/serve.txt": ["serve", "build"],
     "requirements/infra.txt": GROUPS["infra"],
@@ -29,6 +30,7 @@ ASKED = {
     "requirements/label-studio.txt": GROUPS["label-studio"],
     "requirements/bench.txt": GROUPS["bench"],
 }
+IMAGES = ["lambda", "http", "page", "training"]
 PYTHONS = {path: ["3.11"] for path in ASKED}
 PYTHONS |= {
     path: ["3.10", "3.11", "3.12", "3.13"] for path in ("requirements/page.txt", "requirements/serve.txt")
@@ -105,7 +107,7 @@ def test_project_pins_one_version_a_package_and_python() -> None:
     assert on("3.11", requirements_of(["function"]))["tflite-runtime"] == "==2.14.0"
 
 
-@pytest.mark.parametrize("image", ["lambda", "http", "page"])
+@pytest.mark.parametrize("image", IMAGES)
 def test_images_hold_the_versions_that_are_tested(image: str) -> None:
     """Of what the project asks for; what that brings along may differ in its last digits."""
     full = on("3.11", listed("requirements.txt"))
@@ -116,7 +118,7 @@ def test_images_hold_the_versions_that_are_tested(image: str) -> None:
     }
 
 
-@pytest.mark.parametrize("image", ["lambda", "http", "page"])
+@pytest.mark.parametrize("image", IMAGES)
 def test_images_install_wheels_by_their_hashes(image: str) -> None:
     text = (ROOT / f"requirements/{image}.txt").read_text(encoding="utf-8")
     assert "\n--only-binary :all:\n" in text

@@ -63,7 +63,8 @@ def test_definition_create_start_and_status(cloud: dict[str, str]) -> None:
     assert {"Name": "LearningRate", "Value": "2e-4"} in given
     followed = lenslet(cloud, "status")
     assert followed.returncode == 0 and arn in followed.stdout, followed.stderr[-2000:]
-    answer = json.loads(lenslet(cloud, "status", "--json").stdout)
+    printed = lenslet(cloud, "status", "--json").stdout
+    answer = json.loads(printed[printed.index("{") :])
     assert (answer["execution"], answer["status"]) == (arn, "Executing")
 
 
@@ -99,9 +100,17 @@ def test_image_copies_what_the_steps_import() -> None:
         for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE)
         for source in line.split()
     }
-    assert copied == {"requirements.txt", "params.yaml", "lambda_func.py", "lenslet", "infra", "model"}
+    assert copied == {
+        "requirements/training.txt",
+        "params.yaml",
+        "lambda_func.py",
+        "lenslet",
+        "infra",
+        "model",
+    }
     ignore = (ROOT / "infra/sagemaker/Dockerfile.dockerignore").read_text(encoding="utf-8")
     assert {line[1:] for line in ignore.splitlines() if line.startswith("!")} == copied
+    assert "RUN pip install --no-cache-dir --require-hashes --requirement training.txt\n" in text
     assert 'ENTRYPOINT ["python", "-m", "infra.sagemaker.container"]' in text
 
 

@@ -78,6 +78,20 @@ def test_loss_is_scaled_where_small_gradients_would_vanish(precision: str, is_sc
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == is_scaled
 
 
+@pytest.mark.parametrize(("precision", "is_scaled"), [("float32", False), ("mixed_float16", True)])
+def test_fine_tuning_uses_the_scaled_optimizer(precision: str, is_scaled: bool, tmp_path: Path) -> None:
+    """Its scale, 2 to the power of 15 at first, is among the variables of the checkpoint."""
+    from lenslet.training.fine_tuning import fine_tune
+    from lenslet.training.run import read_checkpoint
+
+    params = params_with(epochs=1)
+    fine_tune(network_for(params), tiny_dataset(), params, tmp_path / "run", precision)
+    checkpoint = read_checkpoint(tmp_path / "run")
+    assert checkpoint is not None
+    scales = [each for each in checkpoint.variables if np.size(each) == 1 and float(np.max(each)) >= 2**10]
+    assert bool(scales) == is_scaled
+
+
 @pytest.mark.parametrize(("smoothing", "expected"), [(0.0, 0.3133), (0.2, 0.4133)])
 def test_label_smoothing_is_in_the_loss(smoothing: float, expected: float, tmp_path: Path) -> None:
     """A head of bias 1 for the first class, on photos of it: −ln 0.7311 = 0.3133, and −ln 0.2689 = 1.3133 a tenth."""
