@@ -52,7 +52,7 @@ class Answers:
 class Row:
     condition: str
     alarms: float  # share of the windows with an alarm
-    alarms_daily: float  # the same where 30 looks share the false alarms
+    alarms_daily: float  # the same where 30 windows share the false alarms
     estimated: float  # mean estimated accuracy
     actual: float
 
@@ -144,7 +144,7 @@ def resample(
         scores = scores_of(met.probabilities, met.ood_scores)
         window = Window(met.probabilities.argmax(axis=1), {k: scores[k] for k in ("confidence", "ood_score")})
         reports: list[DriftReport] = [
-            measure(reference, window, DriftLimits(looks=looks)) for looks in (1, DriftLimits.looks)
+            measure(reference, window, DriftLimits(windows=windows)) for windows in (1, DriftLimits.windows)
         ]
         once.append(reports[0].is_alarm)
         daily.append(reports[1].is_alarm)

@@ -65,7 +65,7 @@ def running(
         address = re.search(r"http://[^ ]+", process.stdout.readline())
         if not address:
             raise RuntimeError("serve.py did not start")
-        # What it logs must be read, else it fills the pipe and the server blocks.
+        # Its log must be read, else it fills the pipe and the server blocks.
         Thread(target=process.stdout.read, daemon=True).start()
         yield address.group(), process
     finally:

@@ -179,7 +179,7 @@ def run_rounds(subjects: list[str], model: Path, photos: Path, rounds: int) -> F
 
 
 def summary(seconds: Figures, artifact: Artifact, bytes_drawn: dict[str, int]) -> dict[str, Any]:
-    """What is printed and written: medians, verdicts, every figure, and on what they were found."""
+    """The report: medians, verdicts, every figure, and the model and machine they were measured on."""
     medians = medians_of(seconds)
     return {
         "model": f"{artifact.name} {artifact.version}, {artifact.image_size} px, {artifact.precision}",

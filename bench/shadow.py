@@ -1,4 +1,4 @@
-"""What a candidate model (LENSLET_SHADOW) adds to the time of an answer: a good one, a slow, a hanging, a crashing one.
+"""Time that a candidate model (LENSLET_SHADOW) adds to an answer: a good one, a slow, a hanging, a crashing one.
 
     python -m bench.shadow --rounds 20 --json report/shadow.json
 

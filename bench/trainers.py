@@ -1,4 +1,4 @@
-"""What `bench.training` measures: one fresh process of one subject, this trainer's or a usual Keras tutorial's.
+"""Subjects of `bench.training`: one fresh process of this trainer, or of a usual Keras tutorial.
 
 In the tutorial, photos come from `image_dataset_from_directory`, augmentation is layers inside the model, and the
 frozen backbone runs over every photo of every epoch. Decoded photos are kept in memory and batches are prefetched.

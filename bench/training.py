@@ -94,7 +94,7 @@ def measure(job: dict[str, Any], rounds: int) -> dict[str, dict[str, list[float]
 
 
 def run_process(name: str, job: dict[str, Any]) -> Any:
-    """What one fresh process of bench/trainers.py finds. Raises: PeerError if it fails."""
+    """Figures of one fresh process of bench/trainers.py. Raises: PeerError if it fails."""
     command = [sys.executable, "-m", "bench.trainers", name, json.dumps(job)]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace")
     if process.returncode != 0:

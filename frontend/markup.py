@@ -48,7 +48,7 @@ def photo(source: str, name: str, answer: Answer) -> str:
 
 
 def evidence(answer: Answer) -> str:
-    """What the map of the explanation says, in one sentence without its full stop."""
+    """Description of the explanation's map, in one sentence without its full stop."""
     assert answer.grid is not None
     words = EVIDENCE.get(answer.grid_kind, EVIDENCE["activation_map"])
     return words.format(label=in_words(answer.label), place=place(answer.grid))

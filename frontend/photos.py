@@ -38,7 +38,7 @@ MAP_SIDE = 192
 
 ORIENTATION = 0x0112
 
-# What Pillow raises for files that are damaged, truncated, endless or not pictures.
+# Errors that Pillow raises for files that are damaged, truncated, endless or not pictures.
 UNREADABLE = (
     OSError,
     SyntaxError,

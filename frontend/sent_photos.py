@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Correction:
-    """What became of a correction: the name under which it is stored, or why it is not."""
+    """Result of a correction: the name under which it is stored, or why it is not."""
 
     identity: str = ""
     error: str = ""

@@ -76,7 +76,7 @@ def read_prices(path: Path) -> Prices:
 
 
 def gigabyte_seconds(usage: Mapping[str, float], architecture: str) -> float:
-    """What Lambda bills for one request: whole milliseconds, and the request's share of a cold start."""
+    """Billed duration of one request times memory: whole milliseconds, and the request's share of a cold start."""
     cold = usage["cold_start_share"] * math.ceil(usage["cold_start_ms"])
     more = usage["arm64_milliseconds_more"] if architecture == "arm64" else 0
     return (math.ceil(usage["milliseconds"] + more) + cold) / 1000 * usage["memory_mb"] / 1024

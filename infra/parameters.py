@@ -60,7 +60,7 @@ def check_given(given: Mapping[str, str], declared: Mapping[str, Mapping[str, An
 
 
 def _refusal(value: str, rule: Mapping[str, Any]) -> str | None:
-    """What the parameter takes, if it refuses the value; else None."""
+    """The values that the parameter takes, if it refuses this one; else None."""
     if "AllowedValues" in rule:
         allowed = [str(each) for each in rule["AllowedValues"]]
         return None if value in allowed else f"one of {', '.join(allowed)}"

@@ -159,7 +159,7 @@ def promote(arguments: argparse.Namespace) -> int:
     given, declared = dict(arguments.parameter), stacks.declared_parameters(template)
     parameters.check_given(given, declared)
     settings = parameters.given_to(production)
-    # What is not said at the first promotion is as it was checked in staging.
+    # At the first promotion, settings that are not given are those that were checked in staging.
     inherited = {} if production else parameters.given_to(staging)
     check_keys({**settings, **inherited, **given})
     check_findings(account, image)

@@ -1,4 +1,4 @@
-"""What is in the published images, as an SBOM (CycloneDX 1.6) on the standard output.
+"""SBOM (CycloneDX 1.6) of the published images, on the standard output.
 
     python infra/sbom.py > sbom.json
 

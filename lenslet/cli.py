@@ -83,7 +83,7 @@ def run_command(name: str, words: list[str]) -> int:
         print(f"lenslet {name}: the package {error.name!r} is not installed; {remedy}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        # What a command keeps, and how it continues.
+        # Says which work is kept, and how to continue it.
         after: Callable[[list[str]], str] = getattr(module, "AFTER_CTRL_C", lambda words: "")
         note = after(words)
         print(f"\nlenslet {name}: stopped{note}", file=sys.stderr)
@@ -97,7 +97,7 @@ def run_command(name: str, words: list[str]) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """What is printed of an error: names of files and classes in it may hold escape sequences for the terminal."""
+    """The text of an error for the terminal: names of files and classes in it may hold escape sequences."""
     text = str(error).strip()
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""What the steps of the pipeline run inside the image: the commands of dvc.yaml, on SageMaker's folders below /opt/ml.
+"""Entry point of the pipeline's steps in the image: the commands of dvc.yaml, on SageMaker's folders below /opt/ml.
 
     python -m infra.sagemaker.container prepare | train | convert | evaluate | register [options]
 
@@ -22,7 +22,7 @@ AS_IN_FILE = "-"
 INPUTS = ("backbone", "batch_size", "optimizer", "learning_rate", "augmentation")
 # Of a model folder: what is served, and what the next training starts from.
 MODEL_FILES = ("model.tflite", "model.json", "MODEL_CARD.md", "model.keras", "training.json")
-# What evaluate and register name of metrics.json; the rest stays in the report.
+# The part of metrics.json that evaluate and register name; the rest stays in the report.
 FIGURES = ("accuracy", "roc_auc", "calibration_error", "robustness_mean", "macro_f1")
 
 

@@ -152,7 +152,7 @@ def _no_ctrl_c() -> Iterator[None]:
 
 
 def _serve(connection: Connection) -> None:
-    """What a worker process does: a job and its parts from the pipe, until that is closed."""
+    """The main function of a worker process: a job and its parts from the pipe, until that is closed."""
     try:
         worker = PartWorker(connection.recv())
         while True:

@@ -11,7 +11,7 @@ from lenslet.serving.answer import OOD_SCORE_DECIMALS, PROBABILITY_DECIMALS
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """What is known of one photo: an answer, or `error`, the reason why there is none."""
+    """The answer for one photo, or `error`, the reason why there is none."""
 
     file: str
     label: str = ""
@@ -77,7 +77,7 @@ def row_of_object(found: Mapping[str, Any], labels: Sequence[str]) -> AnswerRow:
 
 @dataclass
 class Counts:
-    """What the rows of one or many parts say, in numbers."""
+    """Counts over the rows of one or many parts."""
 
     photos: int = 0
     failed: int = 0

@@ -77,7 +77,7 @@ def target_of_place(place: str, format: str | None) -> Target:
 
 @dataclass(frozen=True)
 class Sharing:
-    """What other processes have to do with an output."""
+    """The share of other processes in an output."""
 
     is_shared: bool = False  # they write other parts of it
     is_begun: bool = False  # there must be a plan already
@@ -116,7 +116,7 @@ class Batch:
         return counts
 
     def files(self) -> list[Path]:
-        """What the photos are called."""
+        """Name of the photos."""
         parts = parts_of_plan(self.photos, self.plan)
         return [Path(source.name) for part in parts for source in part.sources]
 

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.folder_lock import folder_lock
     from lenslet.registry.tracking import add_to_run
     from lenslet.reporting.model_card import CARD_NAME, write_model_card
-    from lenslet.reporting.model_facts import promise
+    from lenslet.reporting.model_facts import coverage_sentence
     from lenslet.training.record import adopt, check_fingerprint, load_network, newest_training, read_record
 
     folder = arguments.model
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         write_or_keep(partial(write_model_folder, artifact, model), folder)
         adopt(trained, folder)
         write_model_card(artifact, folder)
-        print(f"prediction sets: {promise(artifact)}")
+        print(f"prediction sets: {coverage_sentence(artifact)}")
         print(f"{folder} holds {artifact.name} {artifact.version}; serve it with")
         print(command_line("lenslet", "serve", "--model", folder))
         validation = artifact.metrics["validation"]

@@ -5,8 +5,8 @@
     lenslet drift cloudwatch:///aws/lambda/lenslet-production --since 2026-11-01 --until 2026-11-08
 
 Prints the estimated accuracy, tests of the scores and of the predicted labels, and the estimated shares of the true
-labels; writes a page with plots. Exit code 0 without an alarm, 1 with one, 2 if the source cannot be read. `--looks`
-says how many windows share the rate of false alarms (5 %): 30 for a daily look that is judged by the month.
+labels; writes a page with plots. Exit code 0 without an alarm, 1 with one, 2 if the source cannot be read. `--windows`
+says how many windows share the rate of false alarms (5 %): 30 for one window a day, judged by the month.
 """
 
 import sys
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         raise InputError(str(error)) from error
     books = read_window(arguments.source, artifact.labels, since, until, artifact.version)
-    limits = DriftLimits(looks=arguments.looks)
+    limits = DriftLimits(windows=arguments.windows)
     report = measure(reference, books.window, limits)
     if arguments.json:
         print(report_json(report, artifact.labels, books.lines, books.left_out))
@@ -59,7 +59,7 @@ def make_parser() -> CommandParser:
     add("--since", metavar="TIME", help="ISO 8601, UTC unless it says otherwise; first moment of the window")
     add("--until", metavar="TIME", help="end of the window, itself outside")
     add(
-        "--looks",
+        "--windows",
         type=whole_number(1),
         default=30,
         metavar="N",

@@ -64,7 +64,7 @@ def training_facts(record: "TrainingRecord", dataset: "Dataset") -> dict[str, st
 
 
 def curves_of(record: "TrainingRecord") -> "TrainingCurves":
-    """What the report shows of the training."""
+    """The curves of the training, for the report."""
     from lenslet.reporting.learning_curves import TrainingCurves
 
     keeps_best = record.photos.get("validation", 0) >= record.params.fine_tune.min_validation_photos

@@ -74,7 +74,7 @@ def make_parser() -> CommandParser:
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
-    """What decides which photos are chosen."""
+    """Add the options of the choice of photos."""
     add = parser.add_argument
     add("--count", type=whole_number(1), default=100, metavar="N", help="photos to label (%(default)s)")
     add_options(parser, "--model", default=here_or_shipped("model"))

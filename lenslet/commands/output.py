@@ -1,4 +1,4 @@
-"""What commands print: JSON alone on stdout, and command lines that can be copied."""
+"""Output of commands: JSON alone on stdout, and command lines that can be copied."""
 
 import json
 import shlex

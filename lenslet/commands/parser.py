@@ -19,6 +19,7 @@ MAX_DIGITS = 18
 RETIRED = {
     "--allow-leaks": "--leaks keep",
     "--strangers": "--ood",
+    "--looks": "--windows",
     "--output": "--out",
     "--output-dir": "--out",
     "--dataset": "--data",
@@ -132,7 +133,7 @@ def params_of(arguments: argparse.Namespace) -> "Params":
 
 
 def overrides_of(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
-    """What --set replaced, as a section to be recorded with a run; nothing if it replaced nothing."""
+    """The values of --set as a section to be recorded with a run; empty if there are none."""
     given = dict(override.split("=", 1) for override in arguments.overrides)
     return {"overrides": given} if given else {}
 

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def unfinished_training(words: list[str]) -> str:
-    """What an interrupted training with this command line leaves to be continued, as the end of a sentence."""
+    """How to continue an interrupted training with this command line, as the end of a sentence."""
     from lenslet.training.run import unfinished_epochs
 
     arguments, _ = make_parser().parse_known_args(words)

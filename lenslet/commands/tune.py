@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def unfinished_search(words: list[str]) -> str:
-    """What a stopped search leaves to be continued, as the end of a sentence."""
+    """How to continue a stopped search, as the end of a sentence."""
     study = make_parser().parse_known_args(words)[0].study
     return "; the same command continues the study" if "://" in study or Path(study).exists() else ""
 

@@ -110,7 +110,7 @@ def _parse_dataclass(content: Any, kind: Any, key: str) -> Any:
 
 
 def _remedy(name: str, known: Sequence[str]) -> str:
-    """What to write instead of an unknown key."""
+    """The remedy for an unknown key."""
     if RENAMED.get(name) in known:
         return f"is called {RENAMED[name]} since version 0.2.0"
     if close := get_close_matches(name, known, n=1):

@@ -83,7 +83,7 @@ class AugmentationParams:
 
 @dataclass(frozen=True)
 class DistillParams:
-    """What fine-tuning learns from other models beside the labels."""
+    """Distillation: soft labels from other models, mixed with the labels."""
 
     teachers: str = "none"
     share: Share = 0.5

@@ -80,7 +80,7 @@ def temperature_of(network: keras.Model, dataset: Dataset) -> float:
 def draft_artifact(
     name: str, labels: tuple[str, ...], image_size: int, temperature: float, alpha: float
 ) -> Artifact:
-    """What is known before a file is chosen."""
+    """The artifact as far as it is known before a file is chosen."""
     return Artifact(
         name=name,
         labels=labels,
@@ -168,7 +168,7 @@ def judged_explanation(
 def check_in_folders(
     models: dict[str, bytes], draft: Artifact, pixels: NDArray[np.uint8]
 ) -> dict[str, RuntimeCheck | ArtifactError]:
-    """What the files of these precisions answer in the runtime, each in a model folder of its own."""
+    """Answers of the files of these precisions in the runtime, each in a model folder of its own."""
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / precision for precision in models]
         for folder, (precision, model) in zip(folders, models.items(), strict=True):

@@ -173,7 +173,7 @@ def _add_trailer(path: Path, facts: dict[str, Any], name: str) -> None:
 
 
 def _read_trailer(file: IO[bytes]) -> tuple[dict[str, Any], int]:
-    """What the trailer says, and where it begins. Raises: ValueError."""
+    """Content of the trailer, and where it begins. Raises: ValueError."""
     size = file.seek(0, os.SEEK_END)
     if size < TRAILER_END.size:
         raise ValueError("it is cut off")

@@ -143,5 +143,5 @@ def _likely_cause(labels: set[str], others: set[str]) -> str:
 
 
 def _letters(label: str) -> str:
-    """What remains of a name without capitals, spaces and signs between words."""
+    """A name without capitals, spaces and signs between words."""
     return "".join(character for character in label.casefold() if character.isalnum())

@@ -57,7 +57,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Fit:
-    """What remains of the difference of two pictures when they are aligned."""
+    """Residual difference of two pictures after alignment."""
 
     error: float
     difference: float

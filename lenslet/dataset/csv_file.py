@@ -22,7 +22,7 @@ def write_cells(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def cell_of(value: object) -> object:
-    """What stands in the cell: numbers as they are; text that `text_of` turns back into what it was.
+    """The value of a cell: numbers as they are; text that `text_of` turns back into what it was.
 
     An apostrophe goes before what would be a formula; a byte that is not UTF-8 becomes `\\xe9`.
     """

@@ -12,7 +12,7 @@ from lenslet.dataset.split_names import is_unlabelled, split_folders_by_name, sp
 from lenslet.dataset.walk import Tree
 from lenslet.inference.printable import printable
 
-# What a folder is called that stands between a split and its classes, or holds all photos of a list.
+# Names of a folder that stands between a split and its classes, or holds all photos of a list.
 WRAPPERS = ("images", "image", "imgs", "img", "photos", "pictures", "data", "jpegimages")
 ANNOTATIONS = (
     "annotations",

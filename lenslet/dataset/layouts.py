@@ -27,7 +27,7 @@ from lenslet.inference.printable import printable
 
 @dataclass(frozen=True)
 class Way:
-    """What reading takes beside the folder or file."""
+    """Settings of reading, beside the folder or file."""
 
     params: ListParams
     cache: Path

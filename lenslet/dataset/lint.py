@@ -1,4 +1,4 @@
-"""What is wrong with a folder of labelled photos: files, copies, leaks between splits, classes, and labels."""
+"""Findings about labelled photos: damaged files, copies, leaks between splits, rare classes, doubtful labels."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -23,7 +23,7 @@ OTHER_MACHINE = re.compile(r"/|~|[A-Za-z]:[/\\]|\\\\|[A-Za-z][A-Za-z0-9+.-]*://"
 
 @dataclass(frozen=True)
 class Named:
-    """What one row of a list calls its photo."""
+    """Names of its photo in one row of a list."""
 
     name: str
     split: str | None = None  # where names repeat, the folder of this split is meant

@@ -46,7 +46,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder, a list or an archive holds. Every file found is either in `photos` or in `left_out`."""
+    """Content of a folder, a list or an archive. Every file found is either in `photos` or in `left_out`."""
 
     root: Path  # paths are printed relative to it
     layout: str  # title of the row of LAYOUTS that it was read by

@@ -158,7 +158,7 @@ def _read_index(path: Path) -> dict[str, str]:
 
 
 def answered(ask: Callable[[], Any], place: object, verb: str = "read") -> Any:
-    """What `ask` returns. Raises: DatasetError with what S3 said."""
+    """The result of `ask`. Raises: DatasetError with the message of S3."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -30,7 +30,7 @@ def assign_splits(
     fractions = {"test": params.test_fraction, "validation": params.validation_fraction}
     splits: list[str] = [photo.split or "train" for photo in photos]
     clusters = cluster_names(hashes, np.concatenate([duplicates, _group_pairs(photos)]))
-    # What stays together even where all photos of a class are copies of each other.
+    # Photos that stay together even where all photos of a class are copies of each other.
     exact = [photo.group or digest for photo, digest in zip(photos, hashes, strict=True)]
     for split, fraction in fractions.items():
         if split in given or fraction == 0:

@@ -38,7 +38,7 @@ THUMBNAILS = ("thumbs", "thumbnails", "thumb")  # folders, where each file has t
 
 @dataclass(frozen=True)
 class Tree:
-    """What lies below `root`; all paths are relative to it and sorted, folders include the empty ones."""
+    """Files and folders below `root`; all paths are relative to it and sorted, folders include the empty ones."""
 
     root: Path
     files: tuple[PurePath, ...]

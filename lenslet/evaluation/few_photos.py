@@ -1,4 +1,4 @@
-"""What a number of test photos is too small for: figures that are left out, and limits that it cannot decide."""
+"""Small test sets: figures that are left out, and limits that so few photos cannot decide."""
 
 import math
 from collections.abc import Mapping

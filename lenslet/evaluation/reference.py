@@ -80,7 +80,7 @@ def to_json(reference: Reference) -> dict[str, Any]:
 
 
 def from_json(content: Mapping[str, Any], classes: int) -> Reference:
-    """What `to_json` gave. Raises ValueError if it is empty or was made for another number of classes."""
+    """The reference that `to_json` wrote. Raises ValueError if it is empty or of another number of classes."""
     try:
         confusion = np.zeros((classes, classes), np.int64)
         rows, columns, counts = np.array(content["confusion"], np.int64).T

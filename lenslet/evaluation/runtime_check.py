@@ -28,7 +28,7 @@ class RuntimeCheck:
     time_ms: float  # median of one photo on one thread
 
     def first(self, photos: int) -> "RuntimeCheck":
-        """What was answered for the first photos alone; the time is that of all."""
+        """The answers for the first photos alone; the time is that of all."""
         return RuntimeCheck(
             self.probabilities[:photos], self.ood_score[:photos], self.energy[:photos], self.time_ms
         )

@@ -1,1 +1,1 @@
-"""What serves a model, and the decoding that training shares with it: pixels, model folder, classifier, errors."""
+"""Classification as it is served, and the decoding that training shares with it: pixels, model folder, errors."""

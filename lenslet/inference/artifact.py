@@ -58,7 +58,7 @@ class Artifact:
     conformal_threshold: float  # labels of at least this probability belong to it, whatever the others have
     ood_threshold: float  # pictures with a higher OOD score are out of distribution
     metrics: Mapping[str, Any] = field(default_factory=dict)  # split → metrics and the data fingerprint
-    # What drift is measured against, as `lenslet.evaluation.reference` writes it; empty: drift cannot be measured.
+    # Reference distributions for drift, as `lenslet.evaluation.reference` writes it; empty: drift cannot be measured.
     reference: Mapping[str, Any] = field(default_factory=dict)
     ood_kind: str = ENERGY  # which OOD score the threshold belongs to
     # Best kind of explanation, null if a circle at the centre is as good, its constants and figures; empty: not judged.

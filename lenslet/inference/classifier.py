@@ -50,7 +50,7 @@ class Prediction:
 
     @property
     def prediction_set(self) -> list[str]:
-        """Labels that include the true one with at least the promised coverage; never empty, ranked: `set_sizes`."""
+        """Labels that include the true one with at least the guaranteed coverage; never empty, ranked: `set_sizes`."""
         size = set_sizes(self.probabilities, self.conformal_threshold, self.conformal_alpha)
         return [label for label, _ in self.ranked()[: int(size)]]
 

@@ -20,7 +20,7 @@ PLANES = (1.0, 1.5, 2.0, 3.0)
 
 @dataclass(frozen=True)
 class CodedSize:
-    """What a decoder makes of a coded picture."""
+    """Size and layout of a coded picture after decoding."""
 
     width: int
     height: int

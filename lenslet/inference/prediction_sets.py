@@ -15,7 +15,7 @@ def set_sizes(
 
     A set holds every label that reaches the threshold (LAC: Sadinle, Lei and Wasserman 2019) and, whatever the
     threshold is, labels whose probabilities add up to 1 − alpha. The former alone covers the true label as often as
-    promised, on average; but it is empty for the least certain photos of an accurate model, and holds the top label
+    guaranteed, on average; but it is empty for the least certain photos of an accurate model, and holds the top label
     alone where another one is nearly as probable: a set of one label then says nothing about the photo. With the
     latter, it holds one label only where that label's own probability is at least 1 − alpha.
 

@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What the tasks of a project say: tasks = rows + the sum of `left_out`."""
+    """Labels from the tasks of a project: tasks = rows + the sum of `left_out`."""
 
     tasks: int
     rows: tuple[Row, ...]

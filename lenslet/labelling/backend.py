@@ -59,7 +59,7 @@ class Counter:
 
 @dataclass
 class Backend:
-    """What the routes share."""
+    """State that the routes share."""
 
     endpoint: str  # base address of a Lenslet endpoint
     counter: Counter
@@ -82,7 +82,7 @@ class Backend:
         return f"{found['name']} {found['version']}"
 
     def _photo(self, image: str) -> dict[str, str]:
-        """What to send to the endpoint for the photo of a task."""
+        """Request to the endpoint for the photo of a task."""
         if image.startswith("data:"):
             _, _, payload = image.partition(";base64,")
             return {"image": payload}

@@ -21,10 +21,10 @@ MIN_EXPECTED = 5  # counts of a cell of the χ² test; rarer labels are taken to
 
 @dataclass(frozen=True)
 class DriftLimits:
-    """When a difference is an alarm. `alpha` is the share of false alarms over all `looks` together."""
+    """When a difference is an alarm. `alpha` is the share of false alarms over all `windows` together."""
 
     alpha: float = 0.05
-    looks: int = 30  # windows that share `alpha` (Bonferroni): a month of daily ones
+    windows: int = 30  # that share `alpha` (Bonferroni): a month of daily ones
     min_distance: float = (
         0.1  # smaller distances are no alarm, however significant: large windows see everything
     )
@@ -65,7 +65,7 @@ class Test:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What a window shows. Empty of tests where it has fewer answers than `DriftLimits.min_answers`."""
+    """The comparison of a window with the reference; no tests with fewer answers than `DriftLimits.min_answers`."""
 
     answers: int
     accuracy: Interval | None
@@ -90,7 +90,7 @@ def measure(reference: Reference, window: Window, limits: DriftLimits, seed: int
         for name, values in window.scores.items()
     ]
     found.append(("predicted labels", *label_test(reference, window.predicted)))
-    level = limits.alpha / limits.looks / (len(found) + 1)  # + 1: the estimated accuracy
+    level = limits.alpha / limits.windows / (len(found) + 1)  # + 1: the estimated accuracy
     tests = tuple(
         Test(name, distance, p_value, bool(p_value < level and distance >= limits.min_distance))
         for name, distance, p_value in found

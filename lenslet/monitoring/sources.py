@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Books:
-    """What was read: `lines` = answers in the window + the sum of `left_out`."""
+    """Answers that were read: `lines` = answers in the window + the sum of `left_out`."""
 
     window: Window
     lines: int

@@ -46,7 +46,7 @@ def rescale_to_he(model: keras.Model) -> None:
 
 
 def _he_factor(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What brings each column, shape (fan-in, channels), to He scale; 1 for dead channels."""
+    """Factors that bring each column, shape (fan-in, channels), to He scale; 1 for dead channels."""
     size = np.sqrt(np.mean(columns**2, axis=0))
     is_alive = size > DEAD_CHANNEL * np.median(size)
     factor: NDArray[np.float64] = np.where(

@@ -73,7 +73,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def fold_network(network: keras.Model) -> keras.Model:
-    """What training optimises, `logits_of(network)`, with the backbone folded; `unfold` brings the result home."""
+    """The network that training optimises: `logits_of(network)` with the backbone folded; `unfold` copies it back."""
     backbone = network.get_layer("backbone")
     folded = fold_batch_norm(backbone)
     return keras.models.clone_model(

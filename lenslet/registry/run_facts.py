@@ -1,4 +1,4 @@
-"""What a run says of the program that made it, and where a browser shows it."""
+"""Provenance of a run: git commit, command line, and its address in a browser."""
 
 import os
 import re

@@ -129,7 +129,7 @@ def map_figure(
 def learning_curve_figure(
     sizes: NDArray[np.int64], fitted: NDArray[np.float64], unseen: NDArray[np.float64]
 ) -> Figure:
-    """What `learning_curve` returns: means as lines, and the repeats' lowest and highest as bands."""
+    """The result of `learning_curve`: means as lines, and the lowest and highest of the repeats as bands."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     for scores, label in ((fitted, "photos it was fitted to"), (unseen, "photos held out")):

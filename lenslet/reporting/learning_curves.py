@@ -37,7 +37,7 @@ class TrainingCurves:
 
 
 def training_sentences(curves: TrainingCurves) -> list[str]:
-    """What the curves say, in words."""
+    """Conclusions from the curves, in words."""
     if not curves.step:
         return []
     epochs = len(curves.history[curves.step]["val_loss"])

@@ -1,4 +1,4 @@
-"""What a report is made of, measured by a classifier on the test photos of a dataset."""
+"""Measurements for a report: a classifier on the test photos of a dataset."""
 
 from collections import Counter
 from collections.abc import Mapping

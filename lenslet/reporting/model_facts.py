@@ -13,15 +13,17 @@ def coverage_guarantee(artifact: Artifact) -> float:
     return guaranteed_coverage(artifact.conformal_alpha, artifact.metrics["validation"]["photos"])
 
 
-def promise(artifact: Artifact) -> str:
-    """What the prediction sets promise, as "they contain the true label of at least 95% of photos", and why no more."""
+def coverage_sentence(artifact: Artifact) -> str:
+    """Guaranteed coverage of the prediction sets in words, and why it is no higher than the validation photos allow."""
     photos, wanted = artifact.metrics["validation"]["photos"], 1 - artifact.conformal_alpha
     least = coverage_guarantee(artifact)
     if least >= wanted:
         return f"they contain the true label of at least {least:.0%} of photos"
     words = f"they contain the true label of at least {math.floor(100 * least)}% of photos"
     needed = math.ceil(1 / artifact.conformal_alpha) - 1
-    return f"{words}, the most that {photos:,.0f} validation photos can promise ({wanted:.0%} takes {needed})"
+    return (
+        f"{words}, the most that {photos:,.0f} validation photos can guarantee ({wanted:.0%} takes {needed})"
+    )
 
 
 def explanation_fact(judged: Mapping[str, Any]) -> str:
@@ -47,7 +49,7 @@ def model_facts(artifact: Artifact) -> dict[str, str]:
         "precision": f"{artifact.precision}, chosen on {artifact.runtime}",
         "temperature": f"{artifact.temperature:.3f}",
         "prediction sets": f"labels with a probability of at least {artifact.conformal_threshold:.3f}, and at least so "
-        f"many that they add up to {1 - artifact.conformal_alpha:.0%}; {promise(artifact)}",
+        f"many that they add up to {1 - artifact.conformal_alpha:.0%}; {coverage_sentence(artifact)}",
         "in distribution": f"photos with an OOD score ({artifact.ood_kind.replace('_', ' ')}) of at most "
         f"{artifact.ood_threshold:.2f}",
         "explanation": explanation_fact(artifact.explanation),

@@ -1,4 +1,4 @@
-"""What to do next, from the figures of an evaluation: which class needs photos, which pairs to look at."""
+"""Recommendations from the figures of an evaluation: which class needs photos, which pairs to look at."""
 
 from collections.abc import Mapping, Sequence
 

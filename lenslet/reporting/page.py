@@ -20,14 +20,14 @@ from lenslet.inference.artifact import Artifact
 from lenslet.reporting.confusions import CLASSES_SHOWN, most_confused
 from lenslet.reporting.gallery import Exhibit
 from lenslet.reporting.learning_curves import TrainingCurves, training_sentences
-from lenslet.reporting.model_facts import model_facts, promise
+from lenslet.reporting.model_facts import coverage_sentence, model_facts
 from lenslet.reporting.next_steps import confused_pairs, next_steps
 from lenslet.reporting.plots import svg
 
 
 @dataclass(frozen=True)
 class Background:
-    """What the page shows beside the figures; each part may be empty."""
+    """Content of the page beside the figures; each part may be empty."""
 
     galleries: Mapping[str, Sequence[Exhibit]]  # heading → photos
     findings: Mapping[str, Sequence[Finding]]  # heading → findings about photos, the worst first
@@ -99,7 +99,7 @@ PLOT_ALTS = {
 
 
 def few_sentences(figures: Mapping[str, float], cross_validated: Mapping[str, float]) -> list[str]:
-    """What can be said with too few test photos for an accuracy."""
+    """Summary for fewer test photos than an accuracy needs."""
     photos = round(figures["photos"])
     right = round(figures["accuracy"] * photos)
     low, high = share_interval(figures["accuracy"], photos)
@@ -221,7 +221,7 @@ def report_page(
         confused=most_confused(counts).tolist(),
         confusions=confusions(artifact.labels, counts),
         corruptions=corruption_rows(figures),
-        promise=promise(artifact),
+        coverage_sentence=coverage_sentence(artifact),
         pictures={name: _data_uri("svg+xml", svg(drawn[name]).encode()) for name in shown},
         plot_alts=PLOT_ALTS,
         background=background,

@@ -56,7 +56,7 @@ class CorruptionResults:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured of a model on photos that did not train it."""
+    """Measurements of a model on photos that did not train it."""
 
     artifact: Artifact
     targets: NDArray[np.int64]  # class indices, shape (photos,)

@@ -18,7 +18,7 @@ class SubmissionError(InputError):
 
 
 class Classified(Protocol):
-    """What is asked of a prediction."""
+    """The question that a column of the file answers."""
 
     @property
     def label(self) -> str: ...
@@ -33,7 +33,7 @@ class Submission(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """What stands in the column `label`."""
+    """The value in the column `label`."""
 
     meaning: str
     of: Callable[[Classified], str]

@@ -8,7 +8,7 @@ from lenslet.inference.errors import BadRequest
 
 PYTHON_LITERAL = re.compile(r"b['\"]")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
-# What a decoder of UTF-8 puts for bytes that are no text, such as the first ones of every JPEG and PNG.
+# The character that a UTF-8 decoder puts for bytes that are no text, such as the first ones of every JPEG and PNG.
 REPLACEMENT = "\ufffd".encode()
 
 

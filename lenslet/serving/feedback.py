@@ -104,7 +104,7 @@ def read_feedback_place(environment: Mapping[str, str]) -> FeedbackPlace | None:
 
 
 def take_feedback(request: HttpRequest, models: Models) -> dict[str, Any]:
-    """Store a correction; its JSON is written last, and whoever sends one again writes over it.
+    """Store a correction; its JSON is written last, and a second one from the same caller replaces it.
 
     Returns: {"id"}, by which the photo can be found and deleted.
     Raises: UnknownPath (none are taken here), BadRequest, RequestTooLarge, TooMuchFeedback; errors of the photo.

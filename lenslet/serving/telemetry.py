@@ -105,7 +105,7 @@ class Telemetry:
         code = content.get("error", {}).get("code")
         rounded_ms = round(latency_ms, 2)
         model = results[0]["model"] if results else {}
-        # What `lenslet drift` reads; in the order of `labels`.
+        # For `lenslet drift`; in the order of `labels`.
         scores: dict[str, Any] = {
             "confidence": [result["predictions"][0]["probability"] for result in results],
             "ood_score": [result["ood_score"] for result in results],

@@ -145,7 +145,7 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def record_json(record: TrainingRecord) -> dict[str, Any]:
-    """What was trained on how many photos, and how well it does, as plain values, for --json."""
+    """The model, its photos and its figures as plain values, for --json."""
     facts = {"model": record.name, "data_fingerprint": record.data_fingerprint, "photos": record.photos}
     figures = {"validation": record.validation, "cross_validation": record.cross_validation}
     return {**facts, "minutes": record.minutes, **figures}

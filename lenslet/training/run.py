@@ -199,7 +199,7 @@ def _killed_runs(runs: Path, out: str) -> Iterator[tuple[Path, Run]]:
 
 
 def _changes(run: Run, wanted: Run) -> str:
-    """What differs, as part of a sentence; empty if nothing does."""
+    """The differences, as part of a sentence; empty if there are none."""
     if run.data_fingerprint != wanted.data_fingerprint:
         return "the photos, their labels or their splits have changed since it was started"
     if run.precision != wanted.precision:

@@ -15,7 +15,7 @@ MIN_EPOCHS = 3  # fewer of fine-tuning are worse than the head alone
 
 @dataclass(frozen=True)
 class Plan:
-    """What fits into the time, and why."""
+    """Settings that fit into the time, and the reason in words."""
 
     params: TrainParams
     sentence: str

@@ -63,7 +63,7 @@ def fine_tune_best(
 
 
 def fine_tuning_of(study: optuna.Study, trial: FrozenTrial, params: TrainParams, runs: Path) -> FineTuning:
-    """What the study keeps of it; a new one, in a folder of `runs`, where there is none or by other parameters."""
+    """The record of it in the study; a new one, in a folder of `runs`, where there is none or by other parameters."""
     kept = study.user_attrs.get(_key(trial), {})
     if kept.get("params") == _plain(found_params(trial, params)):
         return FineTuning(Path(kept["run"]), kept["figures"])

@@ -58,7 +58,7 @@ def test_sets_hold_the_labels_that_together_reach_the_coverage() -> None:
 
 
 @pytest.mark.parametrize("photos", [6, 30, 200])
-def test_few_photos_keep_what_they_promise(photos: int) -> None:
+def test_coverage_on_few_photos(photos: int) -> None:
     """Means over 300 draws of validation photos; each model is overconfident, so that only the threshold helps."""
     random = np.random.default_rng(11)
     covered = []
@@ -69,9 +69,9 @@ def test_few_photos_keep_what_they_promise(photos: int) -> None:
         bold = np.exp(3 * logits) / np.exp(3 * logits).sum(axis=1, keepdims=True)
         threshold = conformal_threshold(bold[:photos], targets[:photos], alpha=0.05)
         covered.append(coverage(bold[photos:], targets[photos:], threshold, alpha=0.05)[0])
-    promised = {6: 6 / 7, 30: 0.95, 200: 0.95}[photos]
-    assert guaranteed_coverage(0.05, photos) == pytest.approx(promised)
-    assert np.mean(covered) >= promised - 0.01
+    guaranteed = {6: 6 / 7, 30: 0.95, 200: 0.95}[photos]
+    assert guaranteed_coverage(0.05, photos) == pytest.approx(guaranteed)
+    assert np.mean(covered) >= guaranteed - 0.01
 
 
 def test_threshold_keeps_its_guarantee_on_new_photos() -> None:

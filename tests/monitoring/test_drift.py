@@ -97,7 +97,7 @@ def test_no_alarm_without_a_shift() -> None:
     alarms = []
     for _ in range(100):
         _, probabilities, ood_scores = answers(random, 300)
-        report = measure(known, window_of(probabilities, ood_scores), DriftLimits(looks=1))
+        report = measure(known, window_of(probabilities, ood_scores), DriftLimits(windows=1))
         alarms.append(report.is_alarm)
     assert sum(alarms) <= 5
 
@@ -123,7 +123,7 @@ def test_small_distance_is_no_alarm_however_many_answers() -> None:
 def test_looking_often_asks_for_more() -> None:
     known = reference([[500, 0], [0, 500]])
     window = Window(np.array([0] * 64 + [1] * 36), {})
-    alarms = [measure(known, window, DriftLimits(looks=looks)).is_alarm for looks in (1, 1000)]
+    alarms = [measure(known, window, DriftLimits(windows=windows)).is_alarm for windows in (1, 1000)]
     assert alarms == [True, False]
 
 

@@ -229,7 +229,7 @@ def test_numbers_of_the_page_are_those_of_metrics_json(parsed: Page, folder: Pat
     assert "Measured on 3 of the 40 photos" in parsed.text
     # Four photos guarantee four of five, not the nine of ten of alpha.
     assert (
-        "they contain the true label of at least 80% of photos, the most that 4 validation photos can promise"
+        "they contain the true label of at least 80% of photos, the most that 4 validation photos can guarantee"
         in parsed.text
     )
 
@@ -317,7 +317,7 @@ def test_confusions_in_words() -> None:
 
 
 def test_card_states_the_coverage_that_the_photos_guarantee() -> None:
-    assert "the most that 4 validation photos can promise (90% takes 9)" in facts_markdown(ARTIFACT)
+    assert "the most that 4 validation photos can guarantee (90% takes 9)" in facts_markdown(ARTIFACT)
 
 
 def test_card_shows_metrics_of_each_split_with_their_intervals() -> None:

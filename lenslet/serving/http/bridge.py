@@ -36,7 +36,7 @@ REFUSAL_HEADERS = {503: {"Retry-After": "1"}, 408: {"Connection": "close"}}
 
 @dataclass(frozen=True)
 class Function:
-    """What the bridge needs of `lambda_func`."""
+    """The parts of `lambda_func` that the bridge calls."""
 
     handler: Callable[[dict[str, Any], Any], dict[str, Any]]
     access: Access

@@ -116,7 +116,7 @@ def _start(target: Target) -> tuple[Any, socket.socket, Connection]:
 
 
 def _run(target: Target, channel: socket.socket, reporter: Any) -> None:
-    """What a child process does."""
+    """The main function of a child process."""
     try:
         target(PassedConnections(fileno=channel.detach()), lambda: reporter.send(""))
     except CannotStart as error:

@@ -1,4 +1,4 @@
-"""What a link delivered: bytes that may be a picture, or a page that only shows one."""
+"""Content of a link: bytes that may be a picture, or a page that only shows one."""
 
 import re
 
