@@ -12,7 +12,6 @@ from lenslet.commands.options import add_options, photo_place
 if TYPE_CHECKING:
     from lenslet.config import Params
 
-
 MAX_DIGITS = 18
 
 # Options of former versions and of other tools → what they are called here.

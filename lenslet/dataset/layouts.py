@@ -217,7 +217,7 @@ def _notes_on_splits(listing: Listing) -> list[str]:
 
 
 def _hint(listing: Listing) -> str:
-    """What to do about a folder without classes."""
+    """The remedy for a folder without classes."""
     files = sorted(each.path for each in listing.left_out if each.reason == "no label")
     unread = [each for each in listing.left_out if each.reason == "unreadable"]
     if unread:

@@ -35,7 +35,7 @@ def unpacked_splits(packed: Mapping[str, str]) -> Recorded:
 
 
 def key_of(digest: str) -> str:
-    """What `Recorded` calls the photo with this sha256."""
+    """Name in `Recorded` of the photo with this sha256."""
     return digest[: 2 * BYTES]
 
 

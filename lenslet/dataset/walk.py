@@ -142,7 +142,7 @@ def _thumbnails(path: Path, is_folder: bool) -> str:
 
 
 def _kind(path: Path, is_link: bool) -> tuple[str, str]:
-    """What a path is that is no folder, and a detail."""
+    """Kind of a path that is no folder, and a detail."""
     try:
         if path.is_file():
             return "file", ""
