@@ -7,20 +7,18 @@ five-fold cross-validation, judged by the photos of the folder that were not dra
 """
 
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegressionCV
 
 from bench.console import at_least_one, bench_parser
 from lenslet.config import BackboneParams, read_params
 from lenslet.dataset.reading import read_dataset
-
-STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # scikit-learn's C, of features that are not standardised
+from lenslet.evaluation.metrics import accuracy
+from lenslet.training.features import LabelledFeatures
+from lenslet.training.logistic_head import fit_logistic_head
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,11 +60,11 @@ def mean_accuracy(
     features: NDArray[np.float32], targets: NDArray[np.int64], photos: int, draws: int
 ) -> float:
     """Accuracy on the photos that are not drawn; the same draws for every backbone."""
-    accuracies = []
+    accuracies, classes = [], int(targets.max()) + 1
     for draw in range(draws):
         drawn = drawn_photos(targets, photos, seed=draw)
-        head = fit_logistic_head(features[drawn], targets[drawn])
-        accuracies.append(float((head.predict(features[~drawn]) == targets[~drawn]).mean()))
+        (kernel, bias), _ = fit_logistic_head(LabelledFeatures(features[drawn], targets[drawn]), classes)
+        accuracies.append(accuracy(targets[~drawn], features[~drawn] @ kernel + bias))
     return float(np.mean(accuracies))
 
 
@@ -79,20 +77,6 @@ def drawn_photos(targets: NDArray[np.int64], photos: int, seed: int) -> NDArray[
             sys.exit(f"bench.few_shot: a class of {len(members)} photos cannot give {photos} and be judged")
         drawn[random.choice(members, photos, replace=False)] = True
     return drawn
-
-
-def fit_logistic_head(features: NDArray[np.float32], targets: NDArray[np.int64]) -> LogisticRegressionCV:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of the weakest strengths, which are not chosen
-        head = LogisticRegressionCV(
-            Cs=STRENGTHS,
-            cv=5,
-            scoring="neg_log_loss",
-            max_iter=200,
-            use_legacy_attributes=False,
-            l1_ratios=(0,),
-        )
-        return head.fit(features, targets)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 import argparse
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lenslet.commands.parser import params_of
+from lenslet.commands.parser import overrides_of, params_of
 from lenslet.config import ParamsError, TrainParams
 
 
@@ -18,6 +19,7 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
 
         weights = pinned(weights)
     params = replace(params, backbone=replace(params.backbone, weights=weights))
+    params = for_descent(params, overrides_of(arguments).get("overrides", {}))
     if arguments.time_budget:
         params = within_budget(params, arguments)
     if arguments.no_fine_tune:
@@ -27,6 +29,16 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     if params.backbone.weights == "none" and not params.fine_tune.epochs:
         raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
     return params
+
+
+def for_descent(params: TrainParams, given: Mapping[str, str]) -> TrainParams:
+    """With gradient descent for the head where --set gave one of its settings, which would have no effect otherwise."""
+    keys = [key for key in given if key.startswith("train.head.")]
+    asked = [key for key in keys if key not in ("train.head.solver", "train.head.hidden_units")]
+    if not asked or params.head.solver != "auto":
+        return params
+    print(f"{asked[0]} is a setting of gradient descent: train.head.solver=gradient")
+    return replace(params, head=replace(params.head, solver="gradient"))
 
 
 def within_budget(params: TrainParams, arguments: argparse.Namespace) -> TrainParams:

@@ -46,6 +46,7 @@ class HeadParams:
     label_smoothing: Fraction
     epochs: Count
     patience: int
+    solver: Literal["auto", "gradient", "logistic"] = "gradient"  # of records that do not name it
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
-"""The head fitted to cached features, with early stopping."""
+"""The head fitted to cached features: a logistic regression where photos are few, else descent with early stopping."""
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from tqdm import tqdm
 
 from lenslet.config import HeadParams, TrainParams
+from lenslet.evaluation.metrics import accuracy, log_loss
 from lenslet.network.assembly import set_head
 from lenslet.network.head import build_head
 from lenslet.training.class_weights import ClassWeights, class_weights
 from lenslet.training.features import LabelledFeatures
+from lenslet.training.logistic_head import fit_logistic_head, fits
 from lenslet.training.record import History
 
 
@@ -51,7 +54,23 @@ def train_head(
     network: keras.Model, features: tuple[LabelledFeatures, LabelledFeatures], params: TrainParams
 ) -> History:
     """Fit a head to features of the training and validation photos, and put it into the network."""
+    train, validation = features
     classes = network.output["probabilities"].shape[-1]
-    weights, history = fit_head(*features, classes, params.head, params.class_weights)
+    if fits(params.head, len(train.targets), classes):
+        weights, strength = fit_logistic_head(train, classes, params.class_weights)
+        print(f"head: logistic regression, C = {strength:g} of cross-validation (train.head.solver)")
+        history: History = {
+            f"{prefix}{name}": [value]
+            for prefix, split in (("", train), ("val_", validation))
+            for name, value in _figures(weights, split).items()
+        }
+    else:
+        weights, history = fit_head(train, validation, classes, params.head, params.class_weights)
     set_head(network, weights)
     return history
+
+
+def _figures(weights: list[NDArray[np.float32]], split: LabelledFeatures) -> dict[str, float]:
+    probabilities = softmax(split.features @ weights[0] + weights[1], axis=1)
+    found = {"accuracy": accuracy, "log_loss": log_loss}
+    return {name: measure(split.targets, probabilities) for name, measure in found.items()}

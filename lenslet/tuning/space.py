@@ -10,7 +10,15 @@ from optuna.trial import FrozenTrial
 from lenslet.config import HeadParams, Params, TrainParams, TuneParams
 from lenslet.dataset.dataset import Dataset
 
-SEARCHED = ("hidden_units", "dropout", "optimizer", "learning_rate", "weight_decay", "label_smoothing")
+SEARCHED = (
+    "solver",
+    "hidden_units",
+    "dropout",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+)
 
 
 def search_space(dataset: Dataset, params: Params, backbones: list[str]) -> dict[str, Any]:
@@ -39,6 +47,7 @@ def draw_head(
     factor = _draw(trial, "learning_rate_factor", space, log=True)
     return replace(
         head,
+        solver="gradient",
         optimizer=optimizer,
         hidden_units=trial.suggest_categorical("hidden_units", space.hidden_units),
         learning_rate=three_digits(rate_of(optimizer) * factor),
