@@ -18,7 +18,7 @@ from lenslet.training.class_weights import ClassWeights
 from lenslet.training.features import LabelledFeatures
 
 # scikit-learn's C, of features whose root mean square is 1: a smaller one is a stronger penalty.
-STRENGTHS = (0.0002, 0.0006, 0.002, 0.006, 0.02, 0.06)
+STRENGTHS = (0.0002, 0.0006, 0.002, 0.006, 0.02, 0.06, 0.2)
 USUAL_STRENGTH = 0.006  # where a class has one photo, and there can be no folds
 FOLDS = 5
 EPSILON = 1e-12  # of features that are all the same
