@@ -147,6 +147,7 @@ bench: $(FULL)  ## benchmark the function, the server under load, and training o
 	.venv/bin/pip install --quiet --requirement requirements/bench.txt
 	.venv/bin/python -m bench.serving --json report/serving.json
 	.venv/bin/python -m bench.load --json report/load.json
+	.venv/bin/python -m bench.batch --json report/batch.json
 	.venv/bin/python -m bench.training --data "$$DATA" --json report/training.json
 
 fuzz: $(FULL)  ## fuzz the decoder with INPUTS images, and the handler with a tenth as many requests (Linux)
