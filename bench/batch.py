@@ -8,7 +8,7 @@ all of them. The floor is decoding and invoking alone, in as many processes as t
 two minutes a round, a table of medians and which goals were met. ONNX Runtime needs requirements/bench.txt, and stays
 out without it.
 
---memory plans so many links to few photos, classifies about 20,000 of them (one shard), and prints the largest memory of
+--memory plans so many links to few photos, classifies about 20,000 of them (one shard), and prints the peak memory of
 the main process and of a worker: neither may grow with the number of photos.
 """
 
