@@ -3,7 +3,8 @@
 Entry point: `lambda_func.handler(event, context)`; `openapi.yaml` is its contract. The model folder is `model/`
 beside this file, or the one that the environment variable LENSLET_MODEL names; LENSLET_MODELS adds others.
 
-`lambda_func.label_upload(event, context)` is the entry point for photos that are put into an S3 bucket.
+`lambda_func.label_upload(event, context)` is the entry point for photos that are put into an S3 bucket,
+`lambda_func.label_batch(event, context)` the one for the tasks of a batch (infra/batch.yaml).
 """
 
 import json
@@ -20,6 +21,7 @@ from lenslet.serving.answer import check_size, predict, refusal
 from lenslet.serving.feedback import read_feedback_place
 from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import read_base_path, read_http_request
+from lenslet.serving.label_batch import run_task
 from lenslet.serving.links.rules import read_rules
 from lenslet.serving.models import load_models
 from lenslet.serving.request import predict_request_of
@@ -81,3 +83,11 @@ def label_upload(event: Any, context: Any) -> None:
     Raises: RuntimeError, after the other photos are done, if S3 or the service failed with one: Lambda tries again.
     """
     answer_uploads(event, context, models.default, telemetry)
+
+
+def label_batch(event: Any, context: Any) -> dict[str, Any]:
+    """Do one task of a batch: plan it, classify a part, or write its manifest (`lenslet.serving.label_batch`).
+
+    Raises: TaskRefused, which no retry mends; StorageAway, which one may.
+    """
+    return run_task(event, models.default)

@@ -10,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lenslet.batch.rows import AnswerRow, object_of, row_of_object
+from lenslet.batch.rows import row_of_object
 from lenslet.dataset.csv_file import cell_of, text_of, write_cells
 from lenslet.dataset.tables import MAX_CELL
 from lenslet.inference.errors import InputError
 from lenslet.inference.json_text import parse_json
 from lenslet.serving.answer import OOD_SCORE_DECIMALS, PROBABILITY_DECIMALS
+from lenslet.serving.batch_rows import AnswerRow, object_of
 
 Labels = Sequence[str]
 

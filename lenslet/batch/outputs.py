@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from lenslet.dataset.remote import S3_URL, answered, bucket_client
+from lenslet.dataset.remote import answered, bucket_client
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
-
-PART = "part-"  # how the names of parts begin
+from lenslet.inference.object_keys import S3_URL
+from lenslet.serving.batch_plan import PART
 
 
 class Output(Protocol):

@@ -14,6 +14,7 @@ from lenslet.dataset.remote import bucket_client, fetch_prefix, is_s3, list_obje
 from lenslet.dataset.tables import READERS, stream_table
 from lenslet.dataset.walk import entries
 from lenslet.inference.errors import InputError
+from lenslet.serving.batch_plan import Source
 
 ARCHIVE_ENDINGS = (
     ".zip",
@@ -27,18 +28,6 @@ FOLLOWED = (
     "unreadable",
     "link",
 )  # reasons of `entries` for which a photo may be missing, and so is a failure
-
-
-@dataclass(frozen=True)
-class Source:
-    """One photo: what it is called in the answers, and where its bytes are."""
-
-    name: str
-    place: str  # a path, or an http(s) or s3 address
-    tag: str = (
-        ""  # changes when the photo does, as far as a look from outside tells: size, or S3's entity tag
-    )
-    error: str = ""  # why there are no bytes, where that is known already
 
 
 @dataclass(frozen=True)

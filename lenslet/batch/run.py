@@ -13,25 +13,18 @@ from lenslet.batch.formats import FORMATS, format_of_file, in_utf8
 from lenslet.batch.local import processors, run_here
 from lenslet.batch.outputs import BucketOutput, FolderOutput, Output, check_empty
 from lenslet.batch.places import ListOptions, check_places, find_sources
-from lenslet.batch.plan import (
-    PLAN_NAME,
-    BatchPlan,
-    Part,
-    PlanError,
-    agree,
-    parts_of_plan,
-    photos_in_part,
-    write_sources,
-)
+from lenslet.batch.plan import Part, PlanError, agree, parts_of_plan, photos_in_part
 from lenslet.batch.progress import progress
-from lenslet.batch.rows import AnswerRow, Counts
+from lenslet.batch.rows import Counts
 from lenslet.batch.shards import Shard
 from lenslet.batch.work import Job, Report, loaded
 from lenslet.dataset.remote import is_s3
-from lenslet.inference.artifact import JSON_NAME, read_model_folder, sha256_of
+from lenslet.inference.artifact import read_model_folder
 from lenslet.inference.atomic import remove_leftovers, replacing
 from lenslet.inference.errors import InputError
 from lenslet.inference.folder_lock import folder_lock
+from lenslet.serving.batch_plan import PLAN_NAME, BatchPlan, answer_checksum, write_sources
+from lenslet.serving.batch_rows import AnswerRow
 
 SMALL = 50  # photos that one process has classified before another one has started
 
@@ -193,15 +186,15 @@ def opened_batch(
         if sharing.is_begun and output.read(PLAN_NAME) is None:
             raise InputError(f"nothing was begun in {output}: there is no {PLAN_NAME} in it")
         photos = work / "photos.jsonl"
-        count, digest = write_sources(find_sources(places, options), photos)
-        if not count:
+        listed = write_sources(find_sources(places, options), photos)
+        if not listed.photos:
             raise FileNotFoundError(f"there is no file in {', '.join(places)}")
         plan = BatchPlan(
-            photos=count,
-            part_photos=part_photos or photos_in_part(count),
-            digest=digest,
+            photos=listed.photos,
+            part_photos=part_photos or photos_in_part(listed.photos),
+            digest=listed.digest,
             model=f"{artifact.name} {artifact.version}",
-            checksum=sha256_of((model / JSON_NAME).read_bytes()),
+            checksum=answer_checksum(artifact),
             labels=artifact.labels,
             format=target.format,
         )

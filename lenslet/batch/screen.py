@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from lenslet.batch.rows import AnswerRow, Counts
+from lenslet.batch.rows import Counts
 from lenslet.inference.printable import printable
+from lenslet.serving.batch_rows import AnswerRow
 
 SHOWN_PHOTOS = 50  # in a table; of more, a summary
 LABELS_NAMED = 3  # of those that an answer cannot decide between

@@ -13,9 +13,8 @@ from typing import Any
 
 from lenslet.batch.formats import FORMATS
 from lenslet.batch.outputs import Output
-from lenslet.batch.places import Source
-from lenslet.batch.plan import BatchPlan, Part
-from lenslet.batch.rows import AnswerRow, Counts, row_of
+from lenslet.batch.plan import Part
+from lenslet.batch.rows import Counts
 from lenslet.dataset.lists import is_link
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.remote import MAX_BYTES, bucket_client, read_link
@@ -24,6 +23,8 @@ from lenslet.inference.budget import bound_freed_memory
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
 from lenslet.inference.errors import LensletError
+from lenslet.serving.batch_plan import BatchPlan, Source
+from lenslet.serving.batch_rows import AnswerRow, row_of
 
 # Photos whose bytes are read before their turn: from a disk, and over a network, where each takes 10 to 100 ms.
 AHEAD, LINKS_AHEAD = 4, 32

@@ -56,9 +56,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_batch(batch: "Batch", shard: Any, arguments: argparse.Namespace, print_json: Any) -> int:
-    from lenslet.batch.rows import object_of
     from lenslet.batch.screen import SHOWN_PHOTOS, classified, summary, text_table
     from lenslet.reporting.submission import check_ids
+    from lenslet.serving.batch_rows import object_of
 
     labels = batch.plan.labels
     if arguments.submission:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from lenslet.dataset.photos import DatasetError, LeftOut
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.json_text import parse_json
+from lenslet.inference.object_keys import S3_URL, objects_below
 
 CONNECTIONS = 8
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
@@ -23,7 +23,6 @@ PASSING_STATUSES = (429, 500, 502, 503, 504)
 MAX_BYTES = 200_000_000  # of a photo
 MAX_NAME_BYTES = 255  # of file systems
 PIECE = 1 << 20
-S3_URL = re.compile(r"s3:/{1,2}([^/]+)/?(.*)")  # a Path has a single slash
 
 
 def fetch_all(urls: Iterable[str], cache: Path) -> Mapping[str, Path | str]:
@@ -52,7 +51,7 @@ def fetch_prefix(place: object, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]
     client = bucket_client()
     wanted: dict[PurePosixPath, tuple[str, str]] = {}
     left_out = []
-    objects = answered(lambda: list(_objects(client, bucket, prefix)), place)
+    objects = answered(lambda: list(objects_below(client, bucket, prefix)), place)
     for key, tag in objects:
         name = _relative_path(key, prefix)
         reason = "its key is no path" if name is None else _why_not_stored(name, wanted)
@@ -77,7 +76,7 @@ def list_objects(place: str, client: Any) -> Iterator[tuple[str, str]]:
     match = S3_URL.match(place)
     assert match, place
     bucket, prefix = match.groups()
-    objects = _objects(client, bucket, prefix)
+    objects = objects_below(client, bucket, prefix)
     found = answered(lambda: next(objects, None), place)
     if found is None:
         raise DatasetError(f"{place} holds no object: check the bucket and the prefix")
@@ -85,17 +84,6 @@ def list_objects(place: str, client: Any) -> Iterator[tuple[str, str]]:
         key, tag = found
         yield f"s3://{bucket}/{key}", tag
         found = answered(lambda: next(objects, None), place)
-
-
-def _objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
-    """Key and entity tag of each object at or below the prefix."""
-    inside = prefix if not prefix or prefix.endswith("/") else prefix + "/"
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    for page in pages:
-        for each in page.get("Contents", ()):
-            key = each["Key"]
-            if (key == prefix or key.startswith(inside)) and not key.endswith("/"):  # a folder's mark
-                yield key, each["ETag"]
 
 
 def _relative_path(key: str, prefix: str) -> PurePosixPath | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from lenslet.dataset.remote import S3_URL
+from lenslet.inference.object_keys import S3_URL
 from lenslet.labelling.label_studio import LabelStudio, LabelStudioError
 
 

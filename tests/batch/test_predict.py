@@ -14,9 +14,9 @@ import pyarrow.parquet
 import pytest
 
 from lenslet.batch.formats import FORMATS
-from lenslet.batch.rows import AnswerRow
 from lenslet.cli import main
 from lenslet.inference.artifact import read_artifact
+from lenslet.serving.batch_rows import AnswerRow
 from tests.support.batch import SAMPLES, links, rows_of
 from tests.support.endpoint import ROOT
 

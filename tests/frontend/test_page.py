@@ -24,7 +24,7 @@ import settings
 from answers import either, percent, region, to_csv
 from client import Failure, Gateway
 from lenslet.batch.formats import write_csv
-from lenslet.batch.rows import AnswerRow
+from lenslet.serving.batch_rows import AnswerRow
 from sent_photos import Progress, SentPhoto, send
 from settings import Given, address_for_others, clean, key_for, may_choose, read_given
 from tests.support.browser import NODE, find_program
