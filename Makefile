@@ -43,6 +43,8 @@ CHECKOV := .venv-checkov/installed
 SAGEMAKER := .venv-sagemaker/installed
 LABEL_STUDIO := .venv-label-studio/installed
 CLIENTS := .venv-clients/installed
+STEP_FUNCTIONS := .venv-step-functions/installed
+RAY := .venv-ray/installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve page install check lint types unsafe vulnerabilities test openapi clients wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
@@ -93,7 +95,7 @@ unsafe: $(FULL)
 vulnerabilities: $(FULL)
 	@.venv/bin/python -m infra.audit
 
-test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) $(CLIENTS) check  ## everything: check, then the slow tests (TensorFlow, real processes)
+test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) $(CLIENTS) $(STEP_FUNCTIONS) $(RAY) check  ## everything: check, then the slow tests (TensorFlow, real processes)
 	.venv/bin/pytest $(two_processes) --no-loadscope-reorder -m slow
 
 openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
@@ -173,7 +175,7 @@ cost: $(FULL)  ## monthly cost of REQUESTS of MS milliseconds on AWS Lambda, and
 	@.venv/bin/python -m infra.cost --requests $(REQUESTS) $(if $(MS),--ms $(MS))
 
 clean:  ## delete environments, caches, builds and reports; models, runs and .mlflow/ stay
-	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-sagemaker .venv-label-studio .venv-clients .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-page .venv-infra .venv-checkov .venv-sagemaker .venv-label-studio .venv-clients .venv-step-functions .venv-ray .cache report build dist lenslet.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(SERVE): requirements/serve.txt
@@ -204,6 +206,14 @@ $(SAGEMAKER): requirements/sagemaker.txt
 $(CLIENTS): requirements/clients.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv-clients,requirements/clients.txt)
+
+$(STEP_FUNCTIONS): requirements/step-functions.txt
+	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	$(call make_environment,.venv-step-functions,requirements/step-functions.txt)
+
+$(RAY): requirements/ray.txt
+	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	$(call make_environment,.venv-ray,requirements/ray.txt)
 
 # Tests in two processes, each module in one of them (tests/conftest.py).
 two_processes := --numprocesses 2 --dist loadscope

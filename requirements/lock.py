@@ -64,6 +64,11 @@ LOCKS = {
     ),
     "requirements/clients.txt": Lock("The generator of clients, .venv-clients.", ("--group", "clients")),
     "requirements/label-studio.txt": Lock("Label Studio, .venv-label-studio.", ("--group", "label-studio")),
+    "requirements/step-functions.txt": Lock(
+        "Interpreter and linter of the state machine, .venv-step-functions.",
+        ("--extra", "function", "--group", "step-functions"),
+    ),
+    "requirements/ray.txt": Lock("Bulk prediction on a Ray cluster, .venv-ray.", ("--extra", "ray")),
     "requirements/bench.txt": Lock(
         "The peers of `make bench`, beside requirements.txt.",
         ("--group", "bench"),

@@ -28,6 +28,8 @@ ASKED = {
     "requirements/sagemaker.txt": GROUPS["sagemaker"],
     "requirements/clients.txt": GROUPS["clients"],
     "requirements/label-studio.txt": GROUPS["label-studio"],
+    "requirements/step-functions.txt": ["function", *GROUPS["step-functions"]],
+    "requirements/ray.txt": ["ray"],
     "requirements/bench.txt": GROUPS["bench"],
 }
 IMAGES = ["lambda", "http", "page", "training"]
@@ -65,7 +67,9 @@ def on(python: str, requirements: list[Requirement]) -> dict[str, str]:
 
 def listed(path: str) -> list[Requirement]:
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-    return [Requirement(line.removesuffix("\\")) for line in lines if re.match(r"[\w.-]+(\[\w+\])?==", line)]
+    return [
+        Requirement(line.removesuffix("\\")) for line in lines if re.match(r"[\w.-]+(\[[\w,]+\])?==", line)
+    ]
 
 
 def direct_names(path: str) -> set[str]:
