@@ -10,7 +10,8 @@ label, or why it has none.
 
 Parts are written as they are done. A run that was stopped continues when the same command is given again; with other
 photos or another model it refuses to. Array jobs share a folder of parts: --shard 3/16 is the third of sixteen, --shard
-auto takes the number from Slurm, AWS Batch or Kubernetes, and --check says what is missing.
+auto takes the number from Slurm, AWS Batch or Kubernetes, and --check says what is missing. --aws STAGE lets Step
+Functions classify a bucket; Ctrl-C leaves it running, and the same command looks at it again.
 
 With --submission, writes `id,label`, sorted, as competition sites score it. The id is the file's name without its
 extension. The label is, of two labels, the probability of --positive (else of the second one); of more, the most
@@ -22,9 +23,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenslet.commands.output import json_output
+from lenslet.commands.output import command_line, json_output
 from lenslet.commands.parser import CommandParser, parser_for
-from lenslet.commands.predict_options import add_predict_options, target_of
+from lenslet.commands.predict_options import add_predict_options, after_ctrl_c, target_of
 
 if TYPE_CHECKING:
     from lenslet.batch.run import Batch
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
+    if arguments.aws:
+        with json_output(arguments.json) as print_json:
+            return run_on_aws(arguments, print_json)
 
     from lenslet.batch.places import ListOptions
     from lenslet.batch.run import Sharing, opened_batch
@@ -89,6 +93,31 @@ def write_answers(batch: "Batch", arguments: argparse.Namespace) -> None:
     print(f"written: {arguments.submission}: {'; '.join(made.remarks)}")
 
 
+def run_on_aws(arguments: argparse.Namespace, print_json: Any) -> int:
+    """Returns: 1 if the execution failed, or parts are missing at its end."""
+    import boto3
+
+    from lenslet.batch.step_functions import follow, places_on_aws, start
+
+    source, bucket, prefix = places_on_aws(arguments.places, arguments.out)
+    execution, is_old = start(arguments.aws, source, bucket, prefix, boto3.client)
+    print(f"{'running already' if is_old else 'started'}: {execution}")
+    ended = follow(execution, boto3.client("stepfunctions"), print)
+    print_json({"execution": execution, "status": ended.status, **ended.output})
+    if ended.status != "SUCCEEDED":
+        print(
+            f"{ended.status}: {ended.reason or 'no reason given'}; what is done is kept: to continue, give the"
+        )
+        print("same command again, or:")
+        print(command_line("aws", "stepfunctions", "redrive-execution", "--execution-arn", execution))
+        return 1
+    missing, parts = ended.output.get("missing", 0), ended.output.get("parts", 0)
+    print(
+        f"{parts - missing:,} of {parts:,} parts of {ended.output.get('photos', 0):,} photos: {arguments.out}"
+    )
+    return 1 if missing else 0
+
+
 def report_missing(batch: "Batch", print_json: Any) -> int:
     """Say which parts are missing. Returns: 1 if any is."""
     from lenslet.batch.screen import SHOWN_PHOTOS, classified, summary
@@ -112,9 +141,7 @@ def make_parser() -> CommandParser:
 
 
 def unfinished_batch(words: list[str]) -> str:
-    arguments = make_parser().parse_args(words)
-    is_kept = arguments.csv or arguments.out
-    return "; what is done is kept: give the same command again to continue" if is_kept else ""
+    return after_ctrl_c(make_parser().parse_args(words))
 
 
 AFTER_CTRL_C = unfinished_batch

@@ -40,6 +40,9 @@ def add_predict_options(parser: CommandParser) -> None:
     add("--part-photos", type=whole_number(1, 1_000_000), metavar="N", help="photos of a part (25 to 1,000)")
     shard = "classify every N-th part alone, as one task of an array job; auto: the task's number"
     add("--shard", metavar="I/N", help=shard)
+    add(
+        "--aws", metavar="STAGE", help="let AWS classify s3://… into s3://… (infra/batch.yaml), and follow it"
+    )
     add("--check", action="store_true", help="say which parts of --out are missing; exit code 1 if any is")
     add("--image-column", default="auto", metavar="NAME", help="column of a list that holds paths or URLs")
     root = "folder that the paths in a list are relative to (default: that of the list)"
@@ -49,3 +52,11 @@ def add_predict_options(parser: CommandParser) -> None:
     add("--positive", metavar="LABEL", help="of two labels, the one whose probability it holds")
     add("--keep-extension", action="store_true", help="ids as photo.jpg instead of photo")
     add_options(parser, "--json")
+
+
+def after_ctrl_c(arguments: argparse.Namespace) -> str:
+    """What happens to the work that was begun."""
+    if arguments.aws:
+        return "; AWS goes on: give the same command again to look at it"
+    is_kept = arguments.csv or arguments.out
+    return "; what is done is kept: give the same command again to continue" if is_kept else ""
