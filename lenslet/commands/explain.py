@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
-    from lenslet.batch.rows import object_of, row_of
     from lenslet.inference.atomic import probe_file
     from lenslet.inference.classifier import Classifier
     from lenslet.inference.decode import decode
     from lenslet.inference.explanation import explain
+    from lenslet.serving.batch_rows import object_of, row_of
     from lenslet.training.record import KERAS_NAME
 
     about = (str(arguments.photo), arguments.model.resolve())
