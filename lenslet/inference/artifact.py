@@ -77,6 +77,7 @@ def read_artifact(folder: Path) -> Artifact:
     Raises: ArtifactError, naming the file, what is wrong with it and what to do.
     """
     path = folder / JSON_NAME
+    check_regular(path)
     try:
         content = parse_json(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition)
     except FileNotFoundError:
@@ -107,6 +108,7 @@ def read_model(folder: Path, artifact: Artifact, name: str = TFLITE_NAME) -> byt
     Raises: ArtifactError if the file is missing or its checksum differs.
     """
     path = folder / name
+    check_regular(path)
     try:
         model = path.read_bytes()
     except OSError as error:
@@ -118,6 +120,12 @@ def read_model(folder: Path, artifact: Artifact, name: str = TFLITE_NAME) -> byt
             f"its sha256 begins {found[:12]}, expected {artifact.sha256[:12]}; run `lenslet convert` again"
         )
     return model
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a pipe, which would be waited for, and a device without an end. Raises: ArtifactError."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ArtifactError(f"{path} is no regular file: run `lenslet convert` again")
 
 
 def read_model_folder(folder: Path) -> tuple[Artifact, bytes]:

@@ -13,9 +13,10 @@ from lenslet.inference.json_text import has_shape, parse_json
 from lenslet.inference.printable import printable
 from lenslet.serving.feedback import FEEDBACK_FORMAT, STORED_SIDE
 
-MAX_RECORD_BYTES = 1_000_000  # thousands of labels
+MAX_BYTES = 1_000_000  # of a record, which may have thousands of labels, and of a photo of 512 × 512 pixels
 PHOTO_NAME = re.compile(r"[0-9a-f]{32}\.jpg")
-TEXT = re.compile(r"[\w.: -]{1,100}")  # a model's name and version
+# A model's name and version; no markup, controls or switches of the writing direction, as others may write records.
+TEXT = re.compile(r"[^<>&\"'`\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,7 @@ def _corrected(path: Path, sha256: str, records: Sequence[dict[str, Any]]) -> Co
 
 def _read_record(path: Path, labels: Sequence[str]) -> dict[str, Any]:
     """Raises: OSError, ValueError with what is wrong in it."""
-    if path.stat().st_size > MAX_RECORD_BYTES:
-        raise ValueError(f"it is larger than {MAX_RECORD_BYTES:,} bytes")
-    record = parse_json(path.read_bytes())
+    record = parse_json(_read(path))
     if not isinstance(record, dict) or record.get("format") != FEEDBACK_FORMAT:
         raise ValueError(f"it is no correction of format {FEEDBACK_FORMAT}")
     is_whole = (
@@ -113,6 +112,15 @@ def _read_record(path: Path, labels: Sequence[str]) -> dict[str, Any]:
     return record
 
 
+def _read(path: Path) -> bytes:
+    """Raises: OSError; ValueError if it is no file that POST /feedback writes: a pipe would be waited for."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+    return path.read_bytes()
+
+
 def _is_prediction(value: Any) -> bool:
     return (
         isinstance(value, dict)
@@ -124,7 +132,7 @@ def _is_prediction(value: Any) -> bool:
 
 def _check_photo(path: Path) -> str:
     """The photo's checksum. Raises: OSError; ValueError, LensletError if it is another picture, or none."""
-    data = path.read_bytes()
+    data = _read(path)
     sha256 = hashlib.sha256(data).hexdigest()
     if not sha256.startswith(path.stem):
         raise ValueError("its photo is another one than was sent")

@@ -64,6 +64,7 @@ class Shadow:
         self._skipped = 0  # counted without a lock, as below: a lost count is no harm
         self._refused, self._refused_since = 0, 0.0
         self._process: Any = None
+        self._at_exit: Any = None
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
         self._start_soon()
@@ -88,8 +89,10 @@ class Shadow:
             channel.send(json.dumps(about).encode() + b"\n" + sample.pixels)
         except BlockingIOError:
             self._skip()
-        except OSError:
-            self._fail()
+        except OSError as error:
+            # Else it lives: pictures of 370 pixels are more than Linux's usual `net.core.wmem_max` lets through.
+            has_ended = isinstance(error, ConnectionError)
+            self._fail("" if has_ended else f"its socket takes no picture ({error.strerror})")
         else:
             self._skipped = self._refused = 0
 
@@ -118,11 +121,13 @@ class Shadow:
     def _start(self, reason: str, former: Any) -> None:
         # Imported here: it takes 10 ms, and only deployments with a candidate need it.
         from multiprocessing import get_context
+        from multiprocessing.util import Finalize
 
         if former:
             if reason:
                 former.kill()
             former.join()
+            self._at_exit.cancel()
             self._report(reason or f"its process has ended with code {former.exitcode}")
             time.sleep(PAUSE_S)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # whole messages, or nothing
@@ -133,6 +138,8 @@ class Shadow:
             target=self._target, args=(self._folder, self._size, theirs), daemon=True
         )
         self._process.start()
+        # Before `multiprocessing` asks it to end and waits: a process that is stopped would never.
+        self._at_exit = Finalize(None, self._process.kill, exitpriority=1)
         theirs.close()
         self._channel = ours
 

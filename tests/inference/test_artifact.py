@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 # --- model.json
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.tflite"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_has_no_end_is_not_read(name: str, kind: str, folder: Path) -> None:
+    (folder / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/null")
+    with pytest.raises(ArtifactError, match=f"{name} is no regular file"):
+        read_model(folder, read_artifact(folder))
 
 
 def test_round_trip(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,25 @@ def test_record_that_somebody_made_up_is_left_out(folder: Path, change: dict[str
     assert reason in found.left_out[path]
     assert found.found == len(found.left_out) == 1
     assert str(path) in found.text()
+
+
+def test_model_may_have_any_name(folder: Path) -> None:
+    path, content = record(folder)
+    path.write_text(json.dumps(content | {"model": {"name": "Straße, nachts (2)", "version": "1"}}))
+    [photo] = read_corrections(folder, LABELS).photos
+    assert photo.model == "Straße, nachts (2) 1"
+
+
+def test_pipes_and_huge_photos_are_left_out(folder: Path) -> None:
+    path, content = record(folder)
+    os.mkfifo(folder / "0.json")
+    with (folder / content["photo"]).open("ab") as file:
+        file.truncate(1 << 40)
+    found = read_corrections(folder, LABELS)
+    assert {each.name: reason for each, reason in found.left_out.items()} == {
+        "0.json": "it is no regular file",
+        path.name: "it is larger than 1,000,000 bytes",
+    }
 
 
 def test_photo_that_was_replaced_is_left_out(folder: Path) -> None:

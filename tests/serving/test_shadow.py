@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -194,7 +196,23 @@ def test_settings_without_a_candidate() -> None:
 
 
 @pytest.mark.slow
-def test_server_starts_its_candidates_and_ends_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidate_whose_pictures_the_system_does_not_pass_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shadow, "PAUSE_S", 0.1)
+    monkeypatch.setattr(shadow, "BUFFER_BYTES", 1)  # as large pictures with the usual `net.core.wmem_max`
+    failures: list[str] = []
+    candidate = start(candidates.echo, failures)
+    ask(monkeypatch, candidate)
+    until(lambda: failures)
+    assert failures == ["its socket takes no picture (Message too long)"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_server_starts_its_candidates_and_ends_them(
+    is_stopped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LENSLET_SHADOW", str(write_other_model(tmp_path / "candidate", "new ")))
     monkeypatch.setenv("LENSLET_SHADOW_SHARE", "1")
     log = tmp_path / "log"
@@ -213,8 +231,12 @@ def test_server_starts_its_candidates_and_ends_them(tmp_path: Path, monkeypatch:
             assert answer.status_code == 200
         until(lambda: '"compared"' in log.read_text())
         children = descendants(process.pid)
+        if is_stopped:  # a stopped process cannot end of itself
+            for child in children:
+                for candidate in descendants(child):
+                    os.kill(candidate, signal.SIGSTOP)
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(20) == 0
         until(lambda: not any(Path(f"/proc/{each}").exists() for each in children))
     finally:
         process.kill()
