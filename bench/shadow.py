@@ -1,16 +1,16 @@
 """Time that a candidate model (LENSLET_SHADOW) adds to an answer: a good one, a slow, a hanging, a crashing one.
 
-    python -m bench.shadow --rounds 20 --json report/shadow.json
+    python -m bench.shadow --rounds 200 --json report/shadow.json
 
-The function answers a 150 px photo in this process, every answer compared by the candidate. Blocks of 50 requests go
-through all candidates by turns, and twice through none: the difference of these two is the noise of the machine.
+The function answers a 150 px photo in this process, every answer compared by the candidate. Blocks of 10 requests go
+through all candidates in any order, and twice through none: the difference of these two is the noise of the machine.
 Expect, after a minute, a table of milliseconds, and whether a candidate adds at most 1 ms to the 95th percentile.
 """
 
 import argparse
 import base64
-import json
 import os
+import random
 import socket
 import sys
 import time
@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.console import at_least_one, bench_parser, progress
-from bench.goals import Goal, judge, verdicts_text
+from bench.goals import Goal, judge, verdicts_text, write_report
 from bench.load import percentile_ms
 from bench.serving import draw_jpeg
-from lenslet.inference.atomic import write_text
 from lenslet.serving.shadow import Shadow, Target, answer_samples
 
 ROOT = Path(__file__).parents[1]
-BLOCK = 50
+BLOCK = 10
 NONE, AGAIN = "no candidate", "no candidate, again"
 
 Seconds = dict[str, list[float]]
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{report['requests_each']:,} requests each\n")
     print(verdicts_text(report["goals"]))
     if arguments.json:
-        write_text(arguments.json, json.dumps(report, indent=2) + "\n")
+        write_report(arguments.json, report)
     return 0
 
 
@@ -99,9 +98,9 @@ def measure(rounds: int) -> Seconds:
     shadows[AGAIN] = None
     seconds: Seconds = {name: [] for name in shadows}
     for number in range(-1, rounds):  # the first one, in which the candidates start, is not counted
-        for name, shadow in shadows.items():
-            progress(f"round {number + 1} of {rounds}: {name}")
-            lambda_func.shadow = shadow
+        progress(f"round {number + 1} of {rounds}")
+        for name in random.sample(sorted(shadows), len(shadows)):
+            lambda_func.shadow = shadows[name]
             found = [_seconds(lambda_func.handler, event) for _ in range(BLOCK)]
             if number >= 0:
                 seconds[name] += found
@@ -126,7 +125,7 @@ def _forget(_: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = bench_parser("shadow", __doc__)
     parser.add_argument(
-        "--rounds", type=at_least_one, default=20, metavar="N", help="of 50 requests each (%(default)s)"
+        "--rounds", type=at_least_one, default=200, metavar="N", help="of 10 requests each (%(default)s)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     return parser

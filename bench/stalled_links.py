@@ -8,7 +8,6 @@ after a minute and a half, both 95th percentiles, and whether the second is at m
 """
 
 import argparse
-import json
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,11 +20,10 @@ import requests
 
 from bench.clients import Outcome, ask_all
 from bench.console import at_least_one, bench_parser, progress
-from bench.goals import Goal, judge, verdicts_text
+from bench.goals import Goal, judge, verdicts_text, write_report
 from bench.load import CROWD, figures_of
 from bench.load_pattern import SMALL, Request, draw_photos, load_pattern, requests_by_kind
 from bench.loopback import running
-from lenslet.inference.atomic import write_text
 from lenslet.inference.classifier import Classifier
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"links: {report['links']}\n")
     print(verdicts_text(report["goals"]))
     if arguments.json:
-        write_text(arguments.json, json.dumps(report, indent=2) + "\n")
+        write_report(arguments.json, report)
     return 0
 
 

@@ -8,6 +8,8 @@ from lenslet.inference.errors import BadRequest
 
 PYTHON_LITERAL = re.compile(r"b['\"]")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
+# From so many characters on, pybase64 is worth its import: 0.4 ms instead of 10 for a photo of 12 megapixels.
+LARGE = 200_000
 # The character that a UTF-8 decoder puts for bytes that are no text, such as the first ones of every JPEG and PNG.
 REPLACEMENT = "\ufffd".encode()
 
@@ -25,7 +27,7 @@ def read_base64(text: str, place: str = "image") -> bytes:
     if head and not (comma and head.endswith(";base64")):
         raise BadRequest("the data URL must begin with data:<type>;base64,")
     try:
-        return base64.b64decode(payload, validate=True)
+        return _decoded(payload)
     except ValueError:
         pass  # other forms are rare: searching them first would cost a pass over the megabytes of every photo
     return _read_unusual_base64(payload, place)
@@ -43,14 +45,28 @@ def _read_unusual_base64(payload: str, place: str) -> bytes:
             "into spaces: send JSON, or write each + as %2B"
         )
     try:
-        return base64.b64decode(_padded(plain), validate=True)
+        return _decoded(
+            _padded(plain.rstrip(b"="))
+        )  # more padding than is due is refused by one decoder only
     except ValueError as error:
         raise BadRequest(f"the {place} is not valid base64") from error
 
 
+def _decoded(payload: str | bytes) -> bytes:
+    """Raises: ValueError, if it is anything but base64 of the standard alphabet with its padding."""
+    if len(payload) < LARGE:
+        return base64.b64decode(payload, validate=True)
+    try:
+        import pybase64
+    except ModuleNotFoundError:  # an environment that was installed without it: the same, more slowly
+        return base64.b64decode(payload, validate=True)
+    data: bytes = pybase64.b64decode(payload, validate=True)
+    return data
+
+
 def _is_base64(payload: bytes) -> bool:
     try:
-        return bool(base64.b64decode(_padded(payload), validate=True))
+        return bool(_decoded(_padded(payload)))
     except ValueError:
         return False
 

@@ -128,8 +128,7 @@ def take_feedback(request: HttpRequest, models: Models) -> dict[str, Any]:
 def _read_request(request: HttpRequest, models: Models) -> tuple[bytes, str | None, Classifier]:
     """The photo's bytes, the right label (None is none of the model's), and the model that had answered."""
     refuse_unknown(request.query, ("model",), "query parameter")
-    content = request.content()
-    fields = read_json(content)
+    fields = read_json(request.json_text())
     if not isinstance(fields, dict):
         raise BadRequest("the request must be a JSON object")
     refuse_unknown(fields, FIELDS, "field")

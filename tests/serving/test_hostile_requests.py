@@ -16,7 +16,8 @@ from PIL import Image
 
 import lambda_func
 import lenslet.serving.request
-from lenslet.inference.errors import LinkFailed
+from lenslet.inference.errors import BadRequest, LinkFailed
+from lenslet.serving import encoding
 from lenslet.serving.access import Access
 from lenslet.serving.request import MAX_BRACKETS
 from tests.support.endpoint import ROOT
@@ -404,3 +405,29 @@ def test_server_survives_malformed_http_and_logs_none_of_it(tmp_path):
     written = log.read_text()
     assert "canary7f3a" not in written
     assert "Traceback" not in written
+
+
+SPELLED = [
+    "QUJD", "QUI=", "QQ==", "QQ=", "QQ", "QUJD=", "QUI===", "QQ==QUJD", "QUJD QUJD", "Q UJD", "QUJD\nQUI=\n", "-_-_",
+    "Q", "=QQ", "QQ==\n=", "Zm9vYmE", "Zm9vYg==", "Zm9vYh==", "é", "QUJD\0", "QUJD%", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SPELLED)
+def test_large_and_small_base64_are_read_alike(monkeypatch, text):
+    pytest.importorskip("pybase64", reason="this environment was installed before pybase64 was needed")
+
+    def outcome(large):
+        monkeypatch.setattr(encoding, "LARGE", large)
+        try:
+            return encoding.read_base64(text)
+        except BadRequest as error:
+            return str(error)
+
+    assert outcome(large=0) == outcome(large=1000)
+
+
+def test_large_base64_needs_no_pybase64(monkeypatch):
+    photo = bytes(range(256)) * 2000
+    monkeypatch.setitem(sys.modules, "pybase64", None)  # an import raises ModuleNotFoundError
+    assert encoding.read_base64(base64.b64encode(photo).decode()) == photo
