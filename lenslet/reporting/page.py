@@ -190,27 +190,17 @@ def report_page(
 
     Args: the metrics and plots of `lenslet.reporting.report`; `counts` as returned by `metrics.confusion`.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = {name for section in SECTIONS for name in section.plots if name in drawn}
     few = are_few(figures)
     left_out = {"calibration", "ood", "robustness"} if few else set()
     left_out |= set() if background.curves.step else {"training"}
-    return environment.get_template("report.html").render(
+    return _template().render(
         artifact=artifact,
         figures=figures,
-        metrics=METRICS,
-        class_metrics=CLASS_METRICS,
         interval=lambda key: interval_text(figures, key),
         summary=summary_sentences(figures, artifact.labels, artifact.metrics.get("cross_validation")),
         headlines=[key for key in HEADLINES if key in figures and not few],
         few=few,
-        least=MIN_TEST_PHOTOS,
         sections=[each for each in SECTIONS if each.topic not in left_out],
         steps=next_steps(figures, artifact.labels, counts, background.learned),
         training=training_sentences(background.curves),
@@ -223,14 +213,26 @@ def report_page(
         corruptions=corruption_rows(figures),
         coverage_sentence=coverage_sentence(artifact),
         pictures={name: _data_uri("svg+xml", svg(drawn[name]).encode()) for name in shown},
-        plot_alts=PLOT_ALTS,
         background=background,
         has_maps=any(each.has_map for shown in background.galleries.values() for each in shown),
-        findings_shown=FINDINGS_SHOWN,
         facts=model_facts(artifact) | dict(background.facts),
-        jpeg=lambda data: _data_uri("jpeg", data),
         today=date.today().isoformat(),
     )
+
+
+def _template() -> jinja2.Template:
+    """report.html, with all that is the same on every page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"metrics": METRICS, "class_metrics": CLASS_METRICS, "plot_alts": PLOT_ALTS}
+    environment.globals |= {"least": MIN_TEST_PHOTOS, "findings_shown": FINDINGS_SHOWN}
+    environment.globals["jpeg"] = lambda data: _data_uri("jpeg", data)
+    return environment.get_template("report.html")
 
 
 def _metrics_of(topic: str, figures: Mapping[str, float]) -> list[str]:
