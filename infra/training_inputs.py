@@ -83,8 +83,11 @@ def set_params(overrides: Mapping[str, str], params: Path) -> None:
 
 
 def value_at(params: Any, key: str) -> Any:
+    """Raises: ParamsError for a key with a name that holds dots, which a file can have, but no dotted key of it."""
     for name in key.split("."):
-        params = getattr(params, name)
+        if isinstance(params, Mapping) and name not in params:
+            raise ParamsError(f"{key} cannot be written by its dotted key: write it into params.yaml")
+        params = params[name] if isinstance(params, Mapping) else getattr(params, name)
     return params
 
 

@@ -18,6 +18,7 @@ from infra import snapshot, training_inputs
 from infra.preflight import ReleaseError
 from infra.transform import read_template
 from lenslet.config.params import read_params
+from lenslet.config.parsing import ParamsError
 from tests.support import template_rules as rules
 from tests.support.stack import Stack
 
@@ -313,6 +314,16 @@ def test_inputs_go_into_params(project: Path, capsys: pytest.CaptureFixture[str]
     assert (train.fine_tune.batch_size, train.fine_tune.learning_rate) == (16, 1e-4)
     assert (train.head.optimizer, train.augmentation.zoom, train.augmentation.flip) == ("sgd", 0.3, "none")
     assert (project / "dvc.yaml").read_text() == (ROOT / "dvc.yaml").read_text()
+
+
+def test_limit_of_one_model_goes_into_params(project: Path) -> None:
+    path = project / "params.yaml"
+    training_inputs.set_params({"gate.models.intel-scenes.min.accuracy": "0.5"}, path)
+    assert read_params(path).gate.of("intel-scenes").min.accuracy == 0.5
+    with pytest.raises(
+        ParamsError, match=r"gate\.models\.a\.b\.min\.accuracy cannot be written by its dotted key"
+    ):
+        training_inputs.set_params({"gate.models.a.b.min.accuracy": "0.5"}, path)
 
 
 def test_other_backbone_starts_from_its_own_weights(project: Path) -> None:

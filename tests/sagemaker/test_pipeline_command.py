@@ -65,7 +65,7 @@ def test_definition_create_start_and_status(cloud: dict[str, str]) -> None:
     assert followed.returncode == 0 and arn in followed.stdout, followed.stderr[-2000:]
     printed = lenslet(cloud, "status", "--json").stdout
     answer = json.loads(printed[printed.index("{") :])
-    assert (answer["execution"], answer["status"]) == (arn, "Executing")
+    assert (answer["execution"], answer["status"]) == (arn, "Succeeded")  # moto ends a run at once
 
 
 def test_golden_definition_is_the_chain() -> None:
