@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.cost import PRICES, HOURS, function_bill, instance_bill, read_prices
+from infra.cost import HOURS, PRICES, function_bill, instance_bill, read_prices
 from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader, declared_parameters
 from lenslet.inference import budget
 from lenslet.serving import gateway
@@ -150,7 +150,7 @@ def test_costs_of_floods_and_of_another_stage() -> None:
     flood = function_bill(open_methods * rate * HOURS * 3600, quick, "x86_64", has_free=False)
     flood.pop("metrics, alarms, dashboard")
     assert f"that is {sum(flood.values()):.0f} at most" in PROSE
-    assert f"or {sum(flood.values()) * 86400 / HOURS * 3600:.0f} a day" in PROSE
+    assert f"or {sum(flood.values()) * 24 / HOURS:.0f} a day" in PROSE
     gigabytes = prices.usage["memory_mb"] / 1024
     busy = instances * HOURS * 3600 * gigabytes * prices.usd["lambda_gb_seconds_x86_64"]
     assert f"cost {busy:.0f}, and each million of requests {prices.usd['lambda_requests']:.2f}." in PROSE
