@@ -4,20 +4,26 @@ import json
 import lzma
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any, Self
 
+from lenslet.dataset.checksums import checksums_below
 from lenslet.dataset.photos import DatasetError, LeftOut
-from lenslet.inference.atomic import write_text
+from lenslet.inference.atomic import LEFTOVER_AGE_S, write_text
 from lenslet.inference.json_text import parse_json
 
+PHOTOS, CONTENTS = "photos", "contents.json"
+PREFIX, SUFFIX = ".unpacked-", ".partial"  # of folders that are being unpacked
 MAX_FILES, MAX_LINKED = 2_000_000, 200_000
 # Photos are compressed already: an archive that unpacks to far more than its size is a bomb.
 MAX_RATIO, MIN_LIMIT_BYTES = 20, 1 << 30
@@ -73,33 +79,72 @@ def unpack(path: Path, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]:
     Raises: DatasetError if the archive is damaged, encrypted or unpacks to too much.
     """
     folder = cache / f"unpacked-{_checksum(path)[:16]}"
-    if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".unpacked-", suffix=".partial"))
-        try:
-            skipped = _unpack_into(temporary / "photos", path)
-            write_text(temporary / "left_out.json", json.dumps(skipped))
-            temporary.rename(folder)
-        except DAMAGE as error:
-            raise DatasetError(f"{path} cannot be unpacked: {' '.join(str(error).split())}") from error
-        except OSError as error:
-            if error.errno is None:  # of gzip and bz2: what they read, not what is written
-                raise DatasetError(f"{path} cannot be unpacked: {error}") from error
-            if not folder.exists():  # else another process was faster
-                raise DatasetError(
-                    f"{path} cannot be unpacked into {cache}: {error.strerror or error}; "
-                    "name another folder with --cache"
-                ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     try:
-        skipped = parse_json((folder / "left_out.json").read_text(encoding="utf-8"))
-        left_out = tuple(
-            LeftOut(folder / "photos" / name.lstrip("/"), "archive", reason) for name, reason in skipped
+        left_out = _verified(folder)
+        if left_out is None:
+            _make(folder, path)
+            left_out = _verified(folder)
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be unpacked into {cache}: {error.strerror or error}; "
+            "name another folder with --cache"
+        ) from error
+    if left_out is None:
+        raise DatasetError(f"{folder} changes while it is used: name another folder with --cache")
+    return folder / PHOTOS, left_out
+
+
+def _verified(folder: Path) -> tuple[LeftOut, ...] | None:
+    """What was not unpacked; None if there is no folder, or its files are not those that were. Raises: OSError."""
+    if not os.path.lexists(folder):
+        return None
+    try:
+        contents = parse_json((folder / CONTENTS).read_text(encoding="utf-8"))
+        if checksums_below(folder / PHOTOS) != contents["crc32"]:
+            raise ValueError("a file in it is not what was unpacked")
+        return tuple(
+            LeftOut(folder / PHOTOS / name.lstrip("/"), "archive", reason)
+            for name, reason in contents["left_out"]
         )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{folder} is damaged: delete it, and {path} will be unpacked again") from error
-    return folder / "photos", left_out
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        print(f"note: {folder} is damaged ({error}) and is made anew", file=sys.stderr)
+    former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PREFIX, suffix=SUFFIX))
+    folder.rename(former / folder.name)
+    shutil.rmtree(former, ignore_errors=True)
+    return None
+
+
+def _make(folder: Path, path: Path) -> None:
+    """Raises: DatasetError; OSError if the cache cannot be written."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder.parent)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PREFIX, suffix=SUFFIX))
+    try:
+        left_out = _unpack_into(temporary / PHOTOS, path)
+        contents = {"left_out": left_out, "crc32": checksums_below(temporary / PHOTOS)}
+        write_text(temporary / CONTENTS, json.dumps(contents))
+        temporary.rename(folder)
+    except DAMAGE as error:
+        raise DatasetError(f"{path} cannot be unpacked: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        if error.errno is None:  # of gzip and bz2: what they read, not what is written
+            raise DatasetError(f"{path} cannot be unpacked: {error}") from error
+        if not folder.exists():  # else another process was faster
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leftovers(cache: Path) -> None:
+    """Of processes that were killed while they unpacked, a day ago or longer."""
+    for entry in os.scandir(cache):
+        if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX):
+            with suppress(OSError):  # another process was faster
+                if (
+                    entry.is_dir(follow_symlinks=False)
+                    and entry.stat().st_mtime < time.time() - LEFTOVER_AGE_S
+                ):
+                    shutil.rmtree(entry)
 
 
 def _unpack_into(folder: Path, path: Path) -> list[tuple[str, str]]:

@@ -222,7 +222,7 @@ def kept_photo(data: bytes, cache: Path, seen: Counter[str]) -> Path:
     seen[digest] += 1
     number = seen[digest]
     path = cache / "embedded" / (digest if number == 1 else f"{digest}-{number}")
-    if not path.exists():
+    if not path.is_file() or path.read_bytes() != data:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     return path

@@ -2,15 +2,18 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from tqdm import tqdm
 
+from lenslet.dataset.checksums import checksum_of, checksum_of_stream
 from lenslet.dataset.photos import DatasetError, LeftOut
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.json_text import parse_json
@@ -22,14 +25,19 @@ RETRIES = 3  # of an http server that is overloaded or away
 PASSING_STATUSES = (429, 500, 502, 503, 504)
 MAX_BYTES = 200_000_000  # of a photo
 MAX_NAME_BYTES = 255  # of file systems
+MAX_IN_MEMORY = 20_000_000  # of a photo that is fetched; a larger one goes through a temporary file
 PIECE = 1 << 20
 
 
 def fetch_all(urls: Iterable[str], cache: Path) -> Mapping[str, Path | str]:
     """URL → the fetched file, or one sentence why there is none (which is not remembered)."""
     wanted = list(dict.fromkeys(urls))
+    folder = cache / "fetched"
+    there: dict[str, list[Path]] = {}
+    for entry in os.scandir(folder) if wanted and folder.is_dir() else ():
+        there.setdefault(entry.name.partition("-")[0], []).append(folder / entry.name)
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        fetched = pool.map(lambda url: _fetch(url, cache / "fetched"), wanted)
+        fetched = pool.map(lambda url: _fetch(url, folder, there), wanted)
         bar = tqdm(fetched, "fetching", total=len(wanted), unit=" photos", leave=False, disable=None)
         return dict(zip(wanted, bar, strict=True))
 
@@ -105,7 +113,7 @@ def _why_not_stored(name: PurePosixPath, others: Mapping[PurePosixPath, object])
 def _download(
     client: Any, bucket: str, wanted: Mapping[PurePosixPath, tuple[str, str]], folder: Path
 ) -> None:
-    index_path = folder / "tags.json"  # name → entity tag of what was fetched
+    index_path = folder / "tags.json"  # name → entity tag and checksum of what was fetched
     index = _read_index(index_path)
     photos = folder / "photos"
     for name in set(index) - {str(name) for name in wanted}:
@@ -114,11 +122,12 @@ def _download(
 
     def get(name: PurePosixPath) -> None:
         key, tag = wanted[name]
-        if index.get(str(name)) == tag and (photos / name).exists():
+        if (photos / name).is_file() and index.get(str(name)) == [tag, checksum_of(photos / name)]:
             return
         with replacing(photos / name) as temporary:
             client.download_file(bucket, key, str(temporary))
-        index[str(name)] = tag
+            checksum = checksum_of(temporary)
+        index[str(name)] = [tag, checksum]
 
     try:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
@@ -136,7 +145,7 @@ def _remove_empty(path: Path, top: Path) -> None:
         folder.rmdir()
 
 
-def _read_index(path: Path) -> dict[str, str]:
+def _read_index(path: Path) -> dict[str, Any]:
     """Empty where there is none, or it is damaged: all is fetched again then."""
     try:
         index = parse_json(path.read_text(encoding="utf-8"))
@@ -164,13 +173,20 @@ def bucket_client() -> Any:
     return boto3.client("s3")
 
 
-def _fetch(url: str, folder: Path) -> Path | str:
-    path = folder / sha256(url.encode(errors="surrogateescape")).hexdigest()
-    if path.exists():
-        return path
+def _fetch(url: str, folder: Path, there: Mapping[str, Sequence[Path]]) -> Path | str:
+    """`there`: first half of a name, which is the checksum of the URL → files; the second half is that of the file."""
+    name = sha256(url.encode(errors="surrogateescape")).hexdigest()
+    for path in there.get(name, ()):
+        if path.is_file() and path.name == f"{name}-{checksum_of(path):08x}":
+            return path
     try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with SpooledTemporaryFile(MAX_IN_MEMORY) as file:
             _fetch_into(url, file, bucket_client)
+            file.seek(0)
+            path = folder / f"{name}-{checksum_of_stream(file):08x}"
+            file.seek(0)
+            with replacing(path) as temporary, temporary.open("wb") as target:
+                shutil.copyfileobj(file, target)
     except (DatasetError, OSError, ValueError) as error:  # errors of requests are OSErrors
         return f"cannot be fetched: {' '.join(str(error).split())[:200]}"
     return path

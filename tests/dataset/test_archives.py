@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 from random import Random
@@ -46,11 +47,56 @@ def test_archive_is_read_like_its_folder(make, tmp_path: Path) -> None:
 def test_archive_is_unpacked_once(tmp_path: Path) -> None:
     path = zipped(tmp_path / "data.zip", FILES)
     first = find_photos(path, cache=tmp_path / "cache").photos[0].path
-    first.write_bytes(b"changed")
-    assert find_photos(path, cache=tmp_path / "cache").photos[0].path.read_bytes() == b"changed"
+    written = first.stat().st_ino
+    assert find_photos(path, cache=tmp_path / "cache").photos[0].path.stat().st_ino == written
     zipped(path, FILES | {"photos/cat/3.jpg": b"3"})
     assert counts(find_photos(path, cache=tmp_path / "cache")) == {(None, "cat"): 2, (None, "dog"): 1}
     assert not list((tmp_path / "cache").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "damage", ["changed", "gone", "swapped", "cut", "added", "pipe", "contents", "no contents"]
+)
+def test_damaged_folder_is_unpacked_anew(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = zipped(tmp_path / "data.zip", FILES)
+    cat, dog = (photo.path for photo in find_photos(path, cache=tmp_path / "cache").photos)
+    [contents] = tmp_path.glob("cache/unpacked-*/contents.json")
+    match damage:
+        case "changed":
+            cat.write_bytes(b"2")
+        case "gone":
+            cat.unlink()
+        case "swapped":
+            cat.write_bytes(b"2")
+            dog.write_bytes(b"1")
+        case "cut":
+            cat.write_bytes(b"")
+        case "added":
+            cat.with_name("3.jpg").write_bytes(b"3")
+        case "pipe":
+            cat.unlink()
+            os.mkfifo(cat)
+        case "contents":
+            contents.write_text(contents.read_text()[:20])
+        case "no contents":
+            contents.unlink()
+    again = find_photos(path, cache=tmp_path / "cache").photos
+    assert [photo.path.read_bytes() for photo in again] == [b"1", b"2"]
+    assert "is damaged (" in capsys.readouterr().err
+    assert not list((tmp_path / "cache").glob(".*"))
+
+
+def test_leftovers_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
+    for name, hours in ((".unpacked-old.partial", 25), (".unpacked-new.partial", 23), (".other", 25)):
+        (tmp_path / "cache" / name / "photos").mkdir(parents=True)
+        os.utime(tmp_path / "cache" / name, times=(time.time() - hours * 3600,) * 2)
+    find_photos(zipped(tmp_path / "data.zip", FILES), cache=tmp_path / "cache")
+    assert sorted(each.name for each in (tmp_path / "cache").glob(".*")) == [
+        ".other",
+        ".unpacked-new.partial",
+    ]
 
 
 HOSTILE = (

@@ -1,6 +1,8 @@
 """Photos in buckets, against moto's S3: fetched once, resumed, and followed when they change."""
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,17 @@ def test_only_what_changed_is_fetched_again(
         "4.jpg": b"4",
         "5.jpg": b"5",
     }
+
+
+def test_damaged_file_is_fetched_again(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(bucket, **{"cat/1.jpg": b"1", "dog/2.jpg": b"2", "dog/3.jpg": b"3"})
+    first, second, _ = (photo.path for photo in find_photos(Path("s3://photos"), cache=tmp_path).photos)
+    first.write_bytes(b"2")
+    second.unlink()
+    fetched = watch_downloads(monkeypatch)
+    listing = find_photos(Path("s3://photos"), cache=tmp_path)
+    assert sorted(fetched) == ["cat/1.jpg", "dog/2.jpg"]
+    assert [photo.path.read_bytes() for photo in listing.photos] == [b"1", b"2", b"3"]
 
 
 def test_interrupted_download_goes_on(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,3 +159,30 @@ def test_keys_that_get_in_each_others_way(bucket: Any, tmp_path: Path) -> None:
     ]
     put(bucket, **{"dog/x": b"5"})
     assert counts(find_photos(Path("s3://photos"), cache=tmp_path)) == {(None, "cat"): 1, (None, "dog"): 1}
+
+
+def test_fetched_photo_that_is_damaged_is_fetched_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Photos(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Photos) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        urls = [f"http://127.0.0.1:{server.server_port}/{number}.jpg" for number in range(3)]
+        first = remote.fetch_all(urls, tmp_path)
+        assert remote.fetch_all(urls, tmp_path) == first
+        assert len(asked) == 3
+        Path(first[urls[0]]).write_bytes(b"/1.jpg")
+        Path(first[urls[1]]).unlink()
+        again = remote.fetch_all(urls, tmp_path)
+        server.shutdown()
+    assert sorted(asked[3:]) == ["/0.jpg", "/1.jpg"]
+    assert [Path(again[url]).read_bytes() for url in urls] == [b"/0.jpg", b"/1.jpg", b"/2.jpg"]
