@@ -4,6 +4,7 @@ A command's module is imported when the command is called, and imports its rooms
 `--help` and mistyped words are answered at once.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -72,6 +73,8 @@ def run_command(name: str, words: list[str]) -> int:
     """Run one command. Every expected failure becomes one sentence on stderr, and an exit code."""
     # Here, before any room can load TensorFlow: its notices would drown what commands print.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Also its advice to trace functions less often, which concerns no one who runs a command.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     module = None
     try:
         module = import_module(f"lenslet.commands.{name}")

@@ -21,7 +21,7 @@ from lenslet.commands.output import command_line, json_output
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.commands.report_places import report_folder
 from lenslet.commands.train_params import chosen_params, without_overrun
-from lenslet.commands.train_steps import begin_run, fine_tune_run, network_with_head
+from lenslet.commands.train_steps import begin_run, checked_in_words, fine_tune_run, network_with_head
 from lenslet.config import TrainParams
 
 if TYPE_CHECKING:
@@ -101,7 +101,10 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
         run = replace(run, history=history, minutes=(time.monotonic() - started) / 60)
         history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
     validation = validate(network, dataset, params)
-    print(f"network: {in_words(validation)}")
+    photos = len(dataset.members("validation"))
+    print(f"network: {in_words(validation, photos)}")
+    if said := checked_in_words(checked, photos):
+        print(said)
     minutes = (time.monotonic() - started) / 60
     record = record_of(arguments.name, params, dataset, validation, history, minutes, checked)
     place = save_trained(network, record, arguments.out, folder)

@@ -62,8 +62,21 @@ def network_with_head(
     if pretrained and "head" not in history:
         features = head_features(pretrained, dataset, params, arguments.cache)
         history["head"] = train_head(network, features, params)
-        print(f"head: {in_words(validate(network, dataset, params))}")
+        if params.fine_tune.epochs:  # else its figures are those of the network
+            photos = len(dataset.members("validation"))
+            print(f"head: {in_words(validate(network, dataset, params), photos)}")
     return network, history, checked
+
+
+def checked_in_words(cross_validated: "Mapping[str, float]", photos: int) -> str:
+    """What says more than a few validation `photos`: accuracy over all. Empty if they are enough, or it is unknown."""
+    from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS
+
+    if photos >= MIN_TEST_PHOTOS or not cross_validated:
+        return ""
+    low, high = cross_validated["accuracy_low"], cross_validated["accuracy_high"]
+    found = f"a linear model has an accuracy of {cross_validated['accuracy']:.2f} ({low:.2f} to {high:.2f})"
+    return f"these are few: cross-validated over {cross_validated['photos']:,.0f} photos, {found}"
 
 
 def fine_tune_run(

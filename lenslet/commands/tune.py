@@ -103,11 +103,11 @@ def search(
     from lenslet.tuning.fine_tuned_trials import best_fine_tuned, fine_tune_best
     from lenslet.tuning.learning_rates import features_by_backbone, suggested_rates
     from lenslet.tuning.space import found_values, search_space, with_weights
-    from lenslet.tuning.study import best_trials, open_study, silence_libraries, without_password
+    from lenslet.tuning.study import best_trials, open_study, silence_optuna, without_password
     from lenslet.tuning.summary import save_study_figures, trial_table, trials_json
     from lenslet.tuning.trials import run_trials
 
-    silence_libraries()
+    silence_optuna()
     train, objective, photos = params.train, params.tune.objective, arguments.data.resolve().name
     backbones = available_backbones(train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")

@@ -39,6 +39,7 @@ def calibrated_figures(logits: NDArray[np.float32], targets: NDArray[np.int64]) 
     return {"accuracy": accuracy(targets, probabilities), "log_loss": log_loss(targets, probabilities)}
 
 
-def in_words(figures: Mapping[str, float]) -> str:
-    """Accuracy and log loss as a line of the output."""
-    return f"validation accuracy {figures['accuracy']:.4f}, log loss {figures['log_loss']:.4f}"
+def in_words(figures: Mapping[str, float], photos: int) -> str:
+    """Accuracy, with the number of `photos` that it is of, and log loss as a line of the output."""
+    right = f"{figures['accuracy'] * photos:,.0f} of {photos:,}"
+    return f"validation accuracy {figures['accuracy']:.4f} ({right}), log loss {figures['log_loss']:.4f}"

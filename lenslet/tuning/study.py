@@ -1,6 +1,5 @@
 """The study that keeps the trials, on disk or in a database, shared by processes."""
 
-import logging
 import re
 import time
 from collections.abc import Mapping
@@ -60,10 +59,9 @@ def open_study(place: str, space: Mapping[str, Any]) -> optuna.Study:
     return study
 
 
-def silence_libraries() -> None:
-    """Hide Optuna's line per trial, and TensorFlow's warning that each trial's network is traced anew."""
+def silence_optuna() -> None:
+    """Hide its line per trial."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def without_password(text: str) -> str:
