@@ -3,6 +3,7 @@
     lenslet drift function.log --model model
     lenslet drift answers.csv
     lenslet drift cloudwatch:///aws/lambda/lenslet-production --since 2026-11-01 --until 2026-11-08
+    lenslet drift --schedule production > drift.json     daily alarms for CloudFormation, with this model's figures
 
 Prints the estimated accuracy, tests of the scores and of the predicted labels, and the estimated shares of the true
 labels; writes a page with plots. Exit code 0 without an alarm, 1 with one, 2 if the source cannot be read. `--windows`
@@ -26,19 +27,25 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.atomic import probe_file, write_text
     from lenslet.monitoring.drift import DriftLimits, measure, report_json, table
     from lenslet.monitoring.page import page
+    from lenslet.monitoring.schedule import alarms_template
     from lenslet.monitoring.sources import moment, read_window
 
-    window = (arguments.model.resolve(), arguments.since, arguments.until)
-    place = arguments.page or report_file("drift", ".html", arguments.source, *window)
-    probe_file(place, "--page")
+    if (arguments.source is None) == (arguments.schedule is None):
+        raise InputError("give either the answers, or --schedule with the name of a stage")
     artifact = read_artifact(arguments.model)
     try:
         reference = from_json(artifact.reference, len(artifact.labels))
         since, until = moment(arguments.since), moment(arguments.until)
     except ValueError as error:
         raise InputError(str(error)) from error
-    books = read_window(arguments.source, artifact.labels, since, until, artifact.version)
     limits = DriftLimits(windows=arguments.windows)
+    if arguments.schedule:
+        print(alarms_template(artifact, reference, arguments.schedule, limits))
+        return 0
+    window = (arguments.model.resolve(), arguments.since, arguments.until)
+    place = arguments.page or report_file("drift", ".html", arguments.source, *window)
+    probe_file(place, "--page")
+    books = read_window(arguments.source, artifact.labels, since, until, artifact.version)
     report = measure(reference, books.window, limits)
     if arguments.json:
         print(report_json(report, artifact.labels, books.lines, books.left_out))
@@ -54,7 +61,11 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     parser = parser_for("drift", __doc__)
     add = parser.add_argument
-    add("source", help="the function's log (JSON lines), a CSV of lenslet predict, or cloudwatch://LOG-GROUP")
+    add(
+        "source",
+        nargs="?",
+        help="the function's log (JSON lines), a CSV of lenslet predict, or cloudwatch://LOG-GROUP",
+    )
     add_options(parser, "--model", default=here_or_shipped("model"), help="model that answered (%(default)s)")
     add("--since", metavar="TIME", help="ISO 8601, UTC unless it says otherwise; first moment of the window")
     add("--until", metavar="TIME", help="end of the window, itself outside")
@@ -67,5 +78,10 @@ def make_parser() -> CommandParser:
     )
     named = "HTML page to write (report/drift-SOURCE-….html, another for each model and window)"
     add("--page", type=Path, metavar="FILE", help=named)
+    add(
+        "--schedule",
+        choices=("staging", "production"),
+        help="print a CloudFormation template with daily alarms of this stage instead",
+    )
     add_options(parser, "--json")
     return parser

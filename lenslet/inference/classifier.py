@@ -65,6 +65,12 @@ class Prediction:
         return self.energy if self.feature_residual is None else self.feature_residual
 
     @property
+    def entropy(self) -> float:
+        """Of the probabilities, in nats: 0 where one label is certain."""
+        exact = np.maximum(self.probabilities.astype(np.float64), np.finfo(np.float64).tiny)
+        return -float((exact * np.log(exact)).sum())
+
+    @property
     def energy(self) -> float:
         """Free energy of the logits, −log Σ exp (Liu et al. 2020)."""
         return -float(np.logaddexp.reduce(self.logits.astype(np.float64)))

@@ -20,6 +20,7 @@ from lenslet.inference.json_text import parse_json
 from lenslet.monitoring.drift import Window
 
 CLOUDWATCH = "cloudwatch"
+PROBABILITY = "probability: "  # before the label, in the columns of `lenslet predict --csv`
 ANSWERED = "answered"  # the message of the line that the function logs for each event
 
 
@@ -63,7 +64,7 @@ def read_window(
     left_out: Counter[str] = Counter()
     answers: list[Answer] = []
     lines = 0
-    for count, found in _records(source, since, until):
+    for count, found in _records(source, labels, since, until):
         lines += count
         for each in found:
             if isinstance(each, str):
@@ -80,7 +81,7 @@ def read_window(
 
 
 def _records(
-    source: str, since: datetime | None, until: datetime | None
+    source: str, labels: Sequence[str], since: datetime | None, until: datetime | None
 ) -> Iterator[tuple[int, list[Answer | str]]]:
     """For each line of the source how many answers or reasons it holds, and these."""
     read: Iterable[list[Answer | str]]
@@ -92,7 +93,9 @@ def _records(
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise SourceError(f"{source} cannot be read: {error.strerror}") from error
-        read = _of_csv(text, source) if path.suffix == ".csv" else map(_of_log_line, text.splitlines())
+        read = (
+            _of_csv(text, source, labels) if path.suffix == ".csv" else map(_of_log_line, text.splitlines())
+        )
     try:
         for found in read:
             yield len(found), found
@@ -131,18 +134,22 @@ def _of_log_line(line: str) -> list[Answer | str]:
         return ["a line whose numbers cannot be read"]
 
 
-def _of_csv(text: str, source: str) -> Iterator[list[Answer | str]]:
+def _of_csv(text: str, source: str, labels: Sequence[str]) -> Iterator[list[Answer | str]]:
     rows = csv.DictReader(StringIO(text, newline=""))
     if not rows.fieldnames or not {"label", "probability"} <= set(rows.fieldnames):
         raise SourceError(
             f"{source} has no columns label and probability: write it with lenslet predict --csv"
         )
+    columns = [f"{PROBABILITY}{label}" for label in labels]
     for row in rows:
         if not row["label"]:
             yield [f"a photo without an answer: {row.get('error') or 'no reason given'}"[:80]]
             continue
         try:
             scores = {"confidence": _finite(row["probability"])}
+            if all(row.get(column) for column in columns):
+                shares = [max(_finite(row[column]), math.ulp(0)) for column in columns]
+                scores["entropy"] = -sum(share * math.log(share) for share in shares)
             if row.get("ood_score"):
                 scores["ood_score"] = _finite(row["ood_score"])
         except (ValueError, TypeError):

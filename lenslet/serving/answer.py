@@ -16,7 +16,7 @@ from lenslet.inference.artifact import Artifact
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
 from lenslet.inference.errors import BadRequest, ImageTooLarge, LensletError
-from lenslet.inference.explanation import explain
+from lenslet.inference.explanation import Explanation, explain
 from lenslet.serving.formats import read_formats
 from lenslet.serving.links.waiting import waiting_for_links
 from lenslet.serving.models import Models
@@ -33,6 +33,14 @@ GRID_DECIMALS = 3
 # costliest that are allowed would take four times as much. The last one that starts within it may take two more. Of the
 # process, because HEIC is decoded by a thread of its own.
 BATCH_LIMIT_S = 3.0
+
+
+class Predicted(dict[str, Any]):
+    """The JSON of a prediction; and its entropy, which the log has: `predictions` may be cut off by `top`."""
+
+    def __init__(self, content: dict[str, Any], entropy: float) -> None:
+        super().__init__(content)
+        self.entropy = round(entropy, PROBABILITY_DECIMALS)
 
 
 class Seen(NamedTuple):
@@ -142,14 +150,14 @@ def descriptions(models: Models) -> dict[str, Any]:
 
 def _prediction(
     image: bytes, request: PredictRequest, classifier: Classifier, keep: Keep | None
-) -> dict[str, Any]:
+) -> Predicted:
     artifact = classifier.artifact
     pixels = decode(image, artifact.image_size, read_formats(os.environ))
     prediction = classifier.classify(pixels)
     ranked, possible = prediction.ranked()[: request.top or DEFAULT_TOP], prediction.prediction_set
     if keep:
         keep(Seen(image, pixels, ranked[0]))
-    found = {
+    found: dict[str, Any] = {
         "predictions": [
             {"label": label, "probability": round(probability, PROBABILITY_DECIMALS)}
             for label, probability in ranked
@@ -161,11 +169,14 @@ def _prediction(
         "ood_score": round(prediction.ood_score, OOD_SCORE_DECIMALS),
         "model": {"name": artifact.name, "version": artifact.version},
     }
-    if not request.explain:
-        return found
-    explained = explain(classifier, pixels, prediction, request.explain)
+    if request.explain:
+        found["explanation"] = _explanation(explain(classifier, pixels, prediction, request.explain))
+    return Predicted(found, prediction.entropy)
+
+
+def _explanation(explained: Explanation | None) -> dict[str, Any] | None:
     if explained is None:
-        return {**found, "explanation": None}
+        return None
     # As float64: a rounded float32 would be printed with digits that are not significant.
     grid = explained.grid.astype(float).round(GRID_DECIMALS).tolist()
-    return {**found, "explanation": {"kind": explained.kind, "label": explained.label, "grid": grid}}
+    return {"kind": explained.kind, "label": explained.label, "grid": grid}

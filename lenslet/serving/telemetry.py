@@ -13,6 +13,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
+from lenslet.serving.answer import Predicted
+
 Metric = tuple[str, str, float]  # name, unit, value
 NAMESPACE = "Lenslet"  # of the metrics; the stages of one account are told apart by the service's name
 LINK_FAILURES = (
@@ -110,6 +112,8 @@ class Telemetry:
             "confidence": [result["predictions"][0]["probability"] for result in results],
             "ood_score": [result["ood_score"] for result in results],
         }
+        if results and all(isinstance(result, Predicted) for result in results):
+            scores["entropy"] = [result.entropy for result in results]
         if model:
             scores["version"] = model["version"]  # of the model
         self.logger.info(

@@ -1,6 +1,8 @@
 """Where drift's answers come from: every line is an answer or has a reason."""
 
+import base64
 import json
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +11,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+import lambda_func
 from lenslet.dataset.csv_file import write_cells
 from lenslet.monitoring.sources import SourceError, moment, read_window
+from tests.support.function_log import write_to_stdout
 
 LABELS = ("cat", "dog")
 
@@ -75,6 +79,33 @@ def test_csv_of_predict(tmp_path: Path) -> None:
         "ood_score": [-2.5],
     }
     assert books.left_out == {"a photo without an answer: broken": 1, "a row whose numbers cannot be read": 1}
+
+
+def test_csv_with_all_probabilities_has_the_entropy(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    head = "file,label,probability,ood_score,probability: cat,probability: dog,error"
+    path.write_text(f"{head}\na.jpg,dog,0.5,-2.5,0.5,0.5,\nb.jpg,cat,1,-2.5,1.0,0.0,\n", encoding="utf-8")
+    scores = read_window(str(path), LABELS).window.scores
+    assert scores["entropy"] == pytest.approx([0.6931, 0.0], abs=1e-4)
+
+
+def test_log_of_the_function_has_every_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a caller asks for: `top=1` leaves one probability in the answer."""
+    write_to_stdout(monkeypatch)
+    image = base64.b64encode(Path("data/sample/test/forest/00.jpg").read_bytes()).decode()
+    whole = lambda_func.handler({"images": [{"image": image}] * 2, "top": 1}, None)
+    assert "entropy" not in whole["results"][0]
+    path = tmp_path / "function.log"
+    path.write_text(capfd.readouterr().out)
+    everything = lambda_func.handler({"image": image}, None)
+    exact = [each["probability"] for each in everything["predictions"]]
+    labels = [each["label"] for each in everything["predictions"]]
+    scores = read_window(str(path), labels).window.scores
+    assert list(scores) == ["confidence", "entropy", "ood_score"]
+    wanted = -sum(each * math.log(each) for each in exact if each)
+    assert scores["entropy"] == pytest.approx([wanted, wanted], abs=1e-4)
 
 
 def test_score_that_only_some_answers_have_is_left_out(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def commands(text: str) -> list[Command]:
     found = []
     lines = [(line, True) for line in shell_lines(text)] + [(line, False) for line in inline_code(text)]
     for line, is_whole in lines:
-        for part in re.split(r"&&|\|", line):
+        for part in re.split(r"&&|\|| > ", line):
             if not re.match(rf"\s*(\w+=\S* )*(\S*/)?({'|'.join(PROGRAMS)}) ", part):
                 continue
             words = shlex.split(part, comments=True)
