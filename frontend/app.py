@@ -20,6 +20,7 @@ import input_methods
 import markup
 import results
 import settings
+import training
 from answers import both
 from client import Failure, Gateway
 from sent_photos import Progress, SentPhoto, send
@@ -45,7 +46,10 @@ def main() -> None:
     name = str(description.get("name", "")) if description else ""
     st.title(markup.plain(name.replace("_", " ")) or "Lenslet", anchor=False)
     st.markdown(introduction(description))
-    classify, model, requests = st.tabs(["Classify", "Model card", "Request examples"])
+    trains = description is not None and training.is_offered(gateway.url, gateway.key)
+    classify, model, requests, *others = st.tabs(
+        ["Classify", "Model card", "Request examples", *["Training"] * trains]
+    )
     with classify:
         show_photos(gateway, description, trouble)
     with model:
@@ -55,6 +59,9 @@ def main() -> None:
             results.show_failed([], trouble, "retry-card")
     with requests:
         show_examples(address, bool(gateway.key))
+    for tab in others:
+        with tab:
+            training.show(gateway.url)
 
 
 def choose_gateway() -> tuple[Gateway, str]:

@@ -38,6 +38,11 @@ CODES = {
     "broken_image": "The picture is damaged or cut off: save it again, or try another one.",
     "image_too_large": "The picture is too large to be read: make it smaller and try again.",
     "request_too_large": "The file is too large for the endpoint: make it smaller and try again.",
+    "training_key_missing": "Trainings have a key of their own: enter it.",
+    "training_key_refused": "This is not the key for trainings.",
+    "training_runs": "A training is running already.",
+    "nothing_to_promote": "The last training registered no candidate.",
+    "promotion_failed": "The candidate could not be promoted: the endpoint's log says why.",
     "too_much_feedback": "More corrections arrive than the endpoint takes: try again later.",
     "link_refused": "The endpoint refuses this link: use a public http or https address, or upload the photo.",
     "link_failed": "The link's server did not deliver the photo: check the link, or upload the photo.",
@@ -197,7 +202,7 @@ class Gateway:
             content = response.json()
         except ValueError:
             content = None
-        if response.status_code == 200 and content is not None:
+        if response.status_code in (200, 202) and content is not None:
             return content
         if 300 <= response.status_code < 400:
             raise Failure(REDIRECT.format(url=self.url), "redirect")

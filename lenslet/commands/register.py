@@ -24,7 +24,11 @@ from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, parser_for
 from lenslet.commands.report_places import report_folder
 
-ALIASES = ("staging", "production")  # as in lenslet.registry.versions, which is not imported for --help
+ALIASES = (
+    "candidate",
+    "staging",
+    "production",
+)  # as in lenslet.registry.versions, which is not imported for --help
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,17 +10,27 @@ line of log for each request; POWERTOOLS_METRICS_DISABLED=false adds the lines o
 There is a process for each processor, and connections go to them in turn. When all workers of a process are busy,
 some requests wait; more are answered 503 with Retry-After, at once. GET /health is always answered. On SIGTERM and
 Ctrl-C it finishes the requests in progress, refuses new ones, and exits with code 0.
+
+    lenslet serve --with-training my_photos --retrain-options "--project scenes --weights out/mine/model.keras"
+
+also takes POST /train, which starts `lenslet retrain` on this computer, with a key whose hash is in
+LENSLET_TRAINING_KEYS; GET /train says how far it is. The page has a tab for it.
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lenslet.commands.options import here_or_shipped
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import InputError
+
+if TYPE_CHECKING:
+    from lenslet.serving.http.training import Training
 
 
 def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = None) -> int:
@@ -38,13 +48,33 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # Python adds the address in brackets
         raise InputError(f"cannot listen on {arguments.host}, port {arguments.port}: {reason}") from error
+    try:
+        training = training_of(arguments.with_training, arguments.retrain_options)
+    except ValueError as error:
+        raise InputError(f"a setting is wrong: {error}") from error
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     ready = partial(say_ready, f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)")
-    if not serve(listener, arguments.workers, arguments.waiting, ready, prepare):
+    if not serve(listener, arguments.workers, arguments.waiting, ready, prepare, training):
         print("lenslet serve: a process has died; the others have ended", file=sys.stderr)
         return 1
     return 0
+
+
+def training_of(data: Path | None, options: str) -> "Training | None":
+    """What POST /train starts; its options are checked here. Raises: ValueError."""
+    if data is None:
+        return None
+
+    from lenslet.commands import retrain
+    from lenslet.labelling.retraining import LOG_NAME, STATE_NAME
+    from lenslet.serving.http.training import Training, read_training_access
+
+    access = read_training_access(os.environ)
+    words = ["--data", str(data), "--model", os.environ["LENSLET_MODEL"], *shlex.split(options)]
+    folder: Path = retrain.make_parser().parse_args(words).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return Training(tuple(words), folder, folder / STATE_NAME, folder / LOG_NAME, access)
 
 
 def say_ready(sentence: str) -> None:
@@ -87,5 +117,15 @@ def make_parser() -> CommandParser:
         default=32,
         metavar="N",
         help="requests that may wait for a worker; each keeps up to 6 MB (default: %(default)s)",
+    )
+    add = parser.add_argument
+    add(
+        "--with-training", type=Path, metavar="PLACE", help="labelled photos on which POST /train trains anew"
+    )
+    add(
+        "--retrain-options",
+        default="",
+        metavar="WORDS",
+        help="further options of `lenslet retrain`, in one text",
     )
     return parser

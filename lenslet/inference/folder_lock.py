@@ -43,6 +43,32 @@ def folder_lock(folder: Path, holder: str) -> Iterator[None]:
                 folder.rmdir()
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock of `folder`. Where there are no locks: False."""
+    try:
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if fcntl:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def is_held_by(folder: Path, process_id: int) -> bool:
+    """Whether this process says that it holds the lock of `folder`."""
+    try:
+        return f"(process {process_id} on " in (folder / LOCK_NAME).read_text(errors="replace")
+    except OSError:
+        return False
+
+
 def description_of(holder: str) -> str:
     """A process, as another one is told of it."""
     return f"{holder} (process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC)"

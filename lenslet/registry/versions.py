@@ -22,7 +22,7 @@ from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, Regi
 from lenslet.registry.run_note import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
 
-ALIASES = ("staging", "production")
+ALIASES = ("candidate", "staging", "production")
 PREFIX = "registry:"  # begins a reference where a path is allowed too
 REPORT_NAME = "report.html"
 

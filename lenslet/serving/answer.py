@@ -88,7 +88,7 @@ def _results(request: PredictRequest, classifier: Classifier, keep: Keep | None)
         ThreadPoolExecutor(len(request.photos)) as pool,
     ):
         readings = deque(pool.submit(photo) for photo in request.photos)
-    results = []
+    results: list[dict[str, Any]] = []
     started_s = time.process_time()
     while readings:  # a finished one leaves the queue, so that its memory is freed
         try:

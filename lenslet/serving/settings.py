@@ -20,6 +20,7 @@ SERVICE_SETTINGS = {
     "LENSLET_S3_BUCKETS": "buckets that s3:// links may name",
     "LENSLET_FORMATS": "picture formats that are read",
     "LENSLET_FEEDBACK": "folder or s3://bucket/prefix in which corrections are stored",
+    "LENSLET_TRAINING_KEYS": "SHA-256 hashes of the keys of lenslet serve --with-training",
     "LENSLET_CONTACT": "address of a page about this deployment, sent when links are fetched",
 }
 # Of `lenslet test`, `lenslet accept`, the page and compose.yaml. The service ignores them, because one shell or .env

@@ -1,5 +1,6 @@
 """A real `lenslet serve` process for tests."""
 
+import os
 import re
 import subprocess
 import sys
@@ -23,11 +24,12 @@ def said(errors: str) -> list[str]:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def running(*arguments: str, cwd: Path = ROOT) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start lenslet serve on a free port; give its address, once it has printed it, and the process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "lenslet", "serve", "--port", "0", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )

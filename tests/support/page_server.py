@@ -66,6 +66,9 @@ class Endpoint:
     url: str = ""
     answers: list[Answer] = field(default_factory=lambda: [Answer(200, PREDICTION)])
     description: Answer = field(default_factory=lambda: Answer(200, DESCRIPTION))
+    by_path: dict[str, Answer] = field(
+        default_factory=dict
+    )  # "GET /train" → its answer, instead of the above
     requests: list[tuple[str, dict[str, str], Any]] = field(
         default_factory=list
     )  # path, headers, JSON or bytes
@@ -88,12 +91,15 @@ def answering(*answers: Answer, description: Answer | None = None) -> Iterator[E
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.reply(None, endpoint.description)
+            self.reply(None, endpoint.by_path.get(f"GET {self.path}", endpoint.description))
 
         def do_POST(self) -> None:
-            content = self.rfile.read(int(self.headers["Content-Length"]))
+            content = self.rfile.read(int(self.headers["Content-Length"] or 0))
             if self.headers["Content-Type"] == "application/json":
                 content = json.loads(content)
+            if found := endpoint.by_path.get(f"POST {self.path}"):
+                self.reply(content, found)
+                return
             with lock:
                 answer = endpoint.answers.pop(0) if len(endpoint.answers) > 1 else endpoint.answers[0]
             self.reply(content, answer)

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from lenslet.inference.errors import LensletError, Overloaded, RequestTimeout
@@ -22,6 +22,7 @@ from lenslet.serving.gateway import MAX_BODY_BYTES, HttpRequest, read_http_reque
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.docs_page import DOCS_HEADERS, docs_page
 from lenslet.serving.http.event import Context, event_of, with_body
+from lenslet.serving.http.training import METHODS, Training
 from lenslet.serving.links.waiting import pausing
 from lenslet.serving.routes import READING, check_key, logged_fields, needs_no_key, proxy_response
 from lenslet.serving.telemetry import Telemetry
@@ -43,12 +44,14 @@ class Function:
     telemetry: Telemetry
 
 
-def bridge(function: Function, admission: AdmissionControl) -> Application:
+def bridge(function: Function, admission: AdmissionControl, training: Training | None = None) -> Application:
     """An ASGI application; the handler runs in threads, of which as many work as there are workers."""
     threads = ThreadPoolExecutor(admission.threads, thread_name_prefix="handler")
     page = docs_page(read_contract())
     # A thread of its own: when all others are busy, the service is not dead.
     health = ThreadPoolExecutor(1, thread_name_prefix="health")
+
+    training_thread = ThreadPoolExecutor(1, thread_name_prefix="training")
 
     def call_handler(event: dict[str, Any], body: bytes) -> dict[str, Any]:
         return function.handler(with_body(event, body), Context())
@@ -70,11 +73,21 @@ def bridge(function: Function, admission: AdmissionControl) -> Application:
             async with admission.worker():
                 return await loop.run_in_executor(threads, answer, loop, event, body)
 
+    async def train(request: HttpRequest) -> Response:
+        assert training
+        loop = asyncio.get_running_loop()
+        status, content = await loop.run_in_executor(training_thread, training.answer, request)
+        headers = function.access.cors_headers(request.headers.get("origin"))
+        return JSONResponse(content, status, headers) if content else Response(None, status, headers)
+
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         event = event_of(request)
         if request.method in READING and http_request(event).path == DOCS_PATH:
             await Response(page, headers=DOCS_HEADERS)(scope, receive, send)
+            return
+        if training and http_request(event).path in METHODS:
+            await (await train(http_request(event)))(scope, receive, send)
             return
         try:
             answer = await respond(request, event)

@@ -14,6 +14,7 @@ from lenslet.serving.http.bridge import Application, Function, bridge
 from lenslet.serving.http.connection import MAX_CONNECTIONS, HttpConnection
 from lenslet.serving.http.log_stream import LogOutput
 from lenslet.serving.http.processes import CAN_PASS_CONNECTIONS, CannotStart, serve_round_robin
+from lenslet.serving.http.training import Training
 
 GRACE_S = 15.0  # after a signal; a link may take ten seconds, and decoding its photo some more
 # Connections that the system keeps until they are accepted, all of which are at once, before one can be closed.
@@ -28,6 +29,7 @@ class Worker:
     threads: int  # requests answered at the same time
     waiting: int  # requests that may wait for a thread
     prepare: Callable[[], None] | None = None  # called first; tests replace constants with it
+    training: Training | None = None
 
     def __call__(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM. Raises CannotStart."""
@@ -38,7 +40,7 @@ class Worker:
             function = load_function()
         ready()
         with output.used():
-            run(bridge(function, AdmissionControl(self.threads, self.waiting)), listener)
+            run(bridge(function, AdmissionControl(self.threads, self.waiting), self.training), listener)
 
 
 def serve(
@@ -47,6 +49,7 @@ def serve(
     waiting: int,
     ready: Callable[[], None],
     prepare: Callable[[], None] | None = None,
+    training: Training | None = None,
 ) -> bool:
     """Answer `threads` requests at the same time and let `waiting` more wait, until Ctrl-C or SIGTERM.
 
@@ -61,7 +64,7 @@ def serve(
             f"{most:,} requests at a time in one process need {4 * most:,} open files: "
             "raise their limit (ulimit -n), or lower --workers and --waiting"
         )
-    workers = [Worker(*share, prepare) for share in shares]
+    workers = [Worker(*share, prepare, training) for share in shares]
     if count > 1:
         return serve_round_robin(listener, workers, ready)
     workers[0](listener, ready)

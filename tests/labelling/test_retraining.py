@@ -1,0 +1,110 @@
+"""What a retraining trains on, and when there is one."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lenslet.config.params import read_params
+from lenslet.dataset.photos import DatasetError
+from lenslet.dataset.reading import read_dataset
+from lenslet.inference.errors import InputError
+from lenslet.labelling.annotations import Row
+from lenslet.labelling.retraining import REFUSED, REGISTERED, State, begin, compose, read_state
+from tests.support.photos import BLUE, GREEN, RED, write_class
+
+
+def rows(**labels: str) -> list[Row]:
+    return [Row(name, label, "1", "2026-11-28", 1.0, "scenes") for name, label in labels.items()]
+
+
+def test_first_labels_begin_a_run(tmp_path: Path) -> None:
+    state = begin(None, rows(a="cat"), "first", "scenes", False)
+    assert state and (state.id, state.rows, state.stage, state.result) == ("first", 1, "train", "")
+    state.save(tmp_path)
+    assert read_state(tmp_path) == state
+
+
+@pytest.mark.parametrize("result", [REGISTERED, REFUSED])
+def test_nothing_new_is_no_run(result: str) -> None:
+    state = begin(None, rows(a="cat"), "first", "scenes", False)
+    assert state
+    ended = state.ended_as(result, {})
+    assert begin(ended, rows(a="cat"), "second", "scenes", False) is None
+    other = [replace(row, date="2026-11-29", annotator="2") for row in rows(a="cat")]
+    assert begin(ended, other, "second", "scenes", False) is None
+    again = begin(ended, rows(a="dog"), "second", "scenes", False)
+    assert again and again.id == "second"
+
+
+def test_killed_run_is_continued_at_its_stage() -> None:
+    state = begin(None, rows(a="cat"), "first", "scenes", False)
+    assert state
+    killed = replace(state, stage="convert")
+    assert begin(killed, rows(a="cat"), "second", "scenes", False) == killed
+    failed = killed.ended_as("failed", {})
+    assert begin(failed, rows(a="cat"), "second", "scenes", False) == killed
+    anew = begin(killed, rows(a="cat", b="dog"), "second", "scenes", False)
+    assert anew and (anew.id, anew.stage) == ("second", "train")
+
+
+def test_list_that_shrank_by_half_is_refused() -> None:
+    many = rows(**{f"p{number}": "cat" for number in range(10)})
+    state = begin(None, many, "first", "scenes", False)
+    assert state
+    ended = state.ended_as(REGISTERED, {})
+    with pytest.raises(InputError, match=r"4 labels, and at the last training there were 10.*--yes"):
+        begin(ended, many[:4], "second", "scenes", False)
+    assert begin(ended, many[:5], "second", "scenes", False)
+    yes = begin(ended, many[:4], "second", "scenes", True)
+    assert yes and yes.last_rows == 10
+    # A run that is killed does not make the shrunken list the measure.
+    with pytest.raises(InputError, match="--yes"):
+        begin(yes, many[:3], "third", "scenes", False)
+
+
+def test_no_label_is_no_run() -> None:
+    with pytest.raises(InputError, match="no label yet"):
+        begin(None, [], "first", "scenes", False)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": 1}', "[" * 100_000])
+def test_damaged_state_is_said(text: str, tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(text)
+    with pytest.raises(InputError, match="remove it to begin anew"):
+        read_state(tmp_path)
+
+
+def test_labels_join_the_training_photos_and_judging_ones_stay(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for split, count in (("train", 6), ("val", 3), ("test", 3)):
+        for number, (label, colour) in enumerate((("red", RED), ("green", GREEN))):
+            write_class(data / split / label, count, colour, first_seed=100 * number + 10 * len(split))
+    new = tmp_path / "new" / "blue one.jpg"
+    write_class(tmp_path / "new", 1, BLUE, first_seed=900)
+    next((tmp_path / "new").iterdir()).rename(new)
+    params = read_params(Path("params.yaml")).train
+    params = replace(params, image_size=32, leaks="keep")
+    before = read_dataset(data, params, tmp_path / "cache")
+    training = str(sorted((data / "train/red").iterdir())[0].resolve())
+    judging = str(sorted((data / "test/red").iterdir())[0].resolve())
+    labelled = rows(**{training: "green", judging: "green", str(new): "green"})
+    found = compose(tmp_path / "photos.csv", data, labelled, params, tmp_path / "cache")
+    assert (found.photos, found.added, found.corrected, found.judging) == (24, 1, 1, 1)
+    with (tmp_path / "photos.csv").open() as file:
+        listed = {row["image"]: (row["label"], row["split"]) for row in csv.DictReader(file)}
+    assert listed[training] == ("green", "train")
+    assert listed[judging] == ("red", "test")
+    assert listed[str(new)] == ("green", "train")
+    after = read_dataset(tmp_path / "photos.csv", params, tmp_path / "cache")
+    assert len(after.photos) == 25
+    assert after.test_fingerprint == before.test_fingerprint  # so that the gate may compare the two models
+    with pytest.raises(DatasetError, match="purple"):
+        compose(tmp_path / "p.csv", data, rows(**{str(new): "purple"}), params, tmp_path / "cache")
+
+
+def test_state_is_json_that_a_page_can_show(tmp_path: Path) -> None:
+    State("first", "0" * 64, 3, figures={"before": {"accuracy": 0.5}}).save(tmp_path)
+    assert json.loads((tmp_path / "state.json").read_text())["figures"] == {"before": {"accuracy": 0.5}}
