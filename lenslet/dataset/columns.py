@@ -11,7 +11,7 @@ from typing import Any
 from lenslet.config.train import ListParams
 from lenslet.dataset.json_rows import Row
 from lenslet.dataset.photos import DatasetError
-from lenslet.dataset.split_names import split_of
+from lenslet.dataset.split_names import is_unlabelled, split_of
 from lenslet.dataset.tables import Table
 
 AUTO, NONE = "auto", "none"
@@ -121,7 +121,7 @@ def _split_column(table: Table, wanted: str, where: str) -> tuple[str, tuple[str
         flags = [each for each in table.columns if _plain(each) in SPLIT_FLAGS]
         return (flags[0] if len(flags) == 1 else ""), ()
     values = {plain_text(row.get(column)) for row in table.rows} - {""} if column else set()
-    unknown = sorted(value for value in values if split_of(value) is None)
+    unknown = sorted(value for value in values if split_of(value) is None and not is_unlabelled(value))
     if not unknown or _plain(column) in SPLIT_FLAGS:
         return column, ()
     said = f"column {column!r} of {where} holds {unknown[0]!r}"

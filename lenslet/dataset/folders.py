@@ -61,7 +61,7 @@ def read_class_folders(tree: Tree, base: PurePath) -> Listing:
     folders = folders_with_files(tree, base)
     named = [folder for folder in folders if split_of(folder.name)]
     where, names = printable(tree.root / base), " and ".join(printable(folder.name) for folder in folders[:3])
-    if len(folders) > 1 and named == folders:
+    if named == folders and len({split_of(folder.name) for folder in named}) > 1:
         raise DatasetError(
             f"{where}: {names} hold photos, but no folders of classes: give the list of their labels, or make a folder "
             "per class"

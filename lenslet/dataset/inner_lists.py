@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from lenslet.config.train import ListParams
 from lenslet.dataset.columns import ONE_HOT_NAME
-from lenslet.dataset.folders import WRAPPERS, folders_with_files, lone_folders, unwrapped
+from lenslet.dataset.folders import WRAPPERS, folders_with_files, lone_folders, may_be_photo, unwrapped
 from lenslet.dataset.lists import Entry, entries_of, is_list, listing_of
 from lenslet.dataset.photo_names import Names
 from lenslet.dataset.photos import DatasetError, Listing
@@ -59,7 +59,7 @@ def _read_beside(
             return None  # lists of other things
         raise
     names = ", ".join(printable(file) for file in files)
-    if may_be_classes and _name_classes(tree, parent, listing):
+    if may_be_classes and (_name_classes(tree, parent, listing) or _names_few(tree, listing)):
         return None
     return replace(
         listing, notes=(f"the labels are those of {names}, not the names of folders", *listing.notes)
@@ -116,6 +116,11 @@ def _names_of_classes(tree: Tree, parent: PurePath) -> list[str]:
     names = [folder.name for folder in folders_with_files(tree, parent)]
     splits = split_folders_by_name(names)
     return [name for name in names if name not in splits and name.lower() not in WRAPPERS]
+
+
+def _names_few(tree: Tree, listing: Listing) -> bool:
+    """Whether the list is about some of the photos alone: then it cannot be meant to give all of them their labels."""
+    return 2 * len(listing.photos) < sum(map(may_be_photo, tree.files))
 
 
 def _name_classes(tree: Tree, parent: PurePath, listing: Listing) -> bool:

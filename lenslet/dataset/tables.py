@@ -90,9 +90,7 @@ def _read_csv(path: Path, sample: int | None) -> TableStream:
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each row that holds something: Excel writes rows of delimiters alone."""
     with _opened(path) as file:
-        start, first = 0, file.readline()
-        while first.startswith("#"):  # a remark above the header
-            start, first = file.tell(), file.readline()
+        start, remarks, first = _header(path, file)
         if match := SEPARATOR_LINE.fullmatch(first.strip()):
             delimiter = match[1]
         else:
@@ -101,7 +99,22 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=delimiter == " ")
         for row in reader:
             if any(cells := [cell.strip() for cell in row]):
-                yield reader.line_num, cells
+                yield remarks + reader.line_num, cells
+
+
+def _header(path: Path, file: TextIO) -> tuple[int, int, str]:
+    """Where the header begins, how many lines of remarks are above it, and the header. It may begin with # itself."""
+    start, remarks, line = 0, 0, file.readline()
+    while line.startswith("#"):
+        after, following = file.tell(), file.readline()
+        delimiter = _delimiter(path, following)
+        if not following.startswith("#") and line.count(delimiter) == following.count(delimiter) > 0:
+            break
+        start, remarks, line = after, remarks + 1, following
+    if file.tell() != start:
+        file.seek(start)
+        line = file.readline()
+    return start, remarks, line
 
 
 def _csv_rows(

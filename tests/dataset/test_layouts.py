@@ -516,3 +516,14 @@ def test_classes_that_differ_in_a_split_alone_are_pointed_out(tmp_path: Path) ->
     assert find_photos(write(tmp_path, "cat_train/1.jpg", "cat_test/2.jpg", "dog/3.jpg")).notes == (
         "'cat_test' and 'cat_train' count as different classes, not as splits",
     )
+
+
+def test_list_of_few_photos_does_not_replace_the_folders(tmp_path: Path) -> None:
+    write(tmp_path, *(f"{label}/{number}.jpg" for label in ("cat", "dog") for number in range(10)))
+    (tmp_path / "seen.csv").write_text("file,category\ncat/1.jpg,sharp\ncat/2.jpg,blurred\ndog/1.jpg,sharp\n")
+    assert counts(find_photos(tmp_path)) == {(None, "cat"): 10, (None, "dog"): 10}
+
+
+def test_classes_with_numbered_names_of_a_split(tmp_path: Path) -> None:
+    listing = find_photos(write(tmp_path, "test1/1.jpg", "test2/2.jpg"))
+    assert counts(listing) == {(None, "test1"): 1, (None, "test2"): 1}

@@ -255,6 +255,11 @@ def test_photos_at_urls_are_fetched_once(tmp_path: Path) -> None:
         ),
         ("list.csv", "", r"list\.csv has no image column, but nothing"),
         ("list.csv", "id,label\n1,cat,x\n", r"list\.csv is no table .*line 2 has 3 cells, the header has 2"),
+        (
+            "list.csv",
+            "# a\n# b\nid,label\n1,cat,x\n",
+            r"list\.csv is no table .*line 4 has 3 cells, the header has 2",
+        ),
         ("list.csv", "id,id\n1,cat\n", r"two of its columns are called 'id'"),
         ("list.jsonl", "{", r"list\.jsonl is no table that can be read"),
         ("list.json", '{"id": 1}', r"it must hold objects, one for each photo"),
@@ -410,6 +415,9 @@ def test_features_of_hugging_face_in_both_spellings(features: object, tmp_path: 
                           '{"source-ref": "s3://nowhere/b.jpg", "label": "dog"}\n'),
         ("list.json", '{"classes": ["cat", "dog"], "labels": {"a": 0, "b": 1}}'),  # FiftyOne
         ("list.csv", "# version 2\n#\nimage,label\na.jpg,cat\nb.jpg,dog\n"),
+        ("list.csv", "#image,label\na.jpg,cat\nb.jpg,dog\n"),
+        ("list.csv", "# of 2026, by us\n# image, label\na.jpg,cat\nb.jpg,dog\n"),
+        ("list.csv", "image,label,split\na.jpg,cat,\nb.jpg,dog,\nc.png,,unlabeled\n"),
         ("list.jsonl", '{"image": {"path": "a.jpg"}, "annotation": {"label": "cat"}}\n'
                        '{"image": {"path": "b.jpg"}, "annotation": {"label": "dog"}}\n'),
         ("list.json", '{"a.jpg9": {"filename": "a.jpg", "size": 9, "regions": [], "file_attributes": {"kind": "cat"}},'
