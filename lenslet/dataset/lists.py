@@ -179,7 +179,9 @@ def _nothing_found(
 
 def _without_repetitions(photos: Sequence[Photo]) -> tuple[list[Photo], list[LeftOut]]:
     """Each file once; none that is listed under two labels, because no one knows which of them is right."""
-    places = [_place(photo.path) for photo in photos]
+    # One spelling of a path, as of `p/../p/x.jpg`; a link is a photo of its own, as in folders.
+    folders = {parent: os.path.realpath(parent) for parent in {photo.path.parent for photo in photos}}
+    places = [f"{folders[photo.path.parent]}/{photo.path.name}" for photo in photos]
     labels: dict[str, set[str]] = defaultdict(set)
     for place, photo in zip(places, photos, strict=True):
         labels[place].add(photo.label)
@@ -193,11 +195,6 @@ def _without_repetitions(photos: Sequence[Photo]) -> tuple[list[Photo], list[Lef
         else:
             kept.append(photo)
     return kept, left_out
-
-
-def _place(path: Path) -> str:
-    """One spelling of a path, as of `p/../p/x.jpg`; a link is a photo of its own, as in folders."""
-    return str(Path(os.path.realpath(path.parent), path.name))
 
 
 def is_link(image: str | bytes) -> bool:

@@ -47,6 +47,8 @@ class Names:
         found = {row: self.find(row.name, row.split) for row in wanted}
         labels = {_plain(row.label) for row in wanted if row.label}
         shortened = {row: self._shortened(row, labels) for row in wanted if row.name and not found[row]}
+        if not any(shortened.values()):
+            return found
         names: dict[str, set[str]] = defaultdict(set)  # file → all that mean it
         for row, files in (*found.items(), *shortened.items()):
             for path in files:
@@ -89,9 +91,8 @@ class Names:
 
     def _ending_in(self, parts: list[str]) -> list[PurePath]:
         """The files whose paths end so: as it is written, else in other capitals or another ending of JPEG."""
-        exact, loose = self._by_ending
         ending = "/".join(parts)
-        return exact.get(ending) or loose.get(_plain(ending)) or []
+        return self._by_ending.get(ending) or self._by_plain_ending.get(_plain(ending)) or []
 
     def _shortened(self, row: Named, labels: set[str]) -> list[Path]:
         """The files at the longest end of the path that is here, unless their folders are of another split or label."""
@@ -106,20 +107,24 @@ class Names:
         return []
 
     @cached_property
-    def _by_ending(self) -> tuple[Mapping[str, list[PurePath]], Mapping[str, list[PurePath]]]:
-        """Path, or the end of it, with and without the extension → the files that it fits; and the same in `_plain`."""
-        exact: dict[str, list[PurePath]] = defaultdict(list)
-        loose: dict[str, list[PurePath]] = defaultdict(list)
+    def _by_ending(self) -> Mapping[str, list[PurePath]]:
+        """Path, or the end of it, with and without the extension → the files that it fits."""
+        found: dict[str, list[PurePath]] = defaultdict(list)
         for file in self.tree.files:
             parts = file.parts
             for start in range(len(parts)):
                 whole = "/".join(parts[start:])
-                names = {whole, whole[: len(whole) - len(file.suffix)] or whole}
-                for name in names:
-                    exact[name].append(file)
-                for name in {_plain(name) for name in names}:
-                    loose[name].append(file)
-        return dict(exact), dict(loose)
+                for name in {whole, whole[: len(whole) - len(file.suffix)] or whole}:
+                    found[name].append(file)
+        return dict(found)
+
+    @cached_property
+    def _by_plain_ending(self) -> Mapping[str, list[PurePath]]:
+        """The same, by what `_plain` makes of these."""
+        found: dict[str, dict[PurePath, None]] = defaultdict(dict)
+        for name, files in self._by_ending.items():
+            found[_plain(name)] |= dict.fromkeys(files)
+        return {name: list(files) for name, files in found.items()}
 
 
 def _fits(here: tuple[str, ...], there: list[str], row: Named, labels: set[str]) -> bool:
