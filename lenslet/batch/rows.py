@@ -9,18 +9,18 @@ from lenslet.serving.batch_rows import AnswerRow
 
 
 def row_of_object(found: Mapping[str, Any], labels: Sequence[str]) -> AnswerRow:
-    """The row that `object_of` was given."""
+    """The row that `object_of` was given. Raises: ValueError, LookupError, TypeError, OverflowError for another one."""
     if "error" in found:
-        return AnswerRow(found["file"], error=found["error"])
-    probabilities = {each["label"]: each["probability"] for each in found["predictions"]}
+        return AnswerRow(str(found["file"]), error=str(found["error"]))
+    probabilities = {str(each["label"]): float(each["probability"]) for each in found["predictions"]}
     return AnswerRow(
-        found["file"],
-        found["predictions"][0]["label"],
+        str(found["file"]),
+        str(found["predictions"][0]["label"]),
         tuple(probabilities.get(label, 0.0) for label in labels),
-        found["is_certain"],
-        tuple(found["prediction_set"]),
-        found["is_in_distribution"],
-        found["ood_score"],
+        bool(found["is_certain"]),
+        tuple(map(str, found["prediction_set"])),
+        bool(found["is_in_distribution"]),
+        float(found["ood_score"]),
     )
 
 

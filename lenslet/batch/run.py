@@ -139,7 +139,7 @@ class Batch:
                     if in_utf8(row.file) != in_utf8(source.name):
                         raise ValueError(f"it answers for {row.file!r} instead of {source.name!r}")
                     yield row
-            except (ValueError, LookupError, TypeError, OSError, csv.Error) as error:
+            except (ValueError, LookupError, TypeError, OverflowError, OSError, csv.Error) as error:
                 if isinstance(error, OSError) and error.errno:  # of the disk: the part may be whole
                     raise
                 raise PlanError(

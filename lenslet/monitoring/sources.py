@@ -160,7 +160,10 @@ def _of_csv(text: str, source: str, labels: Sequence[str]) -> Iterator[list[Answ
 
 def _finite(value: Any) -> float:
     """Raises: ValueError, TypeError."""
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{value} is no finite number")
     return number

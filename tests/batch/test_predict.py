@@ -270,6 +270,19 @@ def test_part_of_other_json_is_damaged(
     assert "part-000000.jsonl is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("probability", ["much", None, 10**400])
+def test_part_with_other_numbers_is_damaged(
+    probability: object, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(photos, "--out", tmp_path / "out") == 0
+    part = tmp_path / "out/part-000000.jsonl"
+    first, *rest = map(json.loads, part.read_text().splitlines())
+    first["predictions"][0]["probability"] = probability
+    part.write_text("".join(f"{json.dumps(row)}\n" for row in (first, *rest)))
+    assert predict(photos, "--out", tmp_path / "out") == 2
+    assert "part-000000.jsonl is damaged" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("photos", 7), ("photos", "8"), ("part_photos", 0), ("part_photos", "3"), ("part_photos", 1e400)],

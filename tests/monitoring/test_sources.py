@@ -168,6 +168,7 @@ def test_log_in_cloudwatch(log_group: str) -> None:
         ({"confidence": [float("nan")]}, "a line whose numbers cannot be read"),
         ({"confidence": ["much"]}, "a line whose numbers cannot be read"),
         ({"confidence": [None]}, "a line whose numbers cannot be read"),
+        ({"confidence": [10**400]}, "a line whose numbers cannot be read"),
         ({"ood_score": [float("inf")]}, "a line whose numbers cannot be read"),
         ({"labels": "c"}, "a line with another number of scores than labels"),
         ({"labels": [["cat"]]}, "a label that the model does not have"),
