@@ -1,4 +1,4 @@
-"""How many labels a choice of photos saves: accuracy by number of labels, against random and plain uncertainty.
+"""How many labels a choice of photos saves: accuracy by number of labels, against random and diversity.
 
     python -m bench.active_learning --data photos/intel --json report/active_learning.json
 
@@ -13,6 +13,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from lenslet.config.params import read_params
 from lenslet.dataset.image_size import sized
 from lenslet.dataset.reading import read_dataset
 from lenslet.inference.atomic import write_text
-from lenslet.labelling.selection import margins, select
+from lenslet.labelling.selection import select
 
 STEP = 60
 STRENGTH = 0.02  # C of the logistic head, on features scaled to a standard deviation of 1
@@ -45,16 +46,50 @@ def by_chance(
 def by_margin(
     probabilities: NDArray[np.float64], features: Features, labelled: Features, random: Random
 ) -> NDArray[np.int64]:
-    return np.argsort(margins(probabilities), kind="stable")[:STEP]
+    return select(probabilities, STEP).chosen
 
 
-def by_selection(
-    probabilities: NDArray[np.float64], features: Features, labelled: Features, random: Random
+def by_diversity(
+    probabilities: NDArray[np.float64], features: Features, labelled: Features, random: Random, proposed: int
 ) -> NDArray[np.int64]:
-    return select(probabilities, features, STEP, labelled).chosen
+    """Among `proposed` times as many of the most uncertain ones, those that are unlike each other and the labelled."""
+    candidates = select(probabilities, proposed * STEP).chosen
+    return candidates[k_centre(features[candidates], STEP, labelled)]
 
 
-STRATEGIES: dict[str, Strategy] = {"random": by_chance, "margin": by_margin, "lenslet": by_selection}
+STRATEGIES: dict[str, Strategy] = {
+    "random": by_chance,
+    "margin": by_margin,  # what `lenslet label next` does
+    "k-centre of 2": partial(by_diversity, proposed=2),
+    "k-centre of 5": partial(by_diversity, proposed=5),
+}
+
+
+def k_centre(features: Features, count: int, labelled: Features) -> NDArray[np.int64]:
+    """Greedy k-centre: each next photo is the one furthest from all that are chosen or labelled (Gonzalez 1985).
+
+    Distances are Euclidean between features of length 1. Returns: positions in `features`, shape (count,).
+    """
+    points = of_length_one(features)
+    nearest = distances(points, of_length_one(labelled))
+    chosen: list[int] = []
+    for _ in range(min(count, len(points))):
+        number = int(nearest.argmax())
+        chosen.append(number)
+        nearest = np.minimum(nearest, distances(points, points[number : number + 1]))
+        nearest[number] = -np.inf
+    return np.array(chosen, np.int64)
+
+
+def of_length_one(features: Features) -> Features:
+    scaled: Features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return scaled
+
+
+def distances(points: Features, others: Features) -> Features:
+    """Distance of each point to the nearest of `others`, all of length 1."""
+    closest: Features = np.sqrt(np.maximum(2 - 2 * (points @ others.T).max(axis=1), 0))
+    return closest
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,6 +1,5 @@
 """Unlabelled photos with the model's answers, in the order in which people should label them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +14,6 @@ from lenslet.dataset.pixel_cache import Content, cached_pixels, read_all
 from lenslet.inference.classifier import Classifier, Prediction
 from lenslet.inference.printable import printable
 from lenslet.labelling.selection import select
-
-# From decoded pixels and the rows of them that are photos to features, shape (photos, channels).
-Extract = Callable[[ArrayFile, NDArray[np.int64]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -47,13 +43,11 @@ def propose(
     classifier: Classifier,
     count: int,
     cache: Path,
-    extract: Extract | None = None,
     known: frozenset[str] = frozenset(),
 ) -> Proposal:
     """Choose up to `count` of the photos to label, and a tenth as many of those out of distribution.
 
-    `extract` gives backbone features; without it, diversity is judged by the probabilities. `known`: checksums of
-    photos that need no label. Raises: CacheFull.
+    `known`: checksums of photos that need no label. Raises: CacheFull.
     """
     contents = read_all(paths)
     decoded = cached_pixels(contents, classifier.artifact.image_size, cache)
@@ -65,7 +59,7 @@ def propose(
     near_copies = 0
     if fresh:
         photos = _Photos([contents[row] for row in fresh], decoded.pixels, decoded.rows[fresh])
-        candidates, near_copies = _choose(photos, classifier, count, cache, extract)
+        candidates, near_copies = _choose(photos, classifier, count, cache)
     copies = len(readable) - number_known - len(fresh) + near_copies
     return Proposal(
         found=len(paths),
@@ -85,9 +79,7 @@ class _Photos(NamedTuple):
     rows: NDArray[np.int64]  # of `pixels`, shape (photos,)
 
 
-def _choose(
-    photos: _Photos, classifier: Classifier, count: int, cache: Path, extract: Extract | None
-) -> tuple[list[Candidate], int]:
+def _choose(photos: _Photos, classifier: Classifier, count: int, cache: Path) -> tuple[list[Candidate], int]:
     """Candidates in the order of selection, those out of distribution last; and the number of near copies."""
     contents, pixels, rows = photos
     progress = tqdm(rows, "classifying", leave=False, disable=None)
@@ -96,7 +88,6 @@ def _choose(
     hashes = [content.sha256 for content in contents]
     chosen = select(
         probabilities,
-        extract(pixels, rows) if extract else np.sqrt(probabilities),
         count,
         ood_scores=np.array([answer.ood_score for answer in answers]),
         ood_threshold=classifier.artifact.ood_threshold,

@@ -1,7 +1,7 @@
-"""Which photos to label next: uncertain ones that differ from each other and from those already labelled.
+"""Which photos to label next: the most uncertain ones, near copies once.
 
-Margin sampling (Scheffer, Decomain and Wrobel 2001) proposes; k-centre greedy on backbone features (Sener and
-Savarese 2018) chooses among the proposed, so that one hard scene does not take the whole budget.
+Margin sampling (Scheffer, Decomain and Wrobel 2001). Choosing unlike photos among the uncertain ones (k-centre greedy,
+Sener and Savarese 2018) needs more labels here: `bench/active_learning.py`.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PROPOSED = 5  # times the wanted count: the most uncertain photos, among which diversity chooses
-
 
 @dataclass(frozen=True)
 class Selection:
     """Positions of photos in the order in which they should be labelled."""
 
     chosen: NDArray[np.int64]
-    out_of_distribution: NDArray[
-        np.int64
-    ]  # set apart, the most foreign first: a person decides whether they belong
+    # Set apart, the most foreign first: a person decides whether they belong.
+    out_of_distribution: NDArray[np.int64]
     near_copies: NDArray[np.int64]  # left out: a photo that looks the same stands for them
 
 
@@ -37,18 +34,15 @@ def margins(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 def select(
     probabilities: NDArray[np.floating[Any]],
-    features: NDArray[np.float32],
     count: int,
-    labelled: NDArray[np.float32] | None = None,
     ood_scores: NDArray[np.float64] | None = None,
     ood_threshold: float = np.inf,
     groups: Sequence[str] | None = None,
 ) -> Selection:
     """Choose up to `count` photos to label.
 
-    Args: of the unlabelled photos the probabilities (photos, classes), features (photos, channels), OOD scores
-        (photos,) and the name of the group of near copies that each belongs to; of those that have labels already
-        the features (labelled, channels).
+    Args: of the unlabelled photos the probabilities (photos, classes), OOD scores (photos,) and the name of the group
+        of near copies that each belongs to.
     """
     margin = margins(probabilities)
     photos = np.arange(len(margin))
@@ -59,46 +53,10 @@ def select(
         if not is_foreign[number]:
             first_of_group.setdefault(names[number], int(number))
     candidates = np.array(list(first_of_group.values()), np.int64)  # by margin, the most uncertain first
-    proposed = candidates[: PROPOSED * count]
-    order = k_centre(features[proposed], min(count, len(proposed)), labelled)
     foreign = np.flatnonzero(is_foreign)
     scores = np.zeros(len(photos)) if ood_scores is None else ood_scores
     return Selection(
-        chosen=proposed[order],
+        chosen=candidates[:count],
         out_of_distribution=foreign[np.argsort(-scores[foreign], kind="stable")],
         near_copies=np.setdiff1d(photos[~is_foreign], candidates),
     )
-
-
-def k_centre(
-    features: NDArray[np.float32], count: int, labelled: NDArray[np.float32] | None = None
-) -> NDArray[np.int64]:
-    """Greedy k-centre: each next photo is the one furthest from all that are chosen or labelled (Gonzalez 1985).
-
-    Distances are Euclidean between features of length 1. Without labelled photos the first photo begins.
-    Returns: positions in `features`, shape (count,).
-    """
-    points = _of_length_one(features)
-    nearest = np.full(len(points), np.inf, np.float32)
-    if labelled is not None:
-        for start in range(0, len(labelled), 1024):
-            nearest = np.minimum(nearest, _distances(points, _of_length_one(labelled[start : start + 1024])))
-    chosen: list[int] = []
-    for _ in range(count):
-        number = int(nearest.argmax())
-        chosen.append(number)
-        nearest = np.minimum(nearest, _distances(points, points[number : number + 1]))
-        nearest[number] = -np.inf
-    return np.array(chosen, np.int64)
-
-
-def _of_length_one(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = features / np.maximum(lengths, 1e-12)
-    return scaled
-
-
-def _distances(points: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distance of each point to the nearest of `others`, both of length 1."""
-    closest: NDArray[np.float32] = np.sqrt(np.maximum(2 - 2 * (points @ others.T).max(axis=1), 0))
-    return closest
