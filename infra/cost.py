@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from infra.batch_cost import million_lines
 from lenslet.inference.errors import InputError
 
 PRICES = Path(__file__).with_name("prices.yaml")
@@ -137,6 +138,7 @@ def report(requests: int, prices: Prices) -> str:
         cost = sum(instance_bill(requests, prices, name, has_free=True).values())
         most = instance["processors"] * HOURS * 3.6e6 // ms
         lines.append(f"{name:<28}" + row([f"{cost:.2f}", f"{most:,.0f}"]))
+    lines += ["", *million_lines(prices.usd, prices.usage)]
     lines.append("\nA virtual machine has no API keys, quotas, throttling and TLS, and no replacement.")
     return "\n".join([*lines, f"Not confirmed; look these up before use: {', '.join(prices.unconfirmed)}"])
 

@@ -17,10 +17,11 @@ from lenslet.batch.plan import Part, PlanError, agree, parts_of_plan, photos_in_
 from lenslet.batch.progress import progress
 from lenslet.batch.rows import Counts
 from lenslet.batch.shards import Shard
-from lenslet.batch.work import Job, Report, loaded
+from lenslet.batch.work import Job, Report
 from lenslet.dataset.remote import is_s3
 from lenslet.inference.artifact import read_model_folder
 from lenslet.inference.atomic import remove_leftovers, replacing
+from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import InputError
 from lenslet.inference.folder_lock import folder_lock
 from lenslet.serving.batch_plan import PLAN_NAME, BatchPlan, answer_checksum, write_sources
@@ -173,7 +174,7 @@ def opened_batch(
     sharing = sharing or Sharing()
     check_places(places)
     artifact, network = read_model_folder(model)
-    loaded(network, artifact)  # a model that does not run is said now, and once
+    Classifier(network, artifact)  # a model that does not run is said now, and once
     with ExitStack() as stack:
         work = Path(stack.enter_context(TemporaryDirectory(prefix="lenslet-")))
         output = _output_of(target, work)

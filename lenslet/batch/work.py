@@ -1,11 +1,8 @@
 """One part after the other, on one processor: read ahead, decode, classify, write."""
 
-import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +45,7 @@ class PartWorker:
     def __init__(self, job: Job) -> None:
         bound_freed_memory()
         self.job = job
-        self.classifier = loaded(job.model, job.artifact)
+        self.classifier = Classifier(job.model, job.artifact)
         self._readers = ThreadPoolExecutor(LINKS_AHEAD)
 
     @cached_property
@@ -101,26 +98,6 @@ class PartWorker:
             return row_of(source.name, self.classifier.classify(pixels))
         except LensletError as error:
             return AnswerRow(source.name, error=str(error))
-
-
-def loaded(model: bytes, artifact: Artifact) -> Classifier:
-    """The classifier, without the notice that the runtime prints in every process. Raises: ArtifactError."""
-    with silent_stderr():
-        return Classifier(model, artifact)
-
-
-@contextmanager
-def silent_stderr() -> Iterator[None]:
-    """For the block, drop what native code writes to standard error; exceptions tell what matters."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _read_file(path: Path) -> bytes:

@@ -11,7 +11,7 @@ label, or why it has none.
 Parts are written as they are done. A run that was stopped continues when the same command is given again; with other
 photos or another model it refuses to. Array jobs share a folder of parts: --shard 3/16 is the third of sixteen, --shard
 auto takes the number from Slurm, AWS Batch or Kubernetes, and --check says what is missing. --aws STAGE lets Step
-Functions classify a bucket; Ctrl-C leaves it running, and the same command looks at it again.
+Functions classify a bucket; Ctrl-C leaves it running, and the same command looks at it again. --ray uses a Ray cluster.
 
 With --submission, writes `id,label`, sorted, as competition sites score it. The id is the file's name without its
 extension. The label is, of two labels, the probability of --positive (else of the second one); of more, the most
@@ -20,6 +20,7 @@ probable one. An unreadable photo gets the mean, or the most frequent label, of 
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_batch(batch: "Batch", shard: Any, arguments: argparse.Namespace, print_json: Any) -> int:
+    from lenslet.batch.ray_cluster import run_on_ray
     from lenslet.batch.screen import SHOWN_PHOTOS, classified, summary, text_table
     from lenslet.reporting.submission import check_ids
     from lenslet.serving.batch_rows import object_of
@@ -67,7 +69,8 @@ def run_batch(batch: "Batch", shard: Any, arguments: argparse.Namespace, print_j
     labels = batch.plan.labels
     if arguments.submission:
         check_ids(batch.files(), arguments.keep_extension)
-    counts = batch.classify(shard, workers=arguments.workers)
+    engine = partial(run_on_ray, address=arguments.ray) if arguments.ray else None
+    counts = batch.classify(shard, engine, arguments.workers)
     is_whole = shard.count == 1
     is_table = is_whole and batch.plan.photos <= SHOWN_PHOTOS
     print(text_table(list(batch.rows())) if is_table else summary(counts))

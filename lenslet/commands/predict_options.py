@@ -40,6 +40,8 @@ def add_predict_options(parser: CommandParser) -> None:
     add("--part-photos", type=whole_number(1, 1_000_000), metavar="N", help="photos of a part (25 to 1,000)")
     shard = "classify every N-th part alone, as one task of an array job; auto: the task's number"
     add("--shard", metavar="I/N", help=shard)
+    ray = "classify on the Ray cluster at this address; local: on a new one on this computer"
+    add("--ray", metavar="ADDRESS", help=ray)
     add(
         "--aws", metavar="STAGE", help="let AWS classify s3://… into s3://… (infra/batch.yaml), and follow it"
     )

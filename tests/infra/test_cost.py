@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import lambda_func
+from infra.batch_cost import million_bill, million_hours
 from infra.cost import (
     PRICES,
     Prices,
@@ -22,6 +23,7 @@ from infra.cost import (
 )
 from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader
 from lenslet.inference.errors import InputError
+from lenslet.serving.label_batch import PART_PHOTOS
 from tests.support.endpoint import ROOT
 from tests.support.function_log import write_to_stdout
 
@@ -46,6 +48,9 @@ ROUND = Prices(
         "surplus": 0.05,
         "address": 0.005,
         "disk": 0.1,
+        "state_transitions": 25,
+        "s3_reads": 0.4,
+        "s3_writes": 5,
     },
     unconfirmed=(),
     free={
@@ -57,6 +62,7 @@ ROUND = Prices(
         "memory_mb": 1024,
         "log_bytes": 1000, "log_months": 2, "answer_bytes": 50_000, "metrics": 6, "alarms": 3, "dashboards": 1,
         "image_gigabytes": 0.2, "images": 5,
+        "batch_milliseconds": 40, "batch_part_photos": 100, "batch_transitions": 3, "batch_list_seconds": 0.1,
     },
     instances={"small": {"processors": 2, "baseline": 0.2, "surplus": "surplus"}},
     instance_disk_gigabytes=10,
@@ -246,3 +252,28 @@ def test_command(tmp_path: Path) -> None:
         refused = subprocess.run([*run, *wrong], capture_output=True, text=True, cwd=ROOT)
         assert refused.returncode == 2 and "Traceback" not in refused.stderr, wrong
     assert refused.stderr == f"infra.cost: {incomplete} does not name 'image_gigabytes'\n"
+
+
+def test_million_photos_by_hand() -> None:
+    usd = {
+        "lambda_requests": 0.2, "lambda_gb_seconds_x86_64": 0.00002, "state_transitions": 25, "s3_reads": 0.4,
+        "s3_writes": 5,
+    }  # fmt: skip
+    usage = {
+        "batch_milliseconds": 36, "batch_part_photos": 100, "batch_transitions": 3, "batch_list_seconds": 0.1,
+        "memory_mb": 1024,
+    }  # fmt: skip
+    # 10,000 parts; 36,000 GB-seconds; 30,000 transitions; 1,020,000 GETs; 10,000 PUTs and 1,000 LISTs.
+    assert million_bill(usd, usage) == pytest.approx(
+        {
+            "function: requests": 0.002, "function: time": 0.72, "state machine": 0.75, "S3: reading": 0.408,
+            "S3: writing, listing": 0.055,
+        }
+    )  # fmt: skip
+    assert million_hours(usage, 10) == pytest.approx((100 + 3600) / 3600)
+
+
+def test_million_photos_are_in_the_report_and_as_the_function_does_them() -> None:
+    prices = read_prices(PRICES)
+    assert prices.usage["batch_part_photos"] == PART_PHOTOS
+    assert "a million photos of 32 ms, once (infra/batch.yaml)" in report(1, prices)

@@ -1,0 +1,97 @@
+"""Parts on a Ray cluster: an actor for each processor, with the model loaded once; a node may die meanwhile.
+
+Every node needs Lenslet with the extra `ray`, the photos at the same paths (or in S3), and the same output.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import Any
+
+from lenslet.batch.local import MOST_DEATHS
+from lenslet.batch.plan import Part
+from lenslet.batch.rows import Counts
+from lenslet.batch.work import Job, PartWorker, Report
+from lenslet.inference.errors import InputError
+
+LOCAL = "local"
+POLL_S = 5.0  # between two looks at how many processors the cluster has
+
+
+def run_on_ray(job: Job, parts: Iterator[Part], report: Report, address: str) -> Counts:
+    """Classify and write the parts on the cluster at `address`, or on one of this computer.
+
+    Raises: InputError if there is no cluster, or a part cannot be classified; OSError if one cannot be written.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("--ray needs `pip install 'lenslet[ray]'`") from error
+    try:
+        ray.init(address=None if address == LOCAL else address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"there is no Ray cluster at {address}: {reason}; start one, or give --ray local"
+        ) from error
+    try:
+        return _Crew(ray, job, parts, report).run()
+    finally:
+        ray.shutdown()
+
+
+class _Crew:
+    """One part at each actor: what is not asked for stays in the plan, so that no queue grows."""
+
+    def __init__(self, ray: Any, job: Job, parts: Iterator[Part], report: Report) -> None:
+        self.ray, self.parts, self.report = ray, parts, report
+        self.job = ray.put(job)
+        self.actor_class = ray.remote(num_cpus=1)(PartWorker)
+        self.again: deque[Part] = deque()
+        self.deaths: Counter[int] = Counter()
+        self.idle: list[Any] = []
+        self.busy: dict[Any, tuple[Any, Part]] = {}  # future → actor and its part
+        self.counts = Counts()
+
+    def run(self) -> Counts:
+        while True:
+            self._hire()
+            self._hand_out()
+            if not self.busy:
+                return self.counts
+            done, _ = self.ray.wait(list(self.busy), timeout=POLL_S)
+            for future in done:
+                self._hear(future)
+
+    def _hire(self) -> None:
+        """As many actors as the cluster has processors: nodes come and go."""
+        wanted = max(1, int(self.ray.cluster_resources().get("CPU", 1)))
+        for _ in range(wanted - len(self.idle) - len(self.busy)):
+            self.idle.append(self.actor_class.remote(self.job))
+
+    def _hand_out(self) -> None:
+        while self.idle:
+            part = self.again.popleft() if self.again else next(self.parts, None)
+            if part is None:
+                return
+            actor = self.idle.pop()
+            self.busy[actor.run.remote(part)] = (actor, part)
+
+    def _hear(self, future: Any) -> None:
+        actor, part = self.busy.pop(future)
+        try:
+            counts: Counts = self.ray.get(future)
+        except self.ray.exceptions.RayTaskError as error:  # what the worker itself raised
+            raise error.cause from error
+        except self.ray.exceptions.RayError as error:  # the actor, or its node, has died
+            self.deaths[part.number] += 1
+            if self.deaths[part.number] >= MOST_DEATHS:
+                first, last = part.sources[0].name, part.sources[-1].name
+                raise InputError(
+                    f"an actor ended {MOST_DEATHS} times at the same part, from {first} to {last}: "
+                    f"{str(error).splitlines()[0][:200]}"
+                ) from error
+            self.again.append(part)
+            return
+        self.counts.join(counts)
+        self.report(counts.photos, counts.failed)
+        self.idle.append(actor)
