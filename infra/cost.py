@@ -2,9 +2,8 @@
 
     python -m infra.cost --requests 1000000 --ms 5.4
 
-List prices and what a request uses are in infra/prices.yaml, each with its date and source. Prints two tables in US
-dollars: the function's bill line by line for both architectures, with and without AWS's permanent free tier; then the
-alternatives, each with the largest number of requests a month that it can answer.
+Prints, in US dollars by the list prices of infra/prices.yaml: the function's bill for both architectures, with and
+without AWS's permanent free tier; the alternatives, with the most requests they can answer; a million photos in bulk.
 """
 
 import argparse
@@ -126,11 +125,11 @@ def report(requests: int, prices: Prices) -> str:
     head = f"{requests:,} requests a month of {ms:g} ms and {memory:,.0f} MB, one stage; US dollars, list prices of"
     kinds = [(each, has_free) for each in ARCHITECTURES for has_free in (True, False)]
     bills = [function_bill(requests, prices, each, has_free=has_free) for each, has_free in kinds]
-    titles = [f"{each}, free tier" if has_free else each for each, has_free in kinds]
-    lines = [f"{head} {prices.region}, dated {prices.written}\n", f"{'Lambda':<28}" + row(titles)]
+    titles = row(f"{each}, free tier" if has_free else each for each, has_free in kinds)
+    lines = [f"{head} {prices.region}, dated {prices.written}\n", f"{'Lambda':<28}{titles}"]
     lines += [f"{line:<28}" + row(f"{bill[line]:.2f}" for bill in bills) for line in bills[0]]
-    lines += [f"{'a month':<28}" + row(f"{sum(bill.values()):.2f}" for bill in bills), ""]
-    lines += [f"{'alternatives, free tier':<28}" + row(["a month", "requests at most"])]
+    lines += [f"{'a month':<28}" + row(f"{sum(bill.values()):.2f}" for bill in bills)]
+    lines += [f"\n{'alternatives, free tier':<28}" + row(["a month", "requests at most"])]
     bare = sum(cost for line, cost in bills[kinds.index(("x86_64", True))].items() if line != "gateway")
     lines += [f"{'HTTP API':<28}" + row([f"{bare + requests / 1e6 * prices.usd['http_requests']:.2f}"])]
     lines += [f"{'Function URL, no gateway':<28}" + row([f"{bare:.2f}"])]
@@ -138,9 +137,9 @@ def report(requests: int, prices: Prices) -> str:
         cost = sum(instance_bill(requests, prices, name, has_free=True).values())
         most = instance["processors"] * HOURS * 3.6e6 // ms
         lines.append(f"{name:<28}" + row([f"{cost:.2f}", f"{most:,.0f}"]))
-    lines += ["", *million_lines(prices.usd, prices.usage)]
-    lines.append("\nA virtual machine has no API keys, quotas, throttling and TLS, and no replacement.")
-    return "\n".join([*lines, f"Not confirmed; look these up before use: {', '.join(prices.unconfirmed)}"])
+    lacking = "\nA virtual machine has no API keys, quotas, throttling and TLS, and no replacement."
+    unsure = f"Not confirmed; look these up before use: {', '.join(prices.unconfirmed)}"
+    return "\n".join([*lines, "", *million_lines(prices.usd, prices.usage), lacking, unsure])
 
 
 def row(cells: Any) -> str:

@@ -49,7 +49,15 @@ WRITTEN = (
     }
     | {"out/mine/report/report.html"}
 )
-EXAMPLES = {"list.csv", "answers.csv", "labels.csv", "photo.jpg", "metadata.csv", "_classes.csv"}
+EXAMPLES = {
+    "_plan/manifest.json",
+    "list.csv",
+    "answers.csv",
+    "labels.csv",
+    "photo.jpg",
+    "metadata.csv",
+    "_classes.csv",
+}
 
 
 @pytest.fixture(autouse=True)
