@@ -25,7 +25,7 @@ from lenslet.checks.endpoint import KEY_VARIABLE
 
 STACK = "lenslet-machine"
 IMAGE = re.compile(r"[a-z0-9.-]+\.[a-z]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
-LIMIT_S = 660  # the document's own limit, and a minute for the way
+LIMIT_S = 660  # the document's own limit, and a minute for the command's transfer
 ENDED = ("Success", "Failed", "TimedOut", "Cancelled", "Undeliverable")
 
 

@@ -3,13 +3,16 @@
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.sagemaker import definition, sdk
 from lenslet.commands.pipeline import make_parser
+
+with redirect_stdout(sys.stderr):  # where the SDK logs what it imports, too: standard output is for --json
+    from infra.sagemaker import definition, sdk
 
 
 def main(argv: list[str] | None = None) -> int:

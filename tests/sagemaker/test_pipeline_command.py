@@ -39,7 +39,7 @@ def lenslet(environment: dict[str, str], *words: str) -> subprocess.CompletedPro
 def test_definition_create_start_and_status(cloud: dict[str, str]) -> None:
     printed = lenslet(cloud, *DEFINE, "--json")
     assert printed.returncode == 0, printed.stderr[-2000:]
-    definition = json.loads(printed.stdout[printed.stdout.index("{") :])
+    definition = json.loads(printed.stdout)
     assert definition == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
     sagemaker = client("sagemaker", cloud)
@@ -63,8 +63,7 @@ def test_definition_create_start_and_status(cloud: dict[str, str]) -> None:
     assert {"Name": "LearningRate", "Value": "2e-4"} in given
     followed = lenslet(cloud, "status")
     assert followed.returncode == 0 and arn in followed.stdout, followed.stderr[-2000:]
-    printed = lenslet(cloud, "status", "--json").stdout
-    answer = json.loads(printed[printed.index("{") :])
+    answer = json.loads(lenslet(cloud, "status", "--json").stdout)
     assert (answer["execution"], answer["status"]) == (arn, "Succeeded")  # moto ends a run at once
 
 
