@@ -96,7 +96,7 @@ vulnerabilities: $(FULL)
 	@.venv/bin/python -m infra.audit
 
 test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) $(CLIENTS) $(STEP_FUNCTIONS) $(RAY) check  ## everything: check, then the slow tests (TensorFlow, real processes)
-	.venv/bin/pytest $(two_processes) --no-loadscope-reorder -m slow
+	.venv/bin/pytest $(two_processes) -m slow
 
 openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
 	.venv/bin/python -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, separators=(",", ":"))' < openapi.yaml > lenslet/serving/openapi.json
@@ -216,7 +216,7 @@ $(RAY): requirements/ray.txt
 	$(call make_environment,.venv-ray,requirements/ray.txt)
 
 # Tests in two processes, each module in one of them (tests/conftest.py).
-two_processes := --numprocesses 2 --dist loadscope
+two_processes := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 $(LABEL_STUDIO): requirements/label-studio.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)

@@ -14,8 +14,26 @@ GROUPS = {
     "tests/registry/test_tracking.py": "registry",
     "tests/registry/test_versions.py": "registry",
 }
-# The longest groups start first, so that no process has one left when the others have finished.
+# The longest groups start first, so that no process has one left when the others have finished: of the fast tests, …
+LONGEST_FAST = (
+    "tests/frontend/test_page.py",
+    "tests/batch/test_predict.py",
+    "tests/reporting/test_report.py",
+    "tests/serving/test_lambda_func.py",
+    "tests/project/test_architecture.py",
+    "tests/infra/test_stack_policy.py",
+    "tests/inference/test_hostile_pictures.py",
+    "tests/frontend/test_corrections.py",
+    "tests/dataset/test_lint.py",
+    "tests/infra/test_release.py",
+    "tests/reporting/test_class_names.py",
+    "tests/project/test_any_place.py",
+    "tests/dataset/test_remote.py",
+    "tests/dataset/test_confirmation.py",
+)
+# … and of the slow ones.
 LONGEST = (
+    "tests/sagemaker/test_local_pipeline.py",
     "tests/project/test_road.py",
     "registry",
     "tests/frontend/test_browser.py",
@@ -60,9 +78,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    ranks = {group: rank for rank, group in enumerate(LONGEST)}
-    if config.getoption("markexpr") == "slow":
-        items.sort(key=lambda item: ranks.get(group_of(item.nodeid), len(ranks)))
+    longest = {"slow": LONGEST, "not slow": LONGEST_FAST}.get(str(config.getoption("markexpr")), ())
+    ranks = {group: rank for rank, group in enumerate(longest)}
+    items.sort(key=lambda item: ranks.get(group_of(item.nodeid), len(ranks)))
 
 
 def group_of(nodeid: str) -> str:

@@ -146,6 +146,7 @@ def made(account: Account) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
 
+@pytest.mark.slow
 def test_update_sends_the_command_to_the_machine(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,6 +114,7 @@ def test_what_is_left_out_is_something_that_handlers_ask_for() -> None:
         assert not (actions - {"iam:PassRole", "iam:GetRole"}) & granted(), kind
 
 
+@pytest.mark.slow
 def test_resources_have_the_names_that_the_policies_allow() -> None:
     here, account = "eu-central-1:123456789012", "123456789012"
     arns = {

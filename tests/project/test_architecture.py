@@ -233,3 +233,10 @@ def test_name_is_defined_in_one_module() -> None:
             if is_definition and not node.name.startswith("_"):
                 places[node.name].add(module_of(path))
     assert {name for name, found in places.items() if len(found) > 1} - SHARED_NAMES == PENDING["names"]
+
+
+def test_modules_that_start_first_exist() -> None:
+    source = Path("tests/conftest.py").read_text(encoding="utf-8")
+    named = re.findall(r'"(tests/[\w/]+\.py)"', source)
+    assert len(named) > 20
+    assert [name for name in named if not Path(name).exists()] == []

@@ -17,6 +17,8 @@ from tests.support.endpoint import ROOT
 
 BUCKET = "lenslet-data"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
