@@ -18,8 +18,8 @@ EVIDENCE = {
 # `region` of a map → words.
 PLACES = {"centre": "in the middle", "left": "on the left", "right": "on the right"}
 EMPTY = (
-    '<div class="lens-empty"><h2>Nothing here yet</h2><p>Choose a photo above, or take one of the samples. '
-    "Its label, how certain the model is and where it looked will appear here.</p></div>"
+    '<div class="lens-empty"><h2>Nothing here yet</h2><p>Choose a photo above. '
+    "Its label, and how certain the model is, will appear here.</p></div>"
 )
 
 
