@@ -31,9 +31,14 @@ class TrainingCurves:
     def kept_epoch(self) -> int:
         """From 0; of the drawn step."""
         losses = self.history[self.step]["val_loss"]
-        # A head always keeps its best epoch.
-        keeps_best = self.keeps_best or self.step == "head"
-        return int(np.nanargmin(losses)) if keeps_best and not np.isnan(losses).all() else len(losses) - 1
+        return (
+            int(np.nanargmin(losses)) if self.is_best_kept and not np.isnan(losses).all() else len(losses) - 1
+        )
+
+    @property
+    def is_best_kept(self) -> bool:
+        """Whether the drawn step kept its best epoch, as a head always does."""
+        return self.keeps_best or self.step == "head"
 
 
 def training_sentences(curves: TrainingCurves) -> list[str]:
@@ -41,7 +46,7 @@ def training_sentences(curves: TrainingCurves) -> list[str]:
     if not curves.step:
         return []
     epochs = len(curves.history[curves.step]["val_loss"])
-    why = "the lowest validation loss" if curves.keeps_best else "the last: there are few validation photos"
+    why = "the lowest validation loss" if curves.is_best_kept else "the last: there are few validation photos"
     sentences = [
         f"Of {epochs} epochs of {STEPS[curves.step]}, number {curves.kept_epoch + 1} was kept ({why})."
     ]

@@ -458,6 +458,10 @@ TUNED = {
             TrainingCurves({"head": HEAD}, {"log_loss": 0.85}),
             ["Of 3 epochs of the head, number 2 was kept (the lowest validation loss)."],
         ),
+        (
+            TrainingCurves({"head": HEAD}, keeps_best=False),  # few validation photos
+            ["Of 3 epochs of the head, number 2 was kept (the lowest validation loss)."],
+        ),
         (TrainingCurves(), []),
     ],
 )
