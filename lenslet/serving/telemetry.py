@@ -30,7 +30,7 @@ class Telemetry:
         """Read the settings of powertools. Raises ValueError if one of them is malformed."""
         self.service = environment.get("POWERTOOLS_SERVICE_NAME") or "lenslet"
         try:
-            self.logger = Logger(service=self.service)
+            self.logger = Logger(service=self.service, json_serializer=_log_line)
             self._is_lost = False
             for handler in self.logger.handlers:
                 handler.handleError = _raise  # type: ignore[method-assign]
@@ -171,6 +171,14 @@ class Telemetry:
         for name, unit, value in metrics:
             provider.add_metric(name, unit, value)
         sys.stdout.write(json.dumps(provider.serialize_metric_set()) + "\n")
+
+
+def _log_line(content: Mapping[str, Any]) -> str:
+    """JSON as powertools writes it, and escaped what would steer a terminal: labels may hold anything."""
+    text = json.dumps(content, default=str, separators=(",", ":"), ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def _in_ascii(text: str) -> str:

@@ -654,6 +654,18 @@ def test_metrics_of_a_batch(monkeypatch, output):
     assert by_label == [("dog", {"Predictions": [2]}), ("cat", {"Predictions": [1]})]
 
 
+@pytest.mark.parametrize("label", ["\x9b31mred", "\u202egnp", "a\u2028b", "\U000e0041", "\x1b[2J"])
+def test_no_label_steers_the_terminal_that_shows_the_log(monkeypatch, capsys, label):
+    probabilities = np.array([0.9, 0.1], np.float32)
+    prediction = Prediction((label, "Straße"), probabilities, None, 0.5, np.log(probabilities), 0.0, ALPHA)
+    monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(lambda pixels: prediction)))
+    ask({"image": PICTURE})
+    lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert all(map(str.isprintable, lines))
+    [answered] = [line for line in map(json.loads, lines) if line.get("message") == "answered"]
+    assert answered["labels"] == [label]
+
+
 def test_label_outside_ascii_is_a_dimension(monkeypatch, output):
     probabilities = np.array([0.9, 0.1], np.float32)
     prediction = Prediction(("Straße", "Brücke"), probabilities, None, 0.5, np.log(probabilities), 0.0, ALPHA)

@@ -1,12 +1,13 @@
 """The stream that the server logs to."""
 
 import os
+import sys
 import time
 
 import pytest
 
 from lenslet.serving.http import log_stream
-from lenslet.serving.http.log_stream import LogStream
+from lenslet.serving.http.log_stream import LogOutput, LogStream
 
 
 def test_lines_arrive_in_order(tmp_path):
@@ -53,3 +54,12 @@ def test_write_is_quick_while_nobody_reads():
             stream.write("x" * 100)
         assert time.process_time() - started < 2
         stream.drain(0.1)  # does not wait for ever
+
+
+def test_names_on_standard_error_steer_no_terminal(tmp_path, monkeypatch):
+    with (tmp_path / "errors").open("w") as file:
+        monkeypatch.setattr("sys.stderr", file)
+        output = LogOutput()
+        with output.used():
+            print("folder \x1b[31mred\u202e\x9b", file=sys.stderr)
+    assert (tmp_path / "errors").read_text() == "folder \\x1b[31mred\\u202e\\x9b\n"

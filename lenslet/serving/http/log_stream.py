@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from io import UnsupportedOperation
 from typing import Any, TextIO
 
+from lenslet.inference.printable import printable_lines
+
 MAX_WAITING = 1 << 20  # characters: some thousand lines
 DRAIN_S = 1.0  # at the end, for what is still to be written
 LOST = '{{"level":"WARNING","message":"{count} pieces of the log were dropped, because nobody read it"}}\n'
@@ -22,9 +24,12 @@ class LogStream:
     For many threads. A write that fails (full disk, closed pipe) is the OSError of the next one.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        """Raises: OSError (io.UnsupportedOperation) if the stream has no file descriptor."""
-        self._stream, self._descriptor = stream, stream.fileno()
+    def __init__(self, stream: TextIO, is_filtered: bool = False) -> None:
+        """`is_filtered`: names in the text steer no terminal.
+
+        Raises: OSError (io.UnsupportedOperation) if the stream has no file descriptor.
+        """
+        self._stream, self._descriptor, self._is_filtered = stream, stream.fileno(), is_filtered
         self._waiting: deque[str] = deque()
         self._characters = self._dropped = 0
         self._error: OSError | None = None
@@ -32,6 +37,7 @@ class LogStream:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def write(self, text: str) -> int:
+        text = printable_lines(text) if self._is_filtered else text
         with self._changed:
             if self._characters + len(text) > MAX_WAITING:
                 self._dropped += 1
@@ -90,7 +96,8 @@ class LogOutput:
             with contextlib.suppress(
                 UnsupportedOperation, AttributeError
             ):  # of a test, of a program without them
-                self._streams[name] = LogStream(getattr(sys, name))
+                # The lines of the log are JSON, which has its own escapes.
+                self._streams[name] = LogStream(getattr(sys, name), is_filtered=name == "stderr")
 
     @contextmanager
     def used(self) -> Iterator[None]:
