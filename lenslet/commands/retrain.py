@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(
                 f"{labels} does not exist: give --project, or --labels with a list of `label pull`"
             )
-        identity = arguments.id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        identity = arguments.id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
         labelled = read_list(labels)
         state = begin(read_state(folder), labelled, identity, name, arguments.yes)
         if state is None:

@@ -52,7 +52,8 @@ def words_of(stage: str, folder: Path, arguments: argparse.Namespace, state: Sta
         "register": ["register", "register", *model, "--alias", "candidate"],
     }[stage]
     if stage == "train":
-        words += ["--runs", str(folder / "runs")]
+        # A folder a run: --resume refuses what was begun with other photos.
+        words += ["--runs", str(folder / "runs" / state.id)]
         words += ["--weights", arguments.weights] if arguments.weights else []
         words += ["--no-fine-tune"] if arguments.no_fine_tune else []
     section = {"register": "gate"}.get(stage, stage)

@@ -2,7 +2,12 @@
 
 import base64
 import json
+import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import requests
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lenslet.cli import main as lenslet
 from lenslet.labelling.backend import Backend, Counter, application
 from lenslet.labelling.label_studio import LabelStudio
 from tests.support.asgi_server import serving
@@ -126,3 +132,42 @@ def test_photos_of_label_studio_are_fetched_with_its_token(tmp_path: Path) -> No
         )
         assert backend.predict(task(image))["result"] == []  # no endpoint answers
     assert asked == [("/data/upload/1/a.jpg", "Token a token")]
+
+
+@contextmanager
+def running_command(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`lenslet label backend` on a free port; its address and the process."""
+    command = [sys.executable, "-m", "lenslet", "label", "backend", "--port", "0", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        address = re.search(r"http://\S+", process.stdout.readline())
+        assert address
+        yield address.group(), process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_command_listens_on_the_loopback_counts_and_ends_on_sigterm(tmp_path: Path) -> None:
+    counter = tmp_path / "counter.json"
+    with running_command("--counter", str(counter), "--enough", "2") as (address, process):
+        assert address.startswith("http://127.0.0.1:")
+        assert requests.get(f"{address}/health", timeout=30).json()["status"] == "UP"
+        for _ in range(2):
+            requests.post(f"{address}/webhook", json={"action": "ANNOTATION_CREATED"}, timeout=30)
+        assert process.stdout
+        assert process.stdout.readline().startswith("2 annotations since the last training")
+        process.terminate()
+        assert process.wait(timeout=30) in (0, -15)
+    assert json.loads(counter.read_text()) == {"annotations": 2}
+
+
+def test_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lenslet(["label", "backend", "--endpoint", "file:///etc/passwd"]) == 2
+    assert "--endpoint takes an address" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert lenslet(["label", "backend", "--port", port]) == 2
+    assert f"cannot listen on 127.0.0.1, port {port}" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """From a click on the page to a row of a list: page, function, S3, Label Studio and list, all of them real."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from lenslet.commands.label import main
 from lenslet.config.train import ListParams
 from lenslet.dataset.lists import read_photo_list
 from lenslet.labelling.annotations import read_list
+from lenslet.labelling.backend import Backend, Counter, application
 from lenslet.labelling.label_studio import LabelStudio
+from lenslet.labelling.photos import S3Photos
+from tests.support.asgi_server import serving
 from tests.support.aws import moto_server, s3_at
 from tests.support.browser import (
     OPTIONS,
@@ -29,6 +33,7 @@ from tests.support.label_studio import running as running_label_studio
 
 pytestmark = pytest.mark.slow
 
+LABELS = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 FOREST = ROOT / "data/sample/test/forest/00.jpg"
 
 
@@ -159,3 +164,36 @@ def test_photos_and_annotations_in_s3(
     assert {(row.image, row.label) for row in read_list(asked)} == {
         (row.image, row.label) for row in read_list(out)
     }
+
+
+def test_label_studio_gets_predictions_from_the_backend(
+    s3: Any, studio: LabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos in S3, which the endpoint may read; Label Studio asks the backend by itself."""
+    s3.upload_file(str(FOREST), "scenes", "asked/forest.jpg")
+    project, _ = studio.create_or_update_project("with a backend", LABELS)
+    S3Photos("s3://scenes/asked", tmp_path).connect(studio, project, [])
+    photo = {"image": "s3://scenes/asked/forest.jpg", "note": ""}
+    studio.import_tasks(project, [{"data": photo}])
+    monkeypatch.setenv("LENSLET_S3_BUCKETS", "scenes")
+    with running("--workers", "1") as (endpoint, _):
+        backend = Backend(endpoint, Counter(tmp_path / "counter.json"), studio=studio)
+        with serving(application(backend)) as address:
+            made = {"project": project, "url": address, "title": "lenslet", "is_interactive": False}
+            studio._ask("POST", "/api/ml", json=made)
+            [task] = studio.tasks(project)
+            ids = {"selectedItems": {"all": True, "excluded": []}, "project": project}
+            studio._ask(
+                "POST",
+                "/api/dm/actions",
+                params={"id": "retrieve_tasks_predictions", "project": project},
+                json=ids,
+            )
+            for _ in range(60):
+                found = studio._ask("GET", f"/api/tasks/{task['id']}")["predictions"]
+                if found:
+                    break
+                time.sleep(1)
+    [prediction] = found
+    assert prediction["result"][0]["value"]["choices"] == ["forest"]
+    assert prediction["model_version"].startswith("intel-scenes ")
