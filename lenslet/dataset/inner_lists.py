@@ -27,7 +27,7 @@ SUBMISSION = "submission"  # Kaggle's sample of an answer: its labels are made u
 def read_named_lists(tree: Tree, params: ListParams, cache: Path, is_closed: bool) -> Listing | None:
     """`<split>/metadata.csv` or `<split>/_classes.csv`, or one for all, with paths relative to the list."""
     for base in lone_folders(tree):
-        if files := [file for file in _lists(tree, base) if file.name in LIST_NAMES]:
+        if files := [file for file in _lists(tree, base, params) if file.name in LIST_NAMES]:
             splits = {file: split_of(file.parent.name) if file.parent != base else None for file in files}
             listing = _read(tree, splits, params, cache, is_closed)
             # A list of a few photos leaves the folders to be read.
@@ -38,7 +38,7 @@ def read_named_lists(tree: Tree, params: ListParams, cache: Path, is_closed: boo
 def read_lists_beside_photos(tree: Tree, params: ListParams, cache: Path, is_closed: bool) -> Listing | None:
     """`train.csv` beside folders of photos, unless these folders name the classes. Raises: DatasetError."""
     for base in lone_folders(tree):
-        files = [file for file in _lists(tree, base) if SUBMISSION not in file.name.lower()]
+        files = [file for file in _lists(tree, base, params) if SUBMISSION not in file.name.lower()]
         if files:
             return _read_beside(tree, base, files, params, cache, is_closed)
     return None
@@ -81,13 +81,13 @@ def _read(
     return listing_of(entries, Names(tree, is_closed), cache, lists, notes)
 
 
-def _lists(tree: Tree, base: PurePath) -> list[PurePath]:
+def _lists(tree: Tree, base: PurePath, params: ListParams) -> list[PurePath]:
     """Lists with a label column that describe the folder they lie in: in `base` or in its split folders."""
     found: list[tuple[PurePath, int]] = []
     for folder in (base, *(each for each in tree.folders_in.get(base, []) if split_of(each.name))):
         files = [file for file in tree.files_in.get(folder, []) if is_list(file)]
         if len(files) <= MAX_LISTS:  # else each belongs to one photo
-            found += [(file, count) for file in files if (count := _labelled_rows(tree.root / file))]
+            found += [(file, count) for file in files if (count := _labelled_rows(tree.root / file, params))]
     most = max((count for _, count in found), default=0)
     # A short one beside a long one names the classes, say: `{"0": "healthy", "1": "rust"}`
     return [file for file, count in found if file.name in LIST_NAMES or count * MUCH_SHORTER > most]
@@ -134,18 +134,18 @@ def _name_classes(tree: Tree, parent: PurePath, listing: Listing) -> bool:
     return is_one_each and "" not in labels and len(set().union(*labels.values())) == len(labels)
 
 
-def _labelled_rows(path: Path) -> int:
+def _labelled_rows(path: Path, params: ListParams) -> int:
     """About how many rows have a label: Hugging Face also keeps captions and boxes in such lists."""
     status = path.stat()
-    return _rows_with_labels(path, status.st_mtime_ns, status.st_size)
+    return _rows_with_labels(path, params, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=64)
-def _rows_with_labels(path: Path, _changed: int, _size: int) -> int:
+def _rows_with_labels(path: Path, params: ListParams, _changed: int, _size: int) -> int:
     try:
         stream = stream_table(path)
         some = Table(stream.columns, tuple(islice(stream.rows, SAMPLE_ROWS)))
-        entries, _ = entries_of(some, ListParams(), str(path))
+        entries, _ = entries_of(some, params, str(path))
         labelled = sum(bool(entry.label) for entry in entries)
         return labelled + sum(1 for _ in stream.rows) if labelled else 0
     except DatasetError:

@@ -82,14 +82,15 @@ def _coco(content: Any) -> list[Row] | None:
     """COCO: boxes or labels of photos by number; a photo with boxes of one category has that label."""
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         return None
-    names = {each.get("id"): each.get("name") for each in _objects(content["categories"])}
-    labels: dict[Any, dict[str, None]] = defaultdict(dict)
+    # Numbers as text: they may be anything in a damaged file.
+    names = {str(each.get("id")): each.get("name") for each in _objects(content["categories"])}
+    labels: dict[str, dict[str, None]] = defaultdict(dict)
     for each in _objects(content["annotations"]):
-        name = names.get(each.get("category_id"))
+        name = names.get(str(each.get("category_id")))
         if name is not None:
-            labels[each.get("image_id")][str(name)] = None
+            labels[str(each.get("image_id"))][str(name)] = None
     return [
-        {"image": each.get("file_name"), "label": [*labels[each.get("id")]]}
+        {"image": each.get("file_name"), "label": [*labels[str(each.get("id"))]]}
         for each in _objects(content["images"])
     ]
 

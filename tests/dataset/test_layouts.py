@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lenslet.config.train import ListParams
 from lenslet.dataset.layouts import check_place, find_photos
 from lenslet.dataset.photos import DatasetError, Listing
 from lenslet.dataset.split_names import split_of
@@ -527,3 +528,10 @@ def test_list_of_few_photos_does_not_replace_the_folders(tmp_path: Path) -> None
 def test_classes_with_numbered_names_of_a_split(tmp_path: Path) -> None:
     listing = find_photos(write(tmp_path, "test1/1.jpg", "test2/2.jpg"))
     assert counts(listing) == {(None, "test1"): 1, (None, "test2"): 1}
+
+
+def test_columns_of_a_list_beside_photos_can_be_named(tmp_path: Path) -> None:
+    write(tmp_path, "images/1.jpg", "images/2.jpg")
+    (tmp_path / "styles.csv").write_text("id,gender,kind\n1,x,cat\n2,x,dog\n")
+    listing = find_photos(tmp_path, ListParams(label_column="kind"))
+    assert counts(listing) == {(None, "cat"): 1, (None, "dog"): 1}
