@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.format_2 import upgraded_from_format_2
 from lenslet.inference.json_text import has_shape, parse_json
@@ -151,6 +150,10 @@ def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
 
     A full disk, or a kill at any moment, leaves the old model or the new one.
     """
+    from lenslet.inference.atomic import (
+        replacing,  # with tempfile 3 ms, which those who only read do not need
+    )
+
     # `model.json`, by which a folder counts as complete, takes its name last.
     with replacing(folder / JSON_NAME) as json_path, replacing(folder / TFLITE_NAME) as model_path:
         model_path.write_bytes(model)
@@ -164,6 +167,8 @@ def write_model_folder(artifact: Artifact, model: bytes, folder: Path) -> None:
 
 def write_artifact(artifact: Artifact, folder: Path) -> None:
     """Write `model.json` atomically."""
+    from lenslet.inference.atomic import write_text
+
     write_text(folder / JSON_NAME, _json_of(artifact))
 
 

@@ -21,14 +21,13 @@ from typing import Any
 
 from PIL import Image
 
-from lenslet.inference.atomic import replacing
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
 from lenslet.inference.errors import BadRequest, RequestTooLarge, TooMuchFeedback, UnknownPath
 from lenslet.serving.answer import PROBABILITY_DECIMALS
 from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import HttpRequest
-from lenslet.serving.links.fetcher import Allowance
+from lenslet.serving.links.allowance import Allowance
 from lenslet.serving.links.rules import BUCKET
 from lenslet.serving.links.waiting import waiting_for_links
 from lenslet.serving.models import Models
@@ -60,6 +59,8 @@ class FeedbackPlace:
                 Bucket=self.bucket, Key=self.prefix + name, Body=content, ContentType=kind
             )
             return
+        from lenslet.inference.atomic import replacing
+
         with replacing(self.folder / name) as temporary:
             temporary.write_bytes(content)
 

@@ -12,6 +12,7 @@ from infra.cost import HOURS, PRICES, function_bill, instance_bill, read_prices
 from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader, declared_parameters
 from lenslet.inference import budget
 from lenslet.serving import gateway
+from lenslet.serving.links import allowance
 from lenslet.serving.links import fetcher as remote
 
 DOCUMENT = Path("docs/deploy.md")
@@ -113,7 +114,7 @@ def test_limits_of_the_code() -> None:
     assert gateway.MAX_BODY_BYTES == 6 * 1024**2 and "`MAX_BODY_BYTES`" in limit("6 MB")
     assert remote.MAX_BYTES == 20 * 1024**2 and "`MAX_BYTES`" in limit("20 MB")
     assert budget.MAX_PIXELS == 50_000_000 and "50 megapixels" in limit("20 MB")
-    assert remote.MAX_BYTES_TOGETHER == 40 * 1024**2 and "40 MB all links" in limit("20 MB")
+    assert allowance.MAX_BYTES_TOGETHER == 40 * 1024**2 and "40 MB all links" in limit("20 MB")
 
 
 def test_costs_are_those_that_make_cost_prints() -> None:

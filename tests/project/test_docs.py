@@ -23,7 +23,7 @@ from lenslet.evaluation.metric_table import METRICS
 from lenslet.inference import budget
 from lenslet.inference.errors import LensletError
 from lenslet.serving import answer, gateway, request
-from lenslet.serving.links import fetcher
+from lenslet.serving.links import allowance, fetcher
 from lenslet.serving.settings import KUBERNETES
 from tests.support.documents import (
     DOCUMENTS,
@@ -320,7 +320,7 @@ def test_limits_of_the_api_are_those_of_the_code() -> None:
     assert limits["request body"].startswith("6 MiB")
     assert (request.MAX_IMAGES, answer.BATCH_LIMIT_S) == (16, 3.0)
     assert limits["images of a batch or a form"] == "16, with 3 seconds of processor time for all"
-    assert (fetcher.MAX_BYTES, fetcher.MAX_BYTES_TOGETHER) == (20 * 1024**2, 40 * 1024**2)
+    assert (fetcher.MAX_BYTES, allowance.MAX_BYTES_TOGETHER) == (20 * 1024**2, 40 * 1024**2)
     assert limits["file behind a link; all links of a batch"] == "20 MiB; 40 MiB"
     assert (budget.MAX_PIXELS, budget.MAX_DECODING_BYTES) == (50_000_000, 310_000_000)
     assert limits["pixels"].startswith("50 million") and limits["pixels"].endswith("310 MB")

@@ -25,10 +25,11 @@ import trustme
 
 import lenslet
 from lenslet.inference.errors import LinkFailed, LinkRefused, LinkTimeout, RequestTooLarge
-from lenslet.serving.links import address, connection
+from lenslet.serving.links import address, allowance, connection
 from lenslet.serving.links import fetcher as remote
+from lenslet.serving.links.allowance import Allowance
 from lenslet.serving.links.connection import Deadline
-from lenslet.serving.links.fetcher import Allowance, fetch
+from lenslet.serving.links.fetcher import fetch
 from lenslet.serving.links.rules import Rules
 from tests.support.aws import moto_server, s3_at
 from tests.support.function_log import write_to_stdout
@@ -337,14 +338,14 @@ def test_https_delivers(https: str, path: str, body: bytes) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_links_of_a_request_share_their_allowance(https: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "MAX_BYTES_TOGETHER", LIMIT_BYTES + len(PHOTO))
-    allowance = Allowance()
-    assert fetch(https + "/at-the-limit", allowance) == bytes(LIMIT_BYTES)
+    monkeypatch.setattr(allowance, "MAX_BYTES_TOGETHER", LIMIT_BYTES + len(PHOTO))
+    own = Allowance()
+    assert fetch(https + "/at-the-limit", own) == bytes(LIMIT_BYTES)
     with pytest.raises(RequestTooLarge, match=r"the request's links deliver more than .* together"):
-        fetch(https + "/at-the-limit", allowance)
-    assert fetch(https + "/photo", allowance) == PHOTO  # who was refused keeps nothing
+        fetch(https + "/at-the-limit", own)
+    assert fetch(https + "/photo", own) == PHOTO  # who was refused keeps nothing
     with pytest.raises(RequestTooLarge, match="together"):
-        fetch(https + "/chunked", allowance)
+        fetch(https + "/chunked", own)
 
 
 @pytest.mark.usefixtures("patient")

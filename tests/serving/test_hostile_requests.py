@@ -332,7 +332,7 @@ def fail_with_the_link(link, allowance):
 @pytest.mark.parametrize("fetch", [no_fetch, fail_with_the_link])
 def test_log_repeats_nothing_of_a_request(monkeypatch, printed, hashes, fetch):
     monkeypatch.setattr(lambda_func, "access", Access(hashes))
-    monkeypatch.setattr(lenslet.serving.request, "fetch", fetch)
+    monkeypatch.setattr(lenslet.serving.request, "_fetch", fetch)
     canary = "canary7f3a"
     events = list(leave_canaries(canary))
     for event in events:

@@ -338,7 +338,7 @@ def test_links_of_a_batch_are_fetched_concurrently(monkeypatch):
             raise LinkTimeout("too slow")
         return png()
 
-    monkeypatch.setattr(lenslet.serving.request, "fetch", fetch)
+    monkeypatch.setattr(lenslet.serving.request, "_fetch", fetch)
     links = [{"url": f"https://example.com/{name}"} for name in ("a", "slow", "b")]
     _, answer = ask({"images": links})
     assert ["error" in result for result in answer["results"]] == [False, True, False]
@@ -562,7 +562,7 @@ def test_log_line_of_a_request(output):
 
 
 def test_log_holds_no_image_no_query_and_no_key(monkeypatch, output):
-    monkeypatch.setattr(lenslet.serving.request, "fetch", lambda link: png())
+    monkeypatch.setattr(lenslet.serving.request, "_fetch", lambda link: png())
     events = [read_event(name) for name in ANSWERS]
     events.append(post(json.dumps({"url": "https://example.com/p.jpg?X-Amz-Signature=never-in-the-log"})))
     events[-1]["headers"]["authorization"] = "Bearer never-in-the-log"

@@ -9,7 +9,7 @@ import pytest
 
 import lambda_func
 from lenslet.inference.errors import LinkFailed, LinkRefused, Overloaded, RequestTooLarge
-from lenslet.serving.links import address, fetcher
+from lenslet.serving.links import address, allowance, fetcher
 from lenslet.serving.links.fetcher import fetch
 from lenslet.serving.links.rules import Rules
 
@@ -81,9 +81,9 @@ def test_dots_in_s3_keys_are_refused(key):
 
 
 def test_links_of_all_requests_share_a_budget(monkeypatch):
-    monkeypatch.setattr(fetcher, "MAX_BYTES_TOGETHER", 60)
-    monkeypatch.setattr(fetcher, "OF_PROCESS", fetcher.Budget(100))
-    first, second = fetcher.Allowance(), fetcher.Allowance()
+    monkeypatch.setattr(allowance, "MAX_BYTES_TOGETHER", 60)
+    monkeypatch.setattr(allowance, "OF_PROCESS", allowance.Budget(100))
+    first, second = allowance.Allowance(), allowance.Allowance()
     first.take(60)
     with pytest.raises(RequestTooLarge, match="the request's links deliver more than 60 bytes together"):
         first.take(1)
@@ -98,7 +98,7 @@ def test_links_of_all_requests_share_a_budget(monkeypatch):
     first.release()  # counts once
     first.give_back(20)  # of a thread that was late
     second.take(19)
-    third = fetcher.Allowance()
+    third = allowance.Allowance()
     third.take(40)
     with pytest.raises(Overloaded):
         third.take(1)
@@ -107,7 +107,7 @@ def test_links_of_all_requests_share_a_budget(monkeypatch):
 
 
 def test_answered_request_gives_its_bytes_back(monkeypatch):
-    monkeypatch.setattr(fetcher, "OF_PROCESS", fetcher.Budget(100))
+    monkeypatch.setattr(allowance, "OF_PROCESS", allowance.Budget(100))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n" + b"x" * 80
     with sending(head, b"") as port:
         for _ in range(3):
