@@ -205,7 +205,9 @@ def read_link(url: str, client: Callable[[], Any]) -> bytes:
 def _fetch_into(url: str, file: IO[bytes], client: Callable[[], Any]) -> None:
     if is_s3(url):
         bucket, key = S3_URL.match(url).groups()  # type: ignore[union-attr]
-        answered(lambda: client().download_fileobj(bucket, key, file), url)
+        # Not `download_fileobj`, which asks for the size first: two requests a photo.
+        body = answered(lambda: client().get_object(Bucket=bucket, Key=key)["Body"], url)
+        answered(lambda: _write_pieces(body.iter_chunks(PIECE), file), url)
     else:
         _fetch_http(url, file)
 
@@ -221,7 +223,12 @@ def _fetch_http(url: str, file: IO[bytes]) -> None:
             session.mount(scheme, HTTPAdapter(max_retries=retries))
         with session.get(url, stream=True, timeout=TIMEOUT_S) as response:
             response.raise_for_status()
-            for piece in response.iter_content(PIECE):
-                file.write(piece)
-                if file.tell() > MAX_BYTES:
-                    raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+            _write_pieces(response.iter_content(PIECE), file)
+
+
+def _write_pieces(pieces: Iterable[bytes], file: IO[bytes]) -> None:
+    """Raises: ValueError if they are too many bytes for a photo."""
+    for piece in pieces:
+        file.write(piece)
+        if file.tell() > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")

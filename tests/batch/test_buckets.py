@@ -86,7 +86,7 @@ def test_archive_and_list_in_a_bucket(
     assert [row["file"] for row in rows] == [
         "s3://in-photos/set.zip/a/b.jpg", "s3://in-photos/set/sea.jpg", "s3://in-photos/set/none.jpg",
     ]  # fmt: skip
-    assert "Not Found" in rows[2]["error"]
+    assert "NoSuchKey" in rows[2]["error"]
 
 
 def test_denied_photo_is_a_row_and_denied_bucket_a_sentence(
@@ -95,18 +95,18 @@ def test_denied_photo_is_a_row_and_denied_bucket_a_sentence(
     from lenslet.batch import work
 
     made = boto3.client("s3")
-    download = made.download_fileobj
+    get = made.get_object
 
-    def denied(bucket: str, key: str, file: Any) -> None:
-        if key == "set/sea.jpg":
-            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
-        download(bucket, key, file)
+    def denied(**words: Any) -> Any:
+        if words["Key"] == "set/sea.jpg":
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "GetObject")
+        return get(**words)
 
-    made.download_fileobj = denied
+    made.get_object = denied
     monkeypatch.setattr(work, "bucket_client", lambda: made)
     assert predict("s3://in-photos/set", "--json") == 0
     rows = {row["file"]: row for row in json.loads(capsys.readouterr().out)}
-    assert "(403)" in rows["s3://in-photos/set/sea.jpg"]["error"]
+    assert "(AccessDenied)" in rows["s3://in-photos/set/sea.jpg"]["error"]
     assert sum("error" in row for row in rows.values()) == 2
     assert predict("s3://nowhere/set") == 2
     assert "s3://nowhere/set cannot be read: " in capsys.readouterr().err
@@ -132,3 +132,12 @@ def test_bucket_that_takes_nothing_any_more_is_a_sentence(
     assert predict("s3://in-photos/set", "--out", "s3://out-answers/run") == 2
     assert "s3://out-answers/run cannot be written: " in capsys.readouterr().err
     assert sorted(parts(client)) == ["run/part-000000.jsonl"]
+
+
+def test_object_that_is_no_photo_by_its_size_is_a_row(
+    client: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lenslet.dataset.remote.MAX_BYTES", 3000)
+    assert predict("s3://in-photos/set", "--json") in (0, 1)
+    errors = [row.get("error", "") for row in json.loads(capsys.readouterr().out)]
+    assert "cannot be fetched: it is larger than 3,000 bytes" in errors
