@@ -33,9 +33,15 @@ def working_tree(folder: Path = Path(__file__).parent) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def program_of_run() -> str:
+    """What was started: `lenslet`, also where Python was told to run that package, or a file such as train.py."""
+    name = Path(sys.argv[0]).name
+    return "lenslet" if name == "__main__.py" else name
+
+
 def command_of_run() -> str:
     """The command line as it was typed; addresses in it lose user and password."""
-    words = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    words = shlex.join([program_of_run(), *sys.argv[1:]])
     return re.sub(r"//[^/@\s]*@", "//", words)
 
 

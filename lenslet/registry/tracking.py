@@ -21,7 +21,7 @@ from lenslet.registry.mlflow_client import (
     put_file,
     unavailable,
 )
-from lenslet.registry.run_facts import command_of_run, params_tags, run_address, working_tree
+from lenslet.registry.run_facts import command_of_run, params_tags, program_of_run, run_address, working_tree
 from lenslet.registry.run_note import noted_run, write_note
 from lenslet.training.record import KERAS_NAME, RECORD_NAME, TrainingRecord, flat, read_record
 
@@ -85,7 +85,8 @@ class Tracker:
 
     def __init__(self) -> None:
         self._client: Any = None
-        self._experiment = ""
+        self._experiment_name = EXPERIMENT
+        self._experiment = ""  # id; known, and made if needed, with the run
         self.run_id = ""
         self.is_gone = is_off()
 
@@ -105,8 +106,7 @@ class Tracker:
     def connect(self, photos: str = "") -> None:
         """`photos`: name of the data set, which names the experiment. Raises: MlflowUnavailable, or one of `errors`."""
         self._client = open_client()
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or photos or EXPERIMENT
-        self._experiment = experiment_id(self._client, name)
+        self._experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or photos or EXPERIMENT
 
     @_sends
     def begin(
@@ -209,7 +209,9 @@ class Tracker:
         if not run_id:
             return False
         try:
-            is_known = bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+            about = self._client.get_run(run_id).info
+            is_known = bool(about.lifecycle_stage == "active")
+            self._experiment = str(about.experiment_id)
         except errors() as error:
             if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -225,10 +227,11 @@ class Tracker:
         table = flat(params)
         source = {
             "data_fingerprint": fingerprint,
-            "mlflow.source.name": Path(sys.argv[0]).name,
+            "mlflow.source.name": program_of_run(),
             "command": command_of_run(),
             **params_tags(table),
         }
+        self._experiment = experiment_id(self._client, self._experiment_name)
         run = self._client.create_run(self._experiment, tags={**source, **tags}, run_name=name)
         self.run_id = run.info.run_id
         logged = [Param(key, str(value)) for key, value in table.items()]

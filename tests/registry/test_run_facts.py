@@ -1,6 +1,8 @@
 """What a run says of the program that made it."""
 
-from lenslet.registry.run_facts import params_tags
+import pytest
+
+from lenslet.registry.run_facts import command_of_run, params_tags
 
 
 def test_main_settings_and_all_that_were_set_are_tags() -> None:
@@ -17,3 +19,18 @@ def test_main_settings_and_all_that_were_set_are_tags() -> None:
         "params.set": "train.head.dropout=0.3 train.seed=7",
     }
     assert params_tags({"average.first": "out/one"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("/env/bin/lenslet", "lenslet train"),
+        ("/env/lenslet/__main__.py", "lenslet train"),
+        ("train.py", "train.py train"),
+    ],
+)
+def test_command_is_one_that_can_be_typed(
+    program: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [program, "train"])
+    assert command_of_run() == command

@@ -570,3 +570,16 @@ def test_file_replaces_the_one_of_before(client: Any, tmp_path: Path) -> None:
     (tmp_path / "got").mkdir()
     get_file(client, tracker.run_id, "notes/note.txt", tmp_path / "got")
     assert (tmp_path / "got" / "note.txt").read_text() == "second"
+
+
+def test_continued_run_makes_no_experiment_of_its_own(tmp_path: Path, in_folder: Path, capsys) -> None:
+    """What converts or evaluates a model adds to the run of its training, and prints the address of that."""
+    client = mlflow_client.open_client()
+    before = {each.name for each in client.search_experiments()}
+    begun = Tracker()
+    begun.begin("mine", {"train": {"seed": 1}}, "fingerprint", photos="a data set of this test")
+    begun.note(tmp_path)
+    continued = Tracker()
+    continued.take_run_of(tmp_path)
+    assert (continued.run_id, continued.address()) == (begun.run_id, begun.address())
+    assert {each.name for each in client.search_experiments()} - before == {"a data set of this test"}
