@@ -7,11 +7,9 @@ from lenslet.inference.errors import InputError
 
 
 def serve_backend(endpoint: str, host: str, port: int, counter: Path, enough: int) -> int:
-    import uvicorn
-
     from lenslet.labelling.backend import Backend, Counter, application
     from lenslet.labelling.label_studio import TOKEN_VARIABLE, LabelStudio
-    from lenslet.serving.http.server import open_port, stop_on_hangup
+    from lenslet.serving.http.server import open_port, run
 
     if not endpoint.startswith(("http://", "https://")):
         raise InputError(f"--endpoint takes an address that begins with http:// or https://, not {endpoint}")
@@ -35,7 +33,5 @@ def serve_backend(endpoint: str, host: str, port: int, counter: Path, enough: in
     )
     address = listener.getsockname()
     print(f"the backend answers on http://{address[0]}:{address[1]} (Ctrl-C stops it)", flush=True)
-    stop_on_hangup()
-    config = uvicorn.Config(application(backend), log_level="warning", lifespan="off", server_header=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    run(application(backend), listener)
     return 0
