@@ -78,13 +78,17 @@ def find_image_column(columns: Sequence[str], wanted: str, where: str) -> str:
     return _chosen(Table(tuple(columns), ()), wanted, IMAGE_NAMES, "image", where)
 
 
+# JSON may hold half a character, which no file can be called; not those that stand for a byte (PEP 383).
+LONE_SURROGATE = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
+
+
 def plain_text(value: Any) -> str:
     """A cell as text: numbers without a needless fraction, nothing for null and NaN."""
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    return LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", str(value)).strip()
 
 
 def texts_in(value: Any) -> list[str]:

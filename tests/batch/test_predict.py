@@ -120,6 +120,17 @@ def test_what_cannot_be_read_is_a_row(
     assert "not classified: it leads nowhere" in captured.err
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_half_a_character_in_a_list_stops_no_batch(name: str, photos: Path, tmp_path: Path) -> None:
+    rows = [{"path": "\ud800.jpg"}, {"path": "sea/00.jpg"}]
+    (photos / "list.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert predict(photos / "list.jsonl", "--out", tmp_path / f"out.{name}") == 0
+    labels = read_artifact(Path(MODEL)).labels
+    lost, found = FORMATS[name].read(tmp_path / f"out.{name}", labels)
+    assert (lost.file, lost.error) == ("\ufffd.jpg", "the file cannot be read: No such file or directory")
+    assert (found.file, found.label) == ("sea/00.jpg", "sea")
+
+
 def test_damaged_row_of_a_list_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.jsonl").write_text('{"path": "a.jpg"}\n{"path": "b.jpg"\n')
     assert predict(tmp_path / "list.jsonl", "--out", tmp_path / "answers.csv") == 2

@@ -480,3 +480,15 @@ def test_split_of_another_name_beside_known_ones_is_refused(tmp_path: Path) -> N
         DatasetError, match=r"'split' of .* holds 'holdout': splits .*; --split-column none draws them"
     ):
         find_photos(listed(tmp_path, "list.csv", text, *PHOTOS))
+
+
+def test_half_a_character_names_no_photo(tmp_path: Path) -> None:
+    rows = [
+        {"path": "a.jpg", "label": "cat"},
+        {"path": "b.jpg", "label": "dog\ud83d"},
+        {"path": "\ud800.jpg", "label": "cat"},
+    ]
+    path = listed(tmp_path, "list.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows), "a.jpg", "b.jpg")
+    listing = find_photos(path)
+    assert found(listing) == {"a.jpg": ("cat", None), "b.jpg": ("dog\ufffd", None)}
+    assert left_out(listing) == {"\ufffd.jpg": "missing"}
