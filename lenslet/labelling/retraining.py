@@ -64,7 +64,8 @@ def read_state(folder: Path) -> State | None:
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
         state = State(**content)
-        is_whole = isinstance(state.rows, int) and isinstance(state.last_rows, int) and state.stage in STAGES
+        rows = (state.rows, state.last_rows)
+        is_whole = all(type(each) is int and 0 <= each < 1 << 63 for each in rows) and state.stage in STAGES
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:

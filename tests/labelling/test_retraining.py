@@ -70,7 +70,10 @@ def test_no_label_is_no_run() -> None:
         begin(None, [], "first", "scenes", False)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": 1}', "[" * 100_000])
+HUGE = json.dumps({"id": "a", "labels": "b", "rows": 1, "last_rows": 10**400})
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": 1}', "[" * 100_000, HUGE])
 def test_damaged_state_is_said(text: str, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(InputError, match="remove it to begin anew"):

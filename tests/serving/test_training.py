@@ -18,7 +18,7 @@ from lenslet.cli import main
 from lenslet.inference.folder_lock import folder_lock
 from lenslet.serving.access import Access
 from lenslet.serving.gateway import HttpRequest
-from lenslet.serving.http.training import Training, read_training_access
+from lenslet.serving.http.training import Training, body_of, read_training_access
 from tests.support.endpoint import ROOT, running
 
 KEY, API_KEY = "a key for trainings", "a key for photos"
@@ -97,6 +97,13 @@ def test_states(training: Training, saved: Any, state: str, can_promote: bool) -
     (training.folder / "state.json").write_text(json.dumps(saved))
     found = training.answer(request("GET", "/train"))[1]
     assert (found["state"], found["can_promote"]) == (state, can_promote)
+
+
+def test_figures_that_are_undefined_are_null(training: Training) -> None:
+    training.state_path.write_text('{"figures": {"after": {"log_loss": NaN, "accuracy": 0.5}}}')
+    status, content = training.answer(request("GET", "/train"))
+    assert (status, content["figures"]) == (200, {"after": {"log_loss": None, "accuracy": 0.5}})
+    assert json.loads(body_of(content)) == content
 
 
 def test_lines_steer_no_terminal(training: Training) -> None:

@@ -127,6 +127,8 @@ class Training:
     def _saved(self) -> Mapping[str, Any]:
         try:
             content = parse_json(self.state_path.read_bytes())
+            # An undefined figure is NaN in Python, which JSON does not have.
+            content = json.loads(json.dumps(content), parse_constant=lambda _: None)
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
