@@ -76,7 +76,7 @@ def label_everything(studio: LabelStudio, title: str) -> int:
 def right(place: Path, model: str) -> int:
     """How many of the 36 negatives that trained neither model are recognised."""
     words = ["evaluate", "--data", place / "negatives", "--all", "--model", place / model, "--json"]
-    words += ["--cache", place / "cache", "--report", place / "judged" / model, "--no-record"]
+    words += ["--cache", place / ".cache", "--report", place / "judged" / model, "--no-record"]
     done = subprocess.run(
         [sys.executable, "-m", "lenslet", *words], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -151,7 +151,8 @@ def server(place: Path) -> Iterator[str]:
     first_model(place)
     write_labels(place / LABELS)
     options = f"--labels {place / LABELS} --weights {ROOT}/model/model.keras --no-fine-tune"
-    options += f" --folder {place / 'retrain'} --cache {place / 'cache'}"
+    options += f" --folder {place / 'retrain'} --cache {place / '.cache'}"
+    options += " --set convert.explanation_photos=0 --set evaluate.corruption_photos=0"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LENSLET_TRAINING_KEYS", HASH.hex())
         patch.setenv("LENSLET_API_KEYS", hashlib.sha256(API_KEY.encode()).hexdigest())
@@ -212,7 +213,7 @@ def test_second_model_is_better_on_what_was_corrected(server: str, place: Path) 
 def accuracy(place: Path, model: str) -> float:
     """On negatives that trained neither model."""
     words = ["evaluate", "--data", str(place / "negatives"), "--all", "--model", str(place / model), "--json"]
-    words += ["--cache", str(place / "cache"), "--report", str(place / "report" / model), "--no-record"]
+    words += ["--cache", str(place / ".cache"), "--report", str(place / "report" / model), "--no-record"]
     done = subprocess.run(
         [sys.executable, "-m", "lenslet", *words], capture_output=True, text=True, check=True, env=os.environ
     )

@@ -40,12 +40,12 @@ def negative(path: Path, target: Path) -> None:
 def first_model(place: Path) -> None:
     """first/, trained on the drawings and evaluated; takes a minute or two."""
     make_drawings(place)
-    data, cache = ["--data", str(place / "photos")], ["--cache", str(place / "cache")]
+    data, cache = ["--data", str(place / "photos")], ["--cache", str(place / ".cache")]
     model = ["--model", str(place / "first")]
     head = ["--weights", "model/model.keras", "--no-fine-tune", "--name", "drawings"]
     lenslet("train", *data, *cache, "--out", str(place / "first"), "--runs", str(place / "runs"), *head)
-    lenslet("convert", *data, *cache, *model)
-    lenslet("evaluate", *data, *cache, *model)
+    lenslet("convert", *data, *cache, *model, "--set", "convert.explanation_photos=0")
+    lenslet("evaluate", *data, *cache, *model, "--set", "evaluate.corruption_photos=0")
 
 
 def lenslet(*words: str) -> str:
