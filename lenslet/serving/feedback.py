@@ -128,17 +128,15 @@ def take_feedback(request: HttpRequest, models: Models) -> dict[str, Any]:
 
 def _read_request(request: HttpRequest, models: Models) -> tuple[bytes, str | None, Classifier]:
     """The photo's bytes, the right label (None is none of the model's), and the model that had answered."""
-    refuse_unknown(request.query, ("model",), "query parameter")
+    refuse_unknown(request.query, (), "query parameter")
     fields = read_json(request.json_text())
     if not isinstance(fields, dict):
         raise BadRequest("the request must be a JSON object")
     refuse_unknown(fields, FIELDS, "field")
     if fields.get("consent") is not True:
         raise BadRequest("consent must be true: the photo is stored, and people look at it")
-    if "model" in fields and "model" in request.query:
-        raise BadRequest("model is given in the JSON and in the query")
-    name = fields.get("model", request.query.get("model"))
-    if not isinstance(name, str | None):
+    name = fields.get("model")
+    if "model" in fields and not isinstance(name, str):
         raise BadRequest("model must be a name, as GET /models lists them")
     classifier = models.named(name)
     label = fields.get("label")

@@ -17,7 +17,7 @@ KEY = "a-key-for-this-test"
 # What the contract can't say of a picture or a link shows when it is read; that a request is wrong, never.
 CONFIG = """
 [checks]
-positive_data_acceptance.expected-statuses = ["2xx", "413", "415", "422"]
+positive_data_acceptance.expected-statuses = ["2xx", "413", "415", "422", "429"]
 """
 # Schema → its format in tests/support/schemathesis_hooks.py: of random text, none is a picture.
 FORMATS = {"Link": "link", "EncodedImage": "picture"}
@@ -27,6 +27,12 @@ def contract_of(media_type: str, security: list[dict[str, list[str]]]) -> dict[s
     """openapi.yaml for bodies of one type: OpenAPI has no words for parameters that go with another type only."""
     contract = yaml.safe_load((ROOT / "openapi.yaml").read_text())
     contract["security"] = security
+    # Names that the shipped model knows.
+    contract["components"]["schemas"]["ModelName"]["enum"] = ["intel-scenes"]
+    contract["components"]["schemas"]["FeedbackRequest"]["properties"]["label"] = {
+        "enum": ["sea", "forest", None]
+    }
+    contract["paths"]["/feedback"]["post"]["requestBody"]["content"]["application/json"].pop("examples")
     for schema, form in FORMATS.items():
         contract["components"]["schemas"][schema]["format"] = form
     # In a batch a link or a picture that is none is one result's error, and the batch has status 200.
@@ -76,6 +82,8 @@ def test_server_conforms_to_the_contract(tmp_path, monkeypatch, media_type, need
     if needs_key:
         monkeypatch.setenv("LENSLET_API_KEYS", hashlib.sha256(KEY.encode()).hexdigest())
         security, arguments = [{"apiKey": []}], ["--header", f"X-Api-Key: {KEY}"]
+    (tmp_path / "corrections").mkdir()
+    monkeypatch.setenv("LENSLET_FEEDBACK", str(tmp_path / "corrections"))
     with running() as (address, _):
         printed = run_schemathesis(tmp_path, contract_of(media_type, security), "--url", address, *arguments)
     made = re.search(r"(\d+) generated", printed)
