@@ -1,5 +1,6 @@
 """`lenslet label` before a real Label Studio: photos out with pre-labels, annotations back, nothing twice."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,8 +37,8 @@ def settings(studio: LabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_TOKEN", TOKEN)
 
 
-def push(photos: Path, tmp_path: Path, count: int) -> int:
-    places = ["--document-root", str(photos.parent), "--cache", str(tmp_path)]
+def push(photos: Path, tmp_path: Path, count: int, *more: str) -> int:
+    places = ["--document-root", str(photos.parent), "--cache", str(tmp_path), *more]
     return main(["push", str(photos), "--project", "scenes", "--count", str(count), *places])
 
 
@@ -49,7 +50,11 @@ def test_from_photos_to_a_list(
     assert "14 photos found\n" in said and "5 to label" in said
     assert "1 copies or near copies" in said and "1 left out" in said and "notes.txt: " in said
     assert push(photos, tmp_path, 100) == 0  # the rest; what is there stays
-    assert push(photos, tmp_path, 100) == 0  # nothing
+    capsys.readouterr()
+    assert push(photos, tmp_path, 100, "--json") == 0  # nothing
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["found"], counts["to_label"]) == (14, 0)
+    assert counts["known"] + counts["near_copies"] == 13
     found = studio.project("scenes")
     assert found
     tasks = studio.tasks(int(found["id"]))
@@ -71,6 +76,9 @@ def test_from_photos_to_a_list(
             (tasks[1]["data"]["path"], "sea"),
         }
     assert "10 left out, not annotated" in capsys.readouterr().out
+    assert main(["pull", "--project", "scenes", "--out", str(out), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["tasks"], counts["labelled"], counts["rows"]) == (12, 2, 2)
 
 
 def test_more_labels_update_the_project(studio: LabelStudio) -> None:
