@@ -67,9 +67,9 @@ def _figure(finding: Finding, name_of: Callable[[Path], str]) -> str:
 
 def _thumbnail(path: Path) -> str:
     """An img element with the photo in it, squashed to a square as the model sees it; empty if it is unreadable."""
-    if not path.is_file():  # a pipe would be waited for
-        return ""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return ""
         pixels = decode(path.read_bytes(), SIDE)
     except (LensletError, OSError):
         return ""

@@ -385,3 +385,19 @@ def test_training_and_tuning_leave_leaks_out_or_refuse_them(
     dropped = subprocess.run(train, capture_output=True, text=True, check=True)
     assert "\nleak                1  " in dropped.stdout
     assert json.loads((tmp_path / "model" / "training.json").read_text())["photos"]["train"] == 23
+
+
+def test_names_that_no_file_can_have_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_class(tmp_path / "cat", 12, 0)
+    draw_class(tmp_path / "dog", 12, 50)
+    rows = [
+        {"image": f"{path.parent.name}/{path.name}", "label": path.parent.name}
+        for path in sorted(tmp_path.glob("*/*"))
+    ]
+    rows += [{"image": name, "label": "cat"} for name in ("x\0.jpg", "y" * 300, "\ud800.jpg", "a\nb.jpg")]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.chdir(tmp_path)
+    assert main(["lint", "list.jsonl", "--weights", "none", "--set", "train.image_size=16"]) == 0
+    with Path("report/lint-list.jsonl/lint.csv").open(newline="", encoding="utf-8") as file:
+        missing = [row for row in csv.DictReader(file) if row["kind"] == "missing"]
+    assert len(missing) == 4
