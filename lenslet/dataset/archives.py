@@ -98,6 +98,7 @@ def _verified(folder: Path) -> tuple[LeftOut, ...] | None:
     """What was not unpacked; None if there is no folder, or its files are not those that were. Raises: OSError."""
     if not os.path.lexists(folder):
         return None
+    found = os.lstat(folder)
     try:
         contents = parse_json((folder / CONTENTS).read_text(encoding="utf-8"))
         if checksums_below(folder / PHOTOS) != contents["crc32"]:
@@ -107,6 +108,8 @@ def _verified(folder: Path) -> tuple[LeftOut, ...] | None:
             for name, reason in contents["left_out"]
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if not os.path.lexists(folder) or not os.path.samestat(found, os.lstat(folder)):
+            return _verified(folder)  # another process makes it anew, too
         print(f"note: {folder} is damaged ({error}) and is made anew", file=sys.stderr)
     former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PREFIX, suffix=SUFFIX))
     folder.rename(former / folder.name)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 import time
 import zipfile
@@ -86,6 +87,30 @@ def test_damaged_folder_is_unpacked_anew(
     assert [photo.path.read_bytes() for photo in again] == [b"1", b"2"]
     assert "is damaged (" in capsys.readouterr().err
     assert not list((tmp_path / "cache").glob(".*"))
+
+
+def test_folder_that_another_process_mends_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = zipped(tmp_path / "data.zip", FILES)
+    find_photos(path, cache=tmp_path / "cache")
+    [folder] = tmp_path.glob("cache/unpacked-*")
+    mended, look = tmp_path / "mended", archives.checksums_below
+    shutil.copytree(folder, mended)
+    (folder / "photos/photos/cat/1.jpg").unlink()
+
+    def look_slowly(below: Path) -> dict[str, int]:
+        found = look(below)
+        if mended.exists():
+            shutil.rmtree(folder)
+            mended.rename(folder)
+        return found
+
+    monkeypatch.setattr(archives, "checksums_below", look_slowly)
+    kept = mended.stat().st_ino
+    assert len(find_photos(path, cache=tmp_path / "cache").photos) == 2
+    assert folder.stat().st_ino == kept
+    assert "damaged" not in capsys.readouterr().err
 
 
 def test_leftovers_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
