@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from tests.frontend.test_page import opened, ran, said, secrets
+from tests.support.browser import OPTIONS, find_chromium, running_page, shoot
 from tests.support.page_server import Answer, Endpoint, answering, error
 
 __all__ = ["secrets"]
@@ -99,3 +101,24 @@ def test_refusals_are_said(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) 
     assert "running already" in said(ran(page).info)
     endpoint.by_path["GET /train"] = error(403, "training_key_refused")
     assert "not the key for trainings" in said(ran(page).error)
+
+
+@pytest.mark.slow
+def test_tab_in_a_browser(endpoint: Endpoint) -> None:
+    """It refreshes itself: the end of a training shows without a click."""
+    with running_page(LENSLET_ENDPOINT=endpoint.url) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=OPTIONS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(address)
+        page.get_by_role("tab", name="Training").click(timeout=60_000)
+        endpoint.by_path["GET /train"] = Answer(200, {**IDLE, "state": "running", "stage": "convert"})
+        page.get_by_label("Training key").fill("the key")
+        page.get_by_label("Training key").press("Enter")
+        expect(page.get_by_text("Step 2 of 4: convert")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="Promote the candidate")).to_be_disabled()
+        done = {"state": "registered", "figures": FIGURES, "can_promote": True, "lines": ["register …"]}
+        endpoint.by_path["GET /train"] = Answer(200, {**IDLE, **done})
+        expect(page.get_by_role("button", name="Promote the candidate")).to_be_enabled(timeout=30_000)
+        expect(page.get_by_text("90.0%")).to_be_visible()
+        shoot(page, "training-1440-light")
+        browser.close()
