@@ -48,30 +48,52 @@ class _Crew:
         self.actor_class = ray.remote(num_cpus=1)(PartWorker)
         self.again: deque[Part] = deque()
         self.deaths: Counter[int] = Counter()
+        self.starting: dict[Any, Any] = {}  # future → actor
+        self.stillborn = 0
         self.idle: list[Any] = []
         self.busy: dict[Any, tuple[Any, Part]] = {}  # future → actor and its part
+        self.is_exhausted = False  # no part is left but those that actors are at
         self.counts = Counts()
 
     def run(self) -> Counts:
         while True:
             self._hire()
             self._hand_out()
-            if not self.busy:
+            if self.is_exhausted and not self.busy:
                 return self.counts
-            done, _ = self.ray.wait(list(self.busy), timeout=POLL_S)
+            done, _ = self.ray.wait([*self.busy, *self.starting], timeout=POLL_S)
             for future in done:
-                self._hear(future)
+                if future in self.starting:
+                    self._greet(future)
+                else:
+                    self._hear(future)
 
     def _hire(self) -> None:
         """As many actors as the cluster has processors: nodes come and go."""
         wanted = max(1, int(self.ray.cluster_resources().get("CPU", 1)))
-        for _ in range(wanted - len(self.idle) - len(self.busy)):
-            self.idle.append(self.actor_class.remote(self.job))
+        for _ in range(wanted - len(self.idle) - len(self.busy) - len(self.starting)):
+            actor = self.actor_class.remote(self.job)
+            self.starting[actor.__ray_ready__.remote()] = actor
+
+    def _greet(self, future: Any) -> None:
+        """Take an actor that has started. Until then it has no part: a node that is lost may still be counted."""
+        actor = self.starting.pop(future)
+        try:
+            self.ray.get(future)
+        except self.ray.exceptions.RayError as error:
+            self.stillborn += 1
+            if self.stillborn >= MOST_DEATHS:
+                raise InputError(
+                    f"no actor starts: {' '.join(str(error).split())[-300:]}; every node needs lenslet[ray]"
+                ) from error
+        else:
+            self.idle.append(actor)
 
     def _hand_out(self) -> None:
         while self.idle:
             part = self.again.popleft() if self.again else next(self.parts, None)
             if part is None:
+                self.is_exhausted = True
                 return
             actor = self.idle.pop()
             self.busy[actor.run.remote(part)] = (actor, part)
@@ -91,6 +113,7 @@ class _Crew:
                     f"{str(error).splitlines()[0][:200]}"
                 ) from error
             self.again.append(part)
+            self.is_exhausted = False
             return
         self.counts.join(counts)
         self.report(counts.photos, counts.failed)
