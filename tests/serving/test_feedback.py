@@ -153,6 +153,8 @@ BOMB = b"\x89PNG\r\n\x1a\n" + bytes(100)
         ({"label": True}, 400, "one of the model's labels"),
         ({"label": ...}, 400, "one of the model's labels"),
         ({"label": "x" * 5_000_000}, 400, "one of the model's labels"),
+        ({"model": None}, 400, "model must be a name"),
+        ({"model": 7}, 400, "model must be a name"),
         ({"consent": ...}, 400, "consent must be true"),
         ({"consent": "true"}, 400, "consent must be true"),
         ({"consent": 1}, 400, "consent must be true"),
