@@ -19,6 +19,12 @@ def check_listing(place: Path, listing: Listing, fewest: int, only_test: bool) -
     """Raises: DatasetError if a class holds no file, fewer than two classes remain, or the splits disagree."""
     large = {photo.label for photo in listing.photos} - small_classes(listing.photos, fewest)
     empty = sorted(listing.classes - {photo.label for photo in listing.photos})
+    missing = [each for each in listing.left_out if each.reason == "missing"]
+    if empty and not fewest and missing:
+        raise DatasetError(
+            f"{place}: class {printable(repr(empty[0]))} holds no photo, and {len(missing):,} that are named were not "
+            f"found ({printable(missing[0].path)}: {missing[0].detail}): is --root the folder of the photos?"
+        )
     if empty and not fewest:
         raise DatasetError(
             f"{place}: class {printable(repr(empty[0]))} holds no photo: "

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 
 from lenslet.config.train import ListParams
@@ -39,6 +39,7 @@ class FolderLayout:
     title: str
     # `base`: the folder that holds the classes or splits. None: the folder has another layout.
     read: Callable[[Tree, PurePath, Way], Listing | None]
+    has_columns: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ FOLDER_LAYOUTS = (
     FolderLayout(
         "lists in folders (Hugging Face, Roboflow)",
         lambda tree, base, way: read_named_lists(tree, way.params, way.cache, way.is_closed),
+        has_columns=True,
     ),
     FolderLayout(
         "Teachable Machine project",
@@ -66,6 +68,7 @@ FOLDER_LAYOUTS = (
     FolderLayout(
         "a list beside its photos",
         lambda tree, base, way: read_lists_beside_photos(tree, way.params, way.cache, way.is_closed),
+        has_columns=True,
     ),
     FolderLayout(
         "labels in files beside the photos", lambda tree, base, way: read_class_files(tree, way.cache)
@@ -154,9 +157,23 @@ def find_photos(place: Path, params: ListParams | None = None, cache: Path = Pat
 def _read_folder(folder: Path, way: Way) -> Listing:
     tree = walk(folder)
     base = unwrapped(tree)
-    found = ((layout.title, layout.read(tree, base, way)) for layout in FOLDER_LAYOUTS)
-    title, listing = next((title, listing) for title, listing in found if listing)
-    return replace(listing, layout=title, left_out=listing.left_out + tree.left_out)
+    found = ((layout, layout.read(tree, base, way)) for layout in FOLDER_LAYOUTS)
+    layout, listing = next((layout, listing) for layout, listing in found if listing)
+    if not layout.has_columns:
+        _refuse_columns(folder, layout.title, way.params)
+    return replace(listing, layout=layout.title, left_out=listing.left_out + tree.left_out)
+
+
+def _refuse_columns(folder: Path, title: str, params: ListParams) -> None:
+    """Groups that are not kept together would leak, without a word. Raises: DatasetError."""
+    usual = asdict(ListParams())
+    given = [name for name, value in asdict(params).items() if value != usual[name]]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise DatasetError(
+            f"{option} (train.list.{given[0]}) is about a list, and {printable(folder)} is read as {title}: "
+            "give the list instead of the folder, or leave that out"
+        )
 
 
 def _read_file(path: Path, way: Way) -> Listing:

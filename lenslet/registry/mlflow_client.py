@@ -1,6 +1,7 @@
 """MLflow client: of the server at MLFLOW_TRACKING_URI, or of the SQLite database in the folder .mlflow/."""
 
 import fcntl
+import inspect
 import logging
 import os
 import re
@@ -10,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lenslet.inference.atomic import replacing
@@ -73,9 +74,35 @@ def open_client() -> "MlflowClient":
         with (FOLDER / ".lock").open("a+", encoding="utf-8", errors="replace") as lock:
             _wait_for(lock)
             # Relative, because the name of the working directory may hold what means something in an address.
-            return MlflowClient(f"{SQLITE}{FOLDER / DATABASE_NAME}")
+            address = f"{SQLITE}{FOLDER / DATABASE_NAME}"
+            _make_tables(address)
+            return MlflowClient(address)
     except errors() as error:
         raise unavailable(error) from error
+
+
+def _make_tables(address: str) -> None:
+    """Make the database if needed, also where the names of folders above it hold `%` or quotes."""
+    from alembic.config import Config
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    # MLflow hands the folder of its migrations to alembic, each time it looks at the database, and alembic takes % in
+    # it for the beginning of a variable.
+    if "%" in inspect.getfile(_get_store):
+        _escape_percent(Config)
+    # Into the SQL of a new database it writes the place of files as it is: by default, the working directory.
+    _get_store(address, f"{FILES_ADDRESS}/local")
+
+
+def _escape_percent(config: Any) -> None:
+    """For all of alembic's settings; the database's own address has none, since it is relative."""
+    plain = config.set_main_option
+    if plain.__name__ != "escaped":
+
+        def escaped(self: Any, name: str, value: str) -> None:
+            plain(self, name, value.replace("%", "%%"))
+
+        config.set_main_option = escaped
 
 
 @contextmanager

@@ -535,3 +535,25 @@ def test_columns_of_a_list_beside_photos_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "styles.csv").write_text("id,gender,kind\n1,x,cat\n2,x,dog\n")
     listing = find_photos(tmp_path, ListParams(label_column="kind"))
     assert counts(listing) == {(None, "cat"): 1, (None, "dog"): 1}
+
+
+@pytest.mark.parametrize("option", ["group_column", "split_column", "label_column", "image_column", "root"])
+def test_column_of_a_list_is_refused_for_folders(option: str, tmp_path: Path) -> None:
+    """Patients that `--group-column` should keep together would be torn apart without a word."""
+    root = write(tmp_path, "cat/a.jpg", "dog/b.jpg")
+    with pytest.raises(
+        DatasetError, match=rf"--{option.replace('_', '-')} .* is about a list, and .* leave that out"
+    ):
+        find_photos(root, ListParams(**{option: "patient"}))
+
+
+def test_class_without_photos_names_those_that_a_list_did_not_find(tmp_path: Path) -> None:
+    from lenslet.dataset.classes import check_listing
+
+    root = write(tmp_path, "dog.jpg")
+    (tmp_path / "photos.csv").write_text("image,label\ncat.jpg,cat\ndog.jpg,dog\n")
+    listing = find_photos(tmp_path / "photos.csv", ListParams(root=str(root)))
+    with pytest.raises(
+        DatasetError, match=r"class 'cat' holds no photo, and 1 that are named .*is --root the folder"
+    ):
+        check_listing(tmp_path / "photos.csv", listing, 0, False)
