@@ -30,9 +30,8 @@ import psutil
 from bench.batch_peers import KERAS, LENSLET, ONNX, TITLES
 from bench.console import at_least_one, bench_parser, progress, tail
 from bench.floor import inference_only
-from bench.goals import Goal, judge, verdicts_text
+from bench.goals import Goal, judge, verdicts_text, write_report
 from bench.serving import draw_jpeg
-from lenslet.inference.atomic import write_text
 
 ROOT = Path(__file__).parents[1]
 FLOOR = "floor"
@@ -69,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     report = measure_memory(arguments) if arguments.memory else measure_rates(arguments)
     if arguments.json:
-        write_text(arguments.json, f"{json.dumps(report, indent=1)}\n")
+        write_report(arguments.json, report)
     return 0
 
 
@@ -89,7 +88,7 @@ def measure_rates(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     verdicts = judge(GOALS, rates)
     print(f"{table(rates)}\n\n{verdicts_text(verdicts)}")
-    return {"rates": rates, "rounds": rounds, "verdicts": verdicts}
+    return {"rates": rates, "rounds": rounds, "goals": verdicts}
 
 
 def table(rates: Rates) -> str:
@@ -172,7 +171,7 @@ def measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     verdicts = judge(MEMORY_GOALS, figures)
     print(f"\n{verdicts_text(verdicts)}")
-    return {"sizes": found, "verdicts": verdicts}
+    return {"sizes": found, "goals": verdicts}
 
 
 def _peaks(model: Path, photos: Path, out: Path, count: int) -> dict[str, float]:

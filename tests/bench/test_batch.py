@@ -15,7 +15,7 @@ RATES = {
 
 
 def test_goals_are_ratios_within_one_run() -> None:
-    found = [(verdict["figure"], verdict["is_met"]) for verdict in judge(batch.GOALS, RATES)]
+    found = [(verdict.value, verdict.is_kept) for verdict in judge(batch.GOALS, RATES)]
     assert found == [
         (pytest.approx(0.925), True),
         (pytest.approx(0.8667, abs=1e-4), False),
@@ -27,7 +27,7 @@ def test_goals_are_ratios_within_one_run() -> None:
 
 def test_without_a_peer_its_goal_is_not_measured() -> None:
     rates = {name: each for name, each in RATES.items() if name != ONNX}
-    assert judge(batch.GOALS, rates)[-1]["is_met"] is None
+    assert judge(batch.GOALS, rates)[-1].value is None
 
 
 def test_table_shows_multiples_of_the_floor() -> None:
