@@ -3,6 +3,7 @@
 Every node needs Lenslet with the extra `ray`, the photos at the same paths (or in S3), and the same output.
 """
 
+import socket
 from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from lenslet.batch.work import Job, PartWorker, Report
 from lenslet.inference.errors import InputError
 
 LOCAL = "local"
+CONNECT_S = 5.0
 POLL_S = 5.0  # between two looks at how many processors the cluster has
 
 
@@ -22,6 +24,7 @@ def run_on_ray(job: Job, parts: Iterator[Part], report: Report, address: str) ->
 
     Raises: InputError if there is no cluster, or a part cannot be classified; OSError if one cannot be written.
     """
+    _check_reachable(address)
     try:
         import ray
     except ImportError as error:
@@ -37,6 +40,19 @@ def run_on_ray(job: Job, parts: Iterator[Part], report: Report, address: str) ->
         return _Crew(ray, job, parts, report).run()
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes. Raises: InputError if nothing listens at host:port."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"there is no Ray cluster at {address}: {error}; start one, or give --ray local"
+        ) from error
 
 
 class _Crew:

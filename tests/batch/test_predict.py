@@ -345,3 +345,10 @@ def test_csv_rows_have_the_documented_columns(photos: Path, tmp_path: Path) -> N
     ]  # fmt: skip
     assert header[7] == "probability: buildings" and header[-1] == "error"
     assert first[0].endswith("buildings/00.jpg") and first[1] == "buildings"
+
+
+def test_no_ray_cluster_is_a_sentence(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(photos, "--out", tmp_path / "out", "--ray", "127.0.0.1:9") == 2
+    assert "there is no Ray cluster at 127.0.0.1:9: " in capsys.readouterr().err
