@@ -4,9 +4,9 @@
 
 Tries weighted averages from all of the first to all of the second, calibrates each, and keeps the one with the lowest
 log loss on the validation photos (model soup: Wortsman et al. 2022). Prints a table; writes model.keras and
-training.json into --out, and an MLflow run as train.py does; convert.py makes them servable. Train the two with
-different `train.seed` or augmentation, and the same `train.split_seed`: a photo that one of them was trained on cannot
-validate the other.
+training.json into --out, and an MLflow run as lenslet train does; lenslet convert makes them servable. Train the two
+with different `train.seed` or augmentation, and the same `train.split_seed`: a photo that one of them was trained on
+cannot validate the other.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Make a trained model servable: calibrated, converted to TFLite, and checked in the runtime that will serve it.
 
-    python convert.py --data my_photos --model out/mine
+    lenslet convert --data my_photos --model out/mine
 
 Builds every precision that params.yaml lists, loads each in the installed TFLite runtime, measures accuracy and
 time on the validation photos, and keeps the smallest among the fastest that answer as the Keras network does.

@@ -12,10 +12,12 @@ training.log has what the stages print. Exit code 0: registered, or nothing new;
 """
 
 import argparse
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lenslet.commands.options import add_options
+from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
 from lenslet.inference.errors import InputError
 
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
     folder: Path = arguments.folder
     name = read_artifact(arguments.model).name
-    with folder_lock(folder, "lenslet retrain"):
+    with json_output(arguments.json) as print_json, folder_lock(folder, "lenslet retrain"):
         labels = arguments.labels or folder / "labels.csv"
         for project in arguments.project:
             pulled, rows = pull_into(labels, project, arguments.export, arguments.cache)
@@ -49,10 +51,12 @@ def main(argv: list[str] | None = None) -> int:
         state = begin(read_state(folder), labelled, identity, name, arguments.yes)
         if state is None:
             print(f"nothing is new: {len(labelled):,} labels, on which the last training was")
+            print_json({"result": "nothing new", "rows": len(labelled)})
             return 0
         print(compose(folder / "photos.csv", arguments.data, labelled, params, arguments.cache).text())
         state.save(folder)
         state = run_stages(state, folder, arguments)
+        print_json(asdict(state))
     return 1 if state.result == REFUSED else 0
 
 
@@ -73,5 +77,5 @@ def make_parser() -> CommandParser:
     add("--yes", action="store_true", help="train on fewer than half of the last labels, too")
     add_options(parser, "--weights")
     add("--no-fine-tune", action="store_true", help="train the head only, within seconds")
-    add_options(parser, "--cache")
+    add_options(parser, "--cache", "--json")
     return parser

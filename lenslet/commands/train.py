@@ -4,7 +4,7 @@
 
 `my_photos` holds a folder per class (the splits are drawn), or train/, val/ and test/ with a folder per class
 each. Settings come from params.yaml. Prints the dataset and the validation accuracy; writes model.keras and
-training.json into --out, which convert.py makes servable. If fine-tuning was interrupted, --resume continues it.
+training.json into --out, which lenslet convert makes servable. If fine-tuning was interrupted, --resume continues it.
 The training is also an MLflow run, with its epochs as they end: in .mlflow/, which `make mlflow` shows, or on the
 server in MLFLOW_TRACKING_URI; MLFLOW_TRACKING_URI=off switches it off.
 """

@@ -6,7 +6,7 @@
 
 The finder prints where the loss falls fastest. The search tries backbones, optimizers and numbers (section `tune` of
 params.yaml) on cached features and the validation photos; the same command continues it, in several processes too.
---fine-tune-top writes networks into --runs, which convert.py makes servable. Plots go into report/tune-my_photos/.
+--fine-tune-top writes networks into --runs, which lenslet convert makes servable. Plots go into report/tune-my_photos/.
 """
 
 import argparse

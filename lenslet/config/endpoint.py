@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass
 
-from lenslet.config.parsing import ParamsError
+from lenslet.config.parsing import ParamsError, Share
 
 
 @dataclass(frozen=True)
 class EndpointMinLimits:
-    accuracy: float
-    robustness_mean: float
-    robustness_worst: float
-    agreement: float
+    accuracy: Share
+    robustness_mean: Share
+    robustness_worst: Share
+    agreement: Share
 
 
 @dataclass(frozen=True)
 class EndpointMaxLimits:
-    errors: float
+    errors: Share
     p95_ms: float
 
 

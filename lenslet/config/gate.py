@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from lenslet.config.parsing import ShareLimit
+
 Limits = TypeVar("Limits", "MinLimits", "MaxLimits")
 
 
@@ -11,20 +13,20 @@ Limits = TypeVar("Limits", "MinLimits", "MaxLimits")
 class MinLimits:
     """Each key may be left out: no limit."""
 
-    accuracy: float | None = None
-    accuracy_gain: float | None = None
-    roc_auc: float | None = None
-    min_recall: float | None = None
-    robustness_mean: float | None = None
-    robustness_worst: float | None = None
-    agreement_with_keras: float | None = None
+    accuracy: ShareLimit = None
+    accuracy_gain: ShareLimit = None
+    roc_auc: ShareLimit = None
+    min_recall: ShareLimit = None
+    robustness_mean: ShareLimit = None
+    robustness_worst: ShareLimit = None
+    agreement_with_keras: ShareLimit = None
 
 
 @dataclass(frozen=True)
 class MaxLimits:
     """Each key may be left out: no limit."""
 
-    calibration_error: float | None = None
+    calibration_error: ShareLimit = None
     megabytes: float | None = None
     time_ms: float | None = None
 

@@ -29,6 +29,8 @@ def with_overrides(content: dict[str, Any], overrides: Sequence[str], kind: type
         key = key.strip()
         if not equals or not key:
             raise ParamsError(f"--set takes section.key=value, not {override!r}")
+        if not text.strip():  # as of a variable that is not set: no limit would be the other meaning
+            raise ParamsError(f"--set {override} has no value (null is written out)")
         path = _path_of(key, keys)
         if not path:
             raise ParamsError(f"--set {override}: {key} is not a key of params.yaml{_hint(key, keys)}")

@@ -26,6 +26,7 @@ class Range:
 Seed = Annotated[int, Range(0, 2**32 - 1)]  # what every library's generator takes
 Count = Annotated[int, Range(1, 1_000_000)]
 Share = Annotated[float, Range(0, 1)]
+ShareLimit = Annotated[float | None, Range(0, 1)]  # None: no limit
 Fraction = Annotated[float, Range(0, 0.95)]  # of something that must not vanish
 LearningRate = Annotated[float, Range(1e-9, 100)]
 
@@ -63,7 +64,7 @@ def parse_params(content: Any, kind: Any, key: str = "") -> Any:
     if get_origin(kind) is Annotated:
         kind, allowed = get_args(kind)
         number = parse_params(content, kind, key)
-        if not isinstance(number, str) and not allowed.low <= number <= allowed.high:
+        if isinstance(number, int | float) and not allowed.low <= number <= allowed.high:
             raise ParamsError(f"{key} must be from {allowed.low:g} to {allowed.high:g}, not {shown(content)}")
         return number
     if is_dataclass(kind):

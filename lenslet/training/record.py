@@ -160,19 +160,19 @@ def _json_of(record: TrainingRecord) -> str:
 
 
 def read_record(folder: Path) -> TrainingRecord:
-    """Raises RecordError if `train.py` has not finished in `folder`."""
+    """Raises RecordError if `lenslet train` has not finished in `folder`."""
     path = folder / RECORD_NAME
     try:
         content: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         wrong = [key for key, shape in SHAPES.items() if not has_shape(content[key], shape)]
         if wrong:
-            raise ValueError(f"{wrong[0]} is not what train.py writes")
+            raise ValueError(f"{wrong[0]} is not what lenslet train writes")
         # A record of 0.1.0 does not name it: that version trained on photos whose copies judge.
         params = {"leaks": "keep", **content["params"]}
         unpacked_splits(content.get("splits", {}))
         return TrainingRecord(**{**content, "params": parse_params(params, TrainParams, "params")})
     except FileNotFoundError:
-        raise RecordError(f"{path} does not exist: train.py writes it when it has finished") from None
+        raise RecordError(f"{path} does not exist: lenslet train writes it when it has finished") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ParamsError) as error:
         raise RecordError(f"{path} is damaged or of another version ({error}): train again") from error
 

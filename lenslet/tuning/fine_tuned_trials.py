@@ -95,7 +95,7 @@ def fine_tune_trial(
     run: Path,
     accelerated: Acceleration,
 ) -> Figures:
-    """Train the whole network with a trial's settings, as train.py does; returns its validation figures.
+    """Train the whole network with a trial's settings, as `lenslet train` does; returns its validation figures.
 
     `weights`: what `build_backbone` starts from, in place of the registered model that `params` may name.
     Network and record are kept in the folder `run`; if training was stopped there, it goes on.

@@ -54,8 +54,8 @@ def test_other_keys_stay_and_the_last_of_two_counts() -> None:
         ),
         ("train.fine_tune.epochs=3.5", r"epochs must be a whole number, not 3\.5"),
         ("train.fine_tune.epochs=many", r"epochs must be a whole number, not 'many'"),
-        ("train.fine_tune.epochs=", r"epochs must be a whole number, not None"),
-        ("train.fine_tune.epochs=null", r"epochs must be a whole number, not None"),
+        ("train.fine_tune.epochs=", r"epochs= has no value"),
+        ("train.fine_tune.epochs=null", "epochs must be a whole number, not None"),
         ("train.head.dropout=2", r"train\.head\.dropout must be from 0 to 0\.95, not 2"),
         ("train.head.optimizer=adagrad", r"optimizer must be adam \| adamw \| sgd \| rmsprop, not 'adagrad'"),
         ("convert.precisions=int8", r"convert\.precisions must be a list, not 'int8'"),
@@ -113,3 +113,23 @@ def test_likely_keys() -> None:
     assert likely_keys("train.head.epoch", keys) == ["train.head.epochs", "train.fine_tune.epochs"]
     assert likely_keys("worst_recall", keys) == ["gate.min.min_recall"]
     assert likely_keys("colour", keys) == []
+
+
+@pytest.mark.parametrize("override", ["gate.min.accuracy=", "gate.min.accuracy= ", "train.seed="])
+def test_override_without_a_value_is_refused(override: str) -> None:
+    """`--set gate.min.accuracy=$MIN` of a variable that is not set would take the limit away."""
+    with pytest.raises(ParamsError, match="has no value"):
+        read_params(Path("params.yaml"), [override])
+
+
+@pytest.mark.parametrize(
+    "override", ["gate.max.calibration_error=5", "gate.min.accuracy=1.01", "gate.models.mine.min.roc_auc=90"]
+)
+def test_limit_of_a_share_is_a_share(override: str) -> None:
+    """90 for 0.9 would fail each model, and 5 for 0.05 keep every one."""
+    with pytest.raises(ParamsError, match="must be from 0 to 1"):
+        read_params(Path("params.yaml"), [override])
+
+
+def test_no_limit_is_written_out() -> None:
+    assert read_params(Path("params.yaml"), ["gate.min.accuracy=null"]).gate.min.accuracy is None

@@ -89,7 +89,7 @@ def test_command_keeps_the_average_of_the_lowest_log_loss(tmp_path: Path) -> Non
     assert figures["validation"]["log_loss"] == min(each["log_loss"] for each in figures["tried"])
     missing = run("average", *places, "--first", tmp_path / "no", *folders[2:])
     assert missing.returncode == 2
-    assert "does not exist: train.py writes it" in missing.stderr
+    assert "does not exist: lenslet train writes it" in missing.stderr
     record["data_fingerprint"] = "of other splits"
     (tmp_path / "one" / "training.json").write_text(json.dumps(record), encoding="utf-8")
     other = run("average", *places, *folders[:3], tmp_path / "mixed", *folders[4:])

@@ -220,7 +220,7 @@ def no_photo(folder: Path) -> list[object]:
         (no_folder, "nowhere does not exist: give a folder of photos"),
         (one_class, "must hold two classes at least, but has ['green']"),
         (nothing_to_train, "a backbone without weights has nothing to build a head on"),
-        (untrained, "training.json does not exist: train.py writes it when it has finished"),
+        (untrained, "training.json does not exist: lenslet train writes it when it has finished"),
         (other_photos, "does not hold the photos that"),
         (other_classes, "has the classes green, red; the model in"),
         (no_model, "model.json does not exist"),
