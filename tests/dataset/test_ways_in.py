@@ -129,7 +129,7 @@ TASKS = [
 COCO = {
     "images": [{"id": number, "file_name": f"{name}.png"} for number, (name, _) in enumerate(ROWS)],
     "annotations": [
-        {"image_id": number, "category_id": label == "red"} for number, (_, label) in enumerate(ROWS)
+        {"image_id": number, "category_id": int(label == "red")} for number, (_, label) in enumerate(ROWS)
     ],
     "categories": [{"id": 0, "name": "green"}, {"id": 1, "name": "red"}],
 }
