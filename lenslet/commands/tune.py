@@ -10,6 +10,7 @@ params.yaml) on cached features and the validation photos; the same command cont
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for, whole_number
 from lenslet.commands.report_places import report_of_photos
-from lenslet.commands.tune_steps import find_learning_rate
+from lenslet.commands.tune_steps import datasets_of_sizes, find_learning_rate
 from lenslet.config import Params, write_params
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         train = with_weights(params.train, pinned(arguments.weights or params.train.backbone.weights))
         dataset = read_dataset(arguments.data, train, arguments.cache)
         print(describe(dataset))
+        sizes = params.tune.image_sizes if train.image_size == "auto" else ()
         train = sized(train, dataset)
         params = replace(params, train=train)
         check_photos(dataset, train, None, arguments.cache, arguments.lint_csv)
@@ -55,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
             if arguments.lr_finder:
                 print_json(find_learning_rate(dataset, params, weights, arguments))
             else:
-                print_json(search(dataset, params, weights, arguments, tracker))
+                datasets = datasets_of_sizes(dataset, train, sizes, arguments)
+                print_json(search(datasets, params, weights, arguments, tracker))
     return 0
 
 
@@ -95,14 +98,18 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def search(
-    dataset: "Dataset", params: Params, weights: str, arguments: argparse.Namespace, tracker: "Tracker"
+    datasets: "Mapping[int, Dataset]",
+    params: Params,
+    weights: str,
+    arguments: argparse.Namespace,
+    tracker: "Tracker",
 ) -> list[dict[str, Any]]:
-    """Run the trials that the study lacks, then show, fine-tune, write. `weights`: as `build_backbone` takes them."""
+    """Run the trials that the study lacks, then show, fine-tune, write. `datasets`: by size of the pictures."""
     from lenslet.reporting.plots import save_figure
     from lenslet.tuning.backbones import available_backbones
     from lenslet.tuning.fine_tuned_trials import best_fine_tuned, fine_tune_best
     from lenslet.tuning.learning_rates import features_by_backbone, suggested_rates
-    from lenslet.tuning.space import found_values, search_space, with_weights
+    from lenslet.tuning.space import found_values, search_space, searched_name, with_weights
     from lenslet.tuning.study import best_trials, open_study, silence_optuna, without_password
     from lenslet.tuning.summary import save_study_figures, trial_table, trials_json
     from lenslet.tuning.trials import run_trials
@@ -111,10 +118,12 @@ def search(
     train, objective, photos = params.train, params.tune.objective, arguments.data.resolve().name
     backbones = available_backbones(train.backbone, params.tune.backbones)
     print(f"backbones with weights at hand: {', '.join(backbones)}")
-    study = open_study(arguments.study, search_space(dataset, params, backbones))
+    names = [searched_name(each, size, datasets) for size in datasets for each in backbones]
+    dataset = next(iter(datasets.values()))
+    study = open_study(arguments.study, search_space(dataset, params, names))
     sections = {"tune": asdict(params.tune), "train": asdict(train), **overrides_of(arguments)}
     tracker.begin(f"search {photos}", sections, dataset.fingerprint, photos=photos)
-    features = features_by_backbone(dataset, with_weights(train, weights), backbones, arguments.cache)
+    features = features_by_backbone(datasets, with_weights(train, weights), backbones, arguments.cache)
     searched = (study, features, len(dataset.labels), params)
     run_trials(*searched, suggested_rates(*searched))
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
@@ -127,7 +136,7 @@ def search(
         tracker.add_trial(f"trial {trial.number}", found_values(trial), trial.user_attrs["figures"])
     tuned, top = {}, trials[: arguments.fine_tune_top]
     how = (train, weights, arguments.runs, arguments.no_acceleration)
-    for trial, kept in fine_tune_best(study, top, features, dataset, *how):
+    for trial, kept in fine_tune_best(study, top, features, datasets, *how):
         said = ", ".join(f"{name} {value:.4f}" for name, value in kept.figures.items())
         print(f"trial {trial.number} fine-tuned, in {kept.run}: {said}")
         tracker.add_trial(f"trial {trial.number} fine-tuned", found_values(trial), kept.figures)

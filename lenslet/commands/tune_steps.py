@@ -1,12 +1,32 @@
-"""Steps of `lenslet tune`: find a learning rate."""
+"""Steps of `lenslet tune`: read the photos at several sizes, find a learning rate."""
 
 import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lenslet.config import Params
+from lenslet.config import Params, TrainParams
 
 if TYPE_CHECKING:
     from lenslet.dataset.dataset import Dataset
+
+
+def datasets_of_sizes(
+    dataset: "Dataset", params: TrainParams, sizes: Sequence[int], arguments: argparse.Namespace
+) -> "Mapping[int, Dataset]":
+    """Size of the pictures → the photos at this size, in the splits of `dataset`, which comes first."""
+    from lenslet.dataset.reading import read_dataset
+    from lenslet.dataset.recorded_splits import packed_splits, unpacked_splits
+
+    others = [size for size in sizes if size != dataset.image_size]
+    if others:
+        searched = ", ".join(str(size) for size in sorted([dataset.image_size, *others]))
+        print(f"sizes that are searched: {searched} pixels (tune.image_sizes)")
+    splits = unpacked_splits(packed_splits(dataset))
+    return {dataset.image_size: dataset} | {
+        size: read_dataset(arguments.data, replace(params, image_size=size), arguments.cache, recorded=splits)
+        for size in others
+    }
 
 
 def find_learning_rate(

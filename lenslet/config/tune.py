@@ -1,7 +1,7 @@
 """Section `tune`: the objective, the size and the space of the search."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from lenslet.config.parsing import Count, ParamsError, Range
 
@@ -17,6 +17,8 @@ class TuneParams:
     weight_decay: Range
     dropout: Range
     label_smoothing: Range
+    # Of pictures, in pixels, where train.image_size is auto.
+    image_sizes: tuple[Annotated[int, Range(8, 2048)], ...] = (160, 224)
 
     def __post_init__(self) -> None:
         for key in ("learning_rate_factor", "weight_decay", "dropout", "label_smoothing"):

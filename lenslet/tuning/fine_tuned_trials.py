@@ -20,7 +20,7 @@ from lenslet.training.record import record_of, save_network
 from lenslet.training.run import CHECKPOINT_NAME, new_run_folder
 from lenslet.training.validation import validation_probabilities
 from lenslet.tuning.learning_rates import FeaturesByBackbone
-from lenslet.tuning.space import found_params, with_weights
+from lenslet.tuning.space import backbone_of, found_params, with_weights
 from lenslet.tuning.study import DIRECTIONS, StudyRefused
 from lenslet.tuning.trials import Figures, validation_figures
 
@@ -37,7 +37,7 @@ def fine_tune_best(
     study: optuna.Study,
     trials: Sequence[FrozenTrial],
     features: FeaturesByBackbone,
-    dataset: Dataset,
+    datasets: Mapping[int, Dataset],
     params: TrainParams,
     weights: str,
     runs: Path,
@@ -45,17 +45,19 @@ def fine_tune_best(
 ) -> Iterator[tuple[FrozenTrial, FineTuning]]:
     """Each trial with its fine-tuning, when that has ended; one that the study holds already is not repeated.
 
-    `weights`: what `build_backbone` starts from, in place of the registered model that `params` may name.
+    `datasets`: size of the pictures → the photos at this size. `weights`: what `build_backbone` starts from, in place
+    of the registered model that `params` may name.
     Raises: CheckpointError.
     """
     if not trials:
         return
-    photos, batch_size = photos_per_split(dataset), params.fine_tune.batch_size
+    photos, batch_size = photos_per_split(next(iter(datasets.values()))), params.fine_tune.batch_size
     accelerated = Acceleration() if no_acceleration else acceleration_here(photos, batch_size)
     for trial in trials:
         kept = fine_tuning_of(study, trial, params, runs)
         if not kept.figures:
             with folder_lock(kept.run, "lenslet tune"):
+                dataset = datasets[backbone_of(trial)[1] or next(iter(datasets))]
                 figures = fine_tune_trial(trial, features, dataset, params, weights, kept.run, accelerated)
             kept = replace(kept, figures=figures)
             keep_fine_tuning(study, trial, params, kept)
@@ -104,7 +106,9 @@ def fine_tune_trial(
     started = time.monotonic()
     found = found_params(trial, params)
     started_from = with_weights(found, weights)
-    network, history = train_network(dataset, started_from, features[found.backbone.name], run, accelerated)
+    network, history = train_network(
+        dataset, started_from, features[trial.params["backbone"]], run, accelerated
+    )
     figures = _figures_of(network, dataset, params)
     validation = {key: figures[key] for key in ("accuracy", "log_loss")}
     minutes = (time.monotonic() - started) / 60

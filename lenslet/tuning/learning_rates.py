@@ -15,7 +15,7 @@ from lenslet.network.backbones import build_backbone
 from lenslet.training.features import LabelledFeatures, head_features
 from lenslet.training.head_fit import fit_head
 from lenslet.training.lr_finder import LearningRateNotFound, Sweep, sweep_head, sweep_network
-from lenslet.tuning.space import three_digits, with_backbone
+from lenslet.tuning.space import searched_name, three_digits, with_backbone
 
 FeaturesByBackbone = Mapping[
     str, tuple[LabelledFeatures, LabelledFeatures]
@@ -23,16 +23,19 @@ FeaturesByBackbone = Mapping[
 
 
 def features_by_backbone(
-    dataset: Dataset, params: TrainParams, backbones: list[str], cache: Path
+    datasets: Mapping[int, Dataset], params: TrainParams, backbones: list[str], cache: Path
 ) -> FeaturesByBackbone:
     """Features of the training and validation photos by each backbone, computed where `cache` has none.
 
+    `datasets`: size of the pictures → the same photos at this size. Returns: by `searched_name`.
     Raises: WeightsUnavailable.
     """
     features = {}
-    for name in backbones:
-        backbone = build_backbone(replace(params.backbone, name=name))
-        features[name] = head_features(backbone, dataset, with_backbone(params, name), cache)
+    for size, dataset in datasets.items():
+        for name in backbones:
+            backbone = build_backbone(replace(params.backbone, name=name))
+            key = searched_name(name, size, datasets)
+            features[key] = head_features(backbone, dataset, with_backbone(params, name, size), cache)
     return features
 
 
@@ -43,7 +46,7 @@ def learning_rate_sweep(dataset: Dataset, params: TrainParams, fine_tuning: bool
     """
     name, classes, head = params.backbone.name, len(dataset.labels), params.head
     features = (
-        features_by_backbone(dataset, params, [name], cache)[name]
+        features_by_backbone({dataset.image_size: dataset}, params, [name], cache)[name]
         if params.backbone.weights != "none"
         else None
     )

@@ -1,8 +1,8 @@
 """The search space: what is drawn, what makes two searches comparable, and what a trial has drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -22,9 +22,10 @@ SEARCHED = (
 
 
 def search_space(dataset: Dataset, params: Params, backbones: list[str]) -> dict[str, Any]:
-    """The settings that all trials of a study must share, as JSON values."""
+    """The settings that all trials of a study must share, as JSON values; `backbones` by `searched_name`."""
     space = asdict(params.tune) | {"backbones": backbones}
     del space["trials"]  # more trials of the same space are the same search
+    del space["image_sizes"]  # those that are searched are named with the backbones
     head = {key: getattr(params.train.head, key) for key in ("batch_size", "epochs", "patience")}
     facts = {
         "photos": dataset.fingerprint,
@@ -69,20 +70,32 @@ def three_digits(value: float) -> float:
 
 
 def found_params(trial: FrozenTrial, params: TrainParams) -> TrainParams:
-    """`params` with the backbone and the head of a trial."""
-    return replace(
-        with_backbone(params, trial.params["backbone"]), head=HeadParams(**trial.user_attrs["head"])
-    )
+    """`params` with the backbone, the size of the pictures and the head of a trial."""
+    name, size = backbone_of(trial)
+    found = with_backbone(params, name, size or params.image_size)
+    return replace(found, head=HeadParams(**trial.user_attrs["head"]))
 
 
 def found_values(trial: FrozenTrial) -> dict[str, int | float | str]:
     """Settings of a trial as entries of params.yaml: dotted key → value."""
     head = {f"train.head.{key}": trial.user_attrs["head"][key] for key in SEARCHED}
-    return {"train.backbone.name": trial.params["backbone"], **head}
+    name, size = backbone_of(trial)
+    return {"train.backbone.name": name, **({"train.image_size": size} if size else {}), **head}
 
 
-def with_backbone(params: TrainParams, name: str) -> TrainParams:
-    return replace(params, backbone=replace(params.backbone, name=name))
+def searched_name(backbone: str, size: int, sizes: Collection[int]) -> str:
+    """What a backbone is called in the search: with the side of its pictures in pixels, where several are searched."""
+    return f"{backbone}@{size}" if len(sizes) > 1 else backbone
+
+
+def backbone_of(trial: FrozenTrial) -> tuple[str, int]:
+    """Name, and size of the pictures; 0 where one size was searched."""
+    name, _, size = trial.params["backbone"].partition("@")
+    return name, int(size or 0)
+
+
+def with_backbone(params: TrainParams, name: str, size: int | Literal["auto"]) -> TrainParams:
+    return replace(params, backbone=replace(params.backbone, name=name), image_size=size)
 
 
 def with_weights(params: TrainParams, weights: str) -> TrainParams:

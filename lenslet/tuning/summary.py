@@ -24,14 +24,14 @@ def trial_table(trials: list[FrozenTrial]) -> str:
     """One line per trial: its validation figures and its settings."""
     names = ("log_loss", "auc", "accuracy")
     lines = [
-        f"{'trial':>5}" + "".join(f"{name:>10}" for name in names) + f"  {'backbone':<20}{'optimizer':<10}"
+        f"{'trial':>5}" + "".join(f"{name:>10}" for name in names) + f"  {'backbone':<24}{'optimizer':<10}"
         f"{'rate':>9}{'decay':>9}{'dropout':>9}{'smoothing':>11}{'hidden':>8}"
     ]
     for trial in trials:
         head = HeadParams(**trial.user_attrs["head"])
         figures = "".join(f"{trial.user_attrs['figures'][name]:>10.4f}" for name in names)
         lines.append(
-            f"{trial.number:>5}{figures}  {trial.params['backbone']:<20}{head.optimizer:<10}"
+            f"{trial.number:>5}{figures}  {trial.params['backbone']:<24}{head.optimizer:<10}"
             f"{head.learning_rate:>9.2g}{head.weight_decay:>9.2g}{head.dropout:>9.2g}"
             f"{head.label_smoothing:>11.2g}{head.hidden_units:>8}"
         )

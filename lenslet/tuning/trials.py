@@ -69,9 +69,11 @@ def run_trials(
 def _enqueue_current(
     study: optuna.Study, params: Params, features: FeaturesByBackbone, rates: Mapping[str, float]
 ) -> None:
-    head, name, tune = params.train.head, params.train.backbone.name, params.tune
+    head, tune, backbone = params.train.head, params.tune, params.train.backbone.name
+    names = (backbone, f"{backbone}@{params.train.image_size}")  # one or several sizes of pictures
+    name = next((each for each in names if each in features), "")
     if (
-        name not in features
+        not name
         or head.optimizer not in tune.optimizers
         or head.hidden_units not in tune.hidden_units
         or f"{name} {head.optimizer}" not in rates

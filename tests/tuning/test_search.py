@@ -566,3 +566,45 @@ def test_ctrl_c_keeps_the_study_and_two_processes_share_it(small_weights: Path, 
         _, error = process.communicate(timeout=90)
         assert process.returncode == 0, error
     assert kept + 6 <= finished() <= kept + 7  # the last two may end at the same time
+
+
+# --- sizes of pictures
+
+
+@pytest.mark.slow
+def test_size_of_the_pictures_is_searched_where_it_is_auto(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each size has its features, the same photos validate, and the best one is written as a number."""
+    path = own_params(tmp_path)
+    text = path.read_text(encoding="utf-8").replace("image_size: 16 ", "image_size: auto ")
+    for old, new in (
+        ("name: small_cnn ", "name: efficientnet_lite0 "),  # whose weights come with the package
+        ("backbones: [efficientnet_lite0, ", "backbones: [efficientnet_lite0]  # [ "),
+        ("image_sizes: [160, 224] ", "image_sizes: [32, 64] "),
+        ("trials: 3", "trials: 6"),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    common = ["--data", "data/sample", "--params", str(path), "--study", str(tmp_path / "tune.db")]
+    common += [
+        "--report",
+        str(tmp_path / "report"),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
+    assert main(["tune", *common, "--write", "--json", "--fine-tune-top", "1", "--leaks", "keep"]) == 0
+    captured = capsys.readouterr()
+    assert "sizes that are searched: 32, 64, 160 pixels (tune.image_sizes)" in captured.err
+    sizes = {row["settings"]["train.image_size"] for row in json.loads(captured.out)}
+    assert len(sizes) > 1
+    assert sizes <= {32, 64, 160}
+    best = next(row for row in json.loads(captured.out) if "fine_tuned" in row)
+    written = read_params(path).train
+    assert written.image_size == best["settings"]["train.image_size"]
+    assert written.backbone.name == "efficientnet_lite0"
+    record = json.loads((Path(best["run"]) / "training.json").read_text(encoding="utf-8"))
+    assert record["params"]["image_size"] == written.image_size
