@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = params["train"]
     train["image_size"] = 32
     train["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": "all"}
-    train["head"] |= {"epochs": 3, "dropout": 0.125}
+    train["head"] |= {"solver": "gradient", "epochs": 3, "dropout": 0.125}
     train["fine_tune"] |= {"epochs": 2, "batch_size": 8, "min_steps_per_epoch": 1}
     params["evaluate"]["corruption_photos"] = 2
     params["tune"] |= {"trials": 3, "backbones": ["small_cnn"], "optimizers": ["adam"], "hidden_units": [0]}
