@@ -154,8 +154,12 @@ class Batch:
             return
         with replacing(path) as temporary:
             FORMATS[self.plan.format].write(temporary, self.plan.labels, self.rows())
-        if isinstance(self.job.output, FolderOutput):
-            shutil.rmtree(self.job.output.root)
+        output = self.job.output
+        if isinstance(output, FolderOutput):
+            # The plan last: a run that is killed meanwhile leaves what the next one can begin with.
+            for name in output.part_names():
+                (output.root / name).unlink()
+            shutil.rmtree(output.root)
 
     def _photos_of(self, number: int) -> int:
         return min(self.plan.part_photos, self.plan.photos - number * self.plan.part_photos)
@@ -184,6 +188,8 @@ def opened_batch(
             if not sharing.is_shared:
                 stack.enter_context(folder_lock(output.root, "lenslet predict"))
                 remove_leftovers(output.root, 0)
+                if target.file:
+                    remove_leftovers(target.file.resolve().parent, 0, target.file.stem)
         if sharing.is_begun and output.read(PLAN_NAME) is None:
             raise InputError(f"nothing was begun in {output}: there is no {PLAN_NAME} in it")
         photos = work / "photos.jsonl"

@@ -68,11 +68,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def remove_leftovers(folder: Path, age_s: float = LEFTOVER_AGE_S) -> None:
-    """Delete the temporary files in `folder` whose writers died a day ago or longer, or `age_s`."""
-    oldest = time.time() - age_s
+def remove_leftovers(folder: Path, age_s: float = LEFTOVER_AGE_S, stem: str = "") -> None:
+    """Delete the temporary files in `folder` whose writers died a day ago or longer, or `age_s`.
+
+    `stem`: only those of files that are called so, without suffix.
+    """
+    oldest, begin = time.time() - age_s, f".{stem[:MAX_STEM]}." if stem else ""
     for entry in os.scandir(folder):
-        if LEFTOVER.fullmatch(entry.name):
+        if LEFTOVER.fullmatch(entry.name) and entry.name.startswith(begin):
             with suppress(OSError):  # another process was faster, or may and this one may not
                 if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < oldest:
                     Path(entry).unlink()

@@ -201,7 +201,7 @@ def test_unknown_and_ambiguous_references_are_one_sentence(
             find_version(registry, reference)
     with pytest.raises(RegistryError, match=r"staging may be .* or .*: write which, as .*@staging"):
         find_version(registry, "staging")
-    with pytest.raises(RegistryError, match="an alias is staging or production, not 'live'"):
+    with pytest.raises(RegistryError, match="an alias is candidate or staging or production, not 'live'"):
         promote(registry, f"{name}@staging", "live")
 
 
