@@ -22,7 +22,7 @@ STRENGTHS = (0.0002, 0.0006, 0.002, 0.006, 0.02, 0.06, 0.2)
 USUAL_STRENGTH = 0.006  # where a class has one photo, and there can be no folds
 FOLDS = 5
 EPSILON = 1e-12  # of features that are all the same
-# Photos × classes: 60 seconds of two processors. With more, gradient descent is as good, and fine-tuning better.
+# Photos × classes, with which the time of the folds grows. Measured up to 75 photos a class (EXPERIMENTS.md).
 AT_MOST = 12_000
 
 
