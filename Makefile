@@ -96,7 +96,8 @@ vulnerabilities: $(FULL)
 	@.venv/bin/python -m infra.audit
 
 test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) $(CLIENTS) $(STEP_FUNCTIONS) $(RAY) check  ## everything: check, then the slow tests (TensorFlow, real processes)
-	.venv/bin/pytest $(two_processes) -m slow
+	.venv/bin/pytest $(two_processes) -m slow || { test $$? -eq 1 && echo "What failed runs once more, alone:" && \
+		.venv/bin/pytest -m slow --last-failed --last-failed-no-failures none; }
 
 openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
 	.venv/bin/python -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, separators=(",", ":"))' < openapi.yaml > lenslet/serving/openapi.json

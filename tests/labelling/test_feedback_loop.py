@@ -20,6 +20,8 @@ from tests.support.asgi_server import serving
 from tests.support.aws import moto_server, s3_at
 from tests.support.browser import (
     OPTIONS,
+    WAIT_MS,
+    choose_option,
     find_chromium,
     running_page,
     settle,
@@ -62,17 +64,16 @@ def click_correction(endpoint: str) -> None:
     with running_page(LENSLET_ENDPOINT=endpoint) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=OPTIONS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(WAIT_MS)
         page.goto(address)
         settle(page)
         upload(page, FOREST)
         wait_for_answers(page, 1)
         page.get_by_text("Wrong? It is …").click()
-        page.get_by_role("combobox", name="The right label").click()
-        page.get_by_role("option", name="sea").click()
-        settle(page)
+        choose_option(page, "The right label", "sea")
         shoot(page, "correction-1440-light")
         page.get_by_role("button", name="Agree and send").click()
-        expect(page.get_by_text("Thank you. It was sent as")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Thank you. It was sent as")).to_be_visible(timeout=WAIT_MS)
         browser.close()
 
 

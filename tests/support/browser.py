@@ -14,6 +14,7 @@ from typing import Any
 import playwright
 import pytest
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as NotYet
 
 from tests.support.mlflow_server import free_port
 
@@ -22,7 +23,7 @@ SCREENS = ROOT / "report" / "screens"
 DRAWINGS = ROOT / "data" / "sample" / "test"
 KEY = "a key of these tests"
 PHONE, DESKTOP = 390, 1440
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 NODE = Path(playwright.__file__).parent / "driver" / "node"  # Playwright brings it along
 # A fake camera is there; whether the page may use it is for each test to say.
 OPTIONS = ["--no-sandbox", "--disable-background-networking", "--use-fake-device-for-media-stream"]
@@ -83,6 +84,20 @@ def settle(page: Page) -> None:
 def choose(page: Page, method: str) -> None:
     page.get_by_role("radiogroup", name="Input method").get_by_role("radio", name=method).click()
     settle(page)
+
+
+def choose_option(page: Page, box: str, option: str) -> None:
+    """Open the list of the select box and take an option; a rerun of the page's script may have closed the list."""
+    wanted = page.get_by_role("option", name=option, exact=True)
+    for _ in range(WAIT_MS // 5_000):
+        if not wanted.is_visible():
+            page.get_by_role("combobox", name=box).click()
+        try:
+            wanted.click(timeout=5_000)
+            return settle(page)
+        except NotYet:
+            continue
+    raise AssertionError(f"{box} offers no {option}")
 
 
 def upload(page: Page, *files: Path | dict[str, Any]) -> None:
