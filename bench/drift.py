@@ -3,7 +3,7 @@
     python -m bench.drift --data photos/intel --model model --foreign photos/potholes/test --json report/drift.json
 
 Every window is `--answers` photos drawn from validation photos that are not in its reference; reference and window are
-drawn anew each time. Takes three minutes on one core for 1,400 validation photos. Concept drift, where photos look as
+drawn again each time. Takes three minutes on one core for 1,400 validation photos. Concept drift, where photos look as
 before but should be labelled otherwise, is not here: no method without labels can see it.
 """
 

@@ -110,7 +110,7 @@ def measure(model: Path, classifier: Classifier, seconds: float, requests: int) 
         report["levels"] = {}
         for clients in LEVELS:
             progress(f"{clients} clients")
-            outcomes, figures = _timed(
+            outcomes, figures = timed(
                 address, load_pattern(pattern, tuple(SHARES), clients), clients, seconds
             )
             report["levels"][str(clients)] = figures
@@ -118,7 +118,7 @@ def measure(model: Path, classifier: Classifier, seconds: float, requests: int) 
         progress(f"{requests:,} requests")
         with watched_memory(process.pid) as memory:
             long_run = islice(load_pattern(pattern, tuple(SHARES)), requests)
-            outcomes, report["long_run"] = _timed(address, long_run, STEADY)
+            outcomes, report["long_run"] = timed(address, long_run, STEADY)
         everything += outcomes
     progress("")
     report["kinds"] = {kind: figures_of([each for each in outcomes if each.kind == kind]) for kind in SHARES}
@@ -151,7 +151,7 @@ def inference_only_and_served(
             progress(f"photos, round {number} of {ROUNDS}")
             alone.append(work(seconds))
             requests = load_pattern(pattern, (SMALL, LARGE), number)
-            found, figures = _timed(address, requests, 2 * PROCESSORS, seconds)
+            found, figures = timed(address, requests, 2 * PROCESSORS, seconds)
             outcomes += found
             rounds.append(figures)
     through = [figures["answers_a_second"] for figures in rounds]
@@ -237,9 +237,10 @@ def table(title: str, rows: dict[str, Figures]) -> str:
     return "\n".join(lines)
 
 
-def _timed(
+def timed(
     address: str, requests: Iterator[Request], clients: int, seconds: float = 3600
 ) -> tuple[list[Outcome], Figures]:
+    """Outcomes and `figures_of` them; ends after the seconds, or the requests."""
     started, started_cpu = time.perf_counter(), time.process_time()
     outcomes = ask_all(address, requests, clients, seconds)
     return outcomes, figures_of(outcomes, time.perf_counter() - started, time.process_time() - started_cpu)

@@ -71,7 +71,7 @@ def _with_metadata() -> list[bytes]:
 
 
 def _animated() -> list[bytes]:
-    # Drawn anew for each, because an image keeps settings of the format in which it was last saved.
+    # Drawn again for each, because an image keeps settings of the format in which it was last saved.
     return [
         _saved(_drawn("RGB"), each, save_all=True, append_images=[_drawn("RGB").rotate(90)])
         for each in ANIMATED

@@ -13,6 +13,8 @@ GROUPS = {
     "tests/serving/test_emulator.py": "images",
     "tests/registry/test_tracking.py": "registry",
     "tests/registry/test_versions.py": "registry",
+    "tests/labelling/test_ten_commands.py": "loop",
+    "tests/serving/test_training.py": "loop",
 }
 # The longest groups start first, so that no process has one left when the others have finished: of the fast tests, …
 LONGEST_FAST = (
@@ -34,6 +36,7 @@ LONGEST_FAST = (
 # … and of the slow ones.
 LONGEST = (
     "tests/sagemaker/test_local_pipeline.py",
+    "loop",
     "tests/project/test_road.py",
     "registry",
     "tests/frontend/test_browser.py",
@@ -94,3 +97,13 @@ def nothing_is_tracked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", "off")
         yield
+
+
+@pytest.fixture(scope="session")
+def first_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of tests/support/retraining.py, made once: to be copied, not changed."""
+    from tests.support import retraining
+
+    place = tmp_path_factory.mktemp("first-model")
+    retraining.first_model(place)
+    return place

@@ -64,5 +64,5 @@ def agree(plan: BatchPlan, photos: Path, output: Output, part_photos: int | None
     if not reason and part_photos and begun.part_photos != part_photos:
         reason = f"{output} was begun with --part-photos {begun.part_photos}"
     if reason:
-        raise PlanError(f"{reason}: give another --out, or delete {output} to begin anew")
+        raise PlanError(f"{reason}: give another --out, or delete {output} to start over")
     return begun

@@ -1,4 +1,4 @@
-"""Train a model anew when people have labelled photos since, and register it as a candidate if it passes the gate.
+"""Train a model again when people have labelled photos since, and register it as a candidate if it passes the gate.
 
     lenslet retrain --data my_photos --model out/mine --project scenes
     lenslet retrain --data my_photos --model out/mine --labels labels.csv

@@ -120,7 +120,10 @@ def make_parser() -> CommandParser:
     )
     add = parser.add_argument
     add(
-        "--with-training", type=Path, metavar="PLACE", help="labelled photos on which POST /train trains anew"
+        "--with-training",
+        type=Path,
+        metavar="PLACE",
+        help="labelled photos on which POST /train trains again",
     )
     add(
         "--retrain-options",

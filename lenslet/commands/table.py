@@ -11,7 +11,7 @@ COMMANDS = {
     "explain": "draw which parts of one photo its prediction rests on",
     "gate": "decide from its test figures whether a model may be released",
     "register": "store released models as numbered versions, promote and fetch them",
-    "retrain": "train anew on photos that were labelled since, and register a better model",
+    "retrain": "train again on photos that were labelled since, and register a better model",
     "predict": "classify photos on this computer, without a server",
     "serve": "serve a model over HTTP",
     "test": "check that a running endpoint keeps its contract",

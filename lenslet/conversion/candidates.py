@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from lenslet.config import ConvertParams
 from lenslet.dataset.dataset import Dataset
@@ -44,26 +45,37 @@ def calibration_pixels(dataset: Dataset, count: int, seed: int) -> NDArray[np.ui
     return pixels
 
 
-def convert(network: keras.Model, precision: str, calibration: NDArray[np.uint8]) -> bytes:
-    """A TFLite file of the network for one picture at a time, with a signature that names input and outputs.
+def convert(
+    network: keras.Model, precisions: Sequence[str], calibration: NDArray[np.uint8]
+) -> dict[str, bytes]:
+    """TFLite files of the network by precision, for one picture at a time, with a signature that names its outputs.
 
-    `precision`: float32, float16 (weights), dynamic_range (int8 weights) or int8 (weights and activations, whose
+    `precisions`: of float32, float16 (weights), dynamic_range (int8 weights) and int8 (weights and activations, whose
     ranges are taken from the `calibration` pictures, uint8 RGB, shape (photos, size, size, 3)).
     """
     image = tf.TensorSpec((1, *network.input_shape[1:]), tf.uint8, name="image")
     archive = keras.export.ExportArchive()
     archive.track(network)
     archive.add_endpoint("serve", lambda image: network(image, training=False), input_signature=[image])
-    with tempfile.TemporaryDirectory() as folder, _silenced_libraries():
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if precision != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if precision == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            converter.representative_dataset = lambda: ([picture[np.newaxis]] for picture in calibration)
-        model: bytes = converter.convert()
+    models = {}
+    with tempfile.TemporaryDirectory() as folder:
+        with _silenced_libraries():
+            archive.write_out(folder, verbose=False)  # takes as long as a conversion: once for all of them
+        for precision in tqdm(precisions, "converting", unit=" precisions", leave=False, disable=None):
+            with _silenced_libraries():
+                models[precision] = _tflite_of(folder, precision, calibration)
+    return models
+
+
+def _tflite_of(saved_model: str, precision: str, calibration: NDArray[np.uint8]) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: ([picture[np.newaxis]] for picture in calibration)
+    model: bytes = converter.convert()
     return model
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from lenslet.config import ConvertParams, TrainParams
 from lenslet.conversion.candidates import (
@@ -57,7 +56,8 @@ def make_servable(
     shown = np.concatenate([pixels, seen[: max(0, AGREEMENT_PHOTOS - len(pixels))]])
     expected = network.predict(shown, verbose=0)["probabilities"]
     keras_accuracy = accuracy(targets, expected[: len(targets)])
-    models = converted(network, calibration_pixels(dataset, params.calibration_photos, trained.seed), params)
+    calibration = calibration_pixels(dataset, params.calibration_photos, trained.seed)
+    models = convert(network, params.precisions, calibration)
     draft = draft_artifact(name, dataset.labels, trained.input_size, temperature, params.conformal_alpha)
     candidates, checks = try_out(models, draft, shown, targets, expected)
     print(candidate_table(candidates, keras_accuracy, params))
@@ -141,16 +141,6 @@ def finished_artifact(
         metrics={"validation": validation},
         reference=to_json(reference_of(targets, check.probabilities, check.ood_score)),
     )
-
-
-def converted(
-    network: keras.Model, calibration: NDArray[np.uint8], params: ConvertParams
-) -> dict[str, bytes]:
-    """Precision → TFLite file."""
-    return {
-        precision: convert(network, precision, calibration)
-        for precision in tqdm(params.precisions, "converting", unit=" precisions", leave=False, disable=None)
-    }
 
 
 def judged_explanation(

@@ -109,8 +109,8 @@ def _verified(folder: Path) -> tuple[LeftOut, ...] | None:
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         if not os.path.lexists(folder) or not os.path.samestat(found, os.lstat(folder)):
-            return _verified(folder)  # another process makes it anew, too
-        print(f"note: {folder} is damaged ({error}) and is made anew", file=sys.stderr)
+            return _verified(folder)  # another process makes it again, too
+        print(f"note: {folder} is damaged ({error}) and is made again", file=sys.stderr)
     former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PREFIX, suffix=SUFFIX))
     folder.rename(former / folder.name)
     shutil.rmtree(former, ignore_errors=True)

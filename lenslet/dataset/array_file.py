@@ -53,7 +53,7 @@ class ArrayFile:
             self._start = file.tell()
             self._row_bytes = prod(self.shape[1:]) * self.dtype.itemsize
             if file.seek(0, os.SEEK_END) < self._start + self.shape[0] * self._row_bytes:
-                raise ValueError(f"{path} is cut off: remove it, and it will be made anew")
+                raise ValueError(f"{path} is cut off: remove it, and it will be made again")
         # Kept open: the file may be replaced or removed while it is read.
         self._descriptor = os.open(path, os.O_RDWR if is_writable else os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
@@ -151,7 +151,7 @@ def _verified(path: Path) -> ArrayFile | None:
                 raise ValueError("its checksum is wrong")
         return _with_facts(path, content["facts"])
     except (ValueError, KeyError, TypeError, OSError) as error:
-        print(f"note: {path} is damaged ({error}) and is made anew", file=sys.stderr)
+        print(f"note: {path} is damaged ({error}) and is made again", file=sys.stderr)
         if not path.is_file():
             path.unlink()
         return None

@@ -18,7 +18,7 @@ from lenslet.dataset.perceptual_hashes import perceptual_hashes
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.decode import RESIZE_RULE
 
-RULES = "2"  # of hashes and confirmation: a change makes cached pairs anew
+RULES = "2"  # of hashes and confirmation: a change makes cached pairs again
 
 
 def near_duplicates(

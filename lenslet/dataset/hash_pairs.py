@@ -15,7 +15,7 @@ MAX_COLOUR_DISTANCE = 64  # of 255, between the mean colours, averaged over the 
 BLOCK = 1024  # rows of the table of distances that are in memory at once
 MAX_PAIRS = 200_000  # kept, those with the fewest different bits: sets of similar drawings have millions
 
-# Beyond this many photos, only those are compared that agree in all of KEY_BITS bits, drawn anew TABLES times (Indyk
+# Beyond this many photos, only those are compared that agree in all of KEY_BITS bits, drawn again TABLES times (Indyk
 # and Motwani 1998). Of pairs 16 bits apart all are found, of 32 bits 99.9 %, of 48 bits 90 %, of 64 bits 47 %: an
 # encoding or a size changes up to 16 bits, a cut of 2 % up to 56.
 MOST_COMPARED_ALL = 50_000

@@ -89,7 +89,7 @@ def read_artifact(folder: Path) -> Artifact:
     if found == 2:
         content = upgraded_from_format_2(content)
         sentence = f"{path} has format 2 and was read as format {FORMAT_VERSION}"
-        print(f"{sentence}; `lenslet convert` or `lenslet evaluate` writes it anew", file=sys.stderr)
+        print(f"{sentence}; `lenslet convert` or `lenslet evaluate` writes it again", file=sys.stderr)
     elif found != FORMAT_VERSION:
         raise ArtifactError(
             f"{path} has the format version {found!r}; this version of Lenslet reads 2 and {FORMAT_VERSION}"

@@ -53,7 +53,7 @@ SIZE_TAGS = (256, 257, 277, 278, 284, 322, 323)
 def bound_freed_memory() -> None:
     """Let glibc keep up to `KEPT_BYTES` of freed memory, and no block of half of that or more. No effect without glibc.
 
-    By default glibc returns every freed megabyte to the system and requests it anew: 5 ms of page faults while a body
+    By default glibc returns every freed megabyte to the system and requests it again: 5 ms of page faults while a body
     of 3 MB arrives. Once it has freed a large block it keeps such blocks, up to 620 MB after many costly pictures.
     Each thread keeps its own: those that fetch the links of a batch would keep 100 MB together.
     """

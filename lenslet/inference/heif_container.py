@@ -1,4 +1,4 @@
-"""The container of HEIC and AVIF files: find the picture that is shown, and write it anew with nothing else.
+"""The container of HEIC and AVIF files: find the picture that is shown, and write it again with nothing else.
 
 ISO/IEC 23008-12 (HEIF), ISO/IEC 14496-12 (boxes) and AV1 Image File Format 1.2. The decoders are given only what
 `rewritten` returns, so that thumbnails, other pictures, tracks, metadata and malformed boxes never reach them, and no

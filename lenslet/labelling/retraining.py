@@ -69,9 +69,9 @@ def read_state(folder: Path) -> State | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} cannot be read: {error}; remove it to begin anew") from error
+        raise InputError(f"{path} cannot be read: {error}; remove it to start over") from error
     if not is_whole:
-        raise InputError(f"{path} is damaged; remove it to begin anew")
+        raise InputError(f"{path} is damaged; remove it to start over")
     return state
 
 

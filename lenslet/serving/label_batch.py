@@ -101,7 +101,7 @@ def plan_batch(event: Mapping[str, Any], classifier: Classifier) -> dict[str, An
             client.upload_file(str(photos), out.bucket, out.key(PHOTOS_NAME))
             client.put_object(Bucket=out.bucket, Key=out.key(PLAN_NAME), Body=plan.text().encode())
         elif reason := plan_difference(begun, plan, out):
-            raise TaskRefused(f"{reason}: give another place, or delete {out} to begin anew")
+            raise TaskRefused(f"{reason}: give another place, or delete {out} to start over")
         elif begun.part_photos != PART_PHOTOS:
             raise TaskRefused(
                 f"{out} was begun with parts of {begun.part_photos} photos, here they have {PART_PHOTOS}"

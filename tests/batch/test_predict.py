@@ -227,7 +227,7 @@ def test_other_photos_or_another_model_are_refused(
     assert predict(photos, "--out", out) == 2
     said = capsys.readouterr().err
     assert f"the photos are not those that {out} was begun with (8 then, 8 now" in said
-    assert f"give another --out, or delete {out} to begin anew" in said
+    assert f"give another --out, or delete {out} to start over" in said
     assert len(rows_of(out)) == 8, "what was done stays"
 
 

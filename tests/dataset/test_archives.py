@@ -58,7 +58,7 @@ def test_archive_is_unpacked_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", ["changed", "gone", "swapped", "cut", "added", "pipe", "contents", "no contents"]
 )
-def test_damaged_folder_is_unpacked_anew(
+def test_damaged_folder_is_unpacked_again(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = zipped(tmp_path / "data.zip", FILES)

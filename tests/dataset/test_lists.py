@@ -474,7 +474,7 @@ def test_splits_as_programs_write_them(name: str, text: str, tmp_path: Path) -> 
 
 
 def test_split_of_another_name_beside_known_ones_is_refused(tmp_path: Path) -> None:
-    """Drawn anew, photos that were to judge could be learned from."""
+    """Drawn again, photos that were to judge could be learned from."""
     text = "image,label,split\na,cat,train\nb,dog,holdout\n"
     with pytest.raises(
         DatasetError, match=r"'split' of .* holds 'holdout': splits .*; --split-column none draws them"

@@ -120,7 +120,7 @@ def damage_at(place: float) -> Callable[[bytes], bytes]:
         lambda data: b"no array at all",
     ],
 )
-def test_damaged_cache_is_made_anew_with_a_sentence(
+def test_damaged_cache_is_made_again_with_a_sentence(
     damage: Callable[[bytes], bytes], paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = cached_pixels(read_all(paths), 4, tmp_path / "cache")
@@ -164,7 +164,7 @@ def write_values(path: Path, value: float) -> Path:
 
 
 @pytest.mark.parametrize("kind", ODD_FILES)
-def test_what_is_no_array_of_this_name_is_made_anew(
+def test_what_is_no_array_of_this_name_is_made_again(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "values.npy"
@@ -175,7 +175,7 @@ def test_what_is_no_array_of_this_name_is_made_anew(
     assert not (tmp_path / "nothing").exists()
 
 
-def test_whole_values_are_computed_once_and_anew_when_damaged(tmp_path: Path) -> None:
+def test_whole_values_are_computed_once_and_again_when_damaged(tmp_path: Path) -> None:
     computed = []
 
     def compute() -> np.ndarray:

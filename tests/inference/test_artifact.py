@@ -124,7 +124,7 @@ def test_format_2_is_upgraded(folder: Path, capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().err
     assert said.endswith(
         "model.json has format 2 and was read as format 3; "
-        "`lenslet convert` or `lenslet evaluate` writes it anew\n"
+        "`lenslet convert` or `lenslet evaluate` writes it again\n"
     )
     write_artifact(artifact, folder)
     assert read_artifact(folder) == artifact

@@ -46,8 +46,8 @@ def test_killed_run_is_continued_at_its_stage() -> None:
     assert begin(killed, rows(a="cat"), "second", "scenes", False) == killed
     failed = killed.ended_as("failed", {})
     assert begin(failed, rows(a="cat"), "second", "scenes", False) == killed
-    anew = begin(killed, rows(a="cat", b="dog"), "second", "scenes", False)
-    assert anew and (anew.id, anew.stage) == ("second", "train")
+    again = begin(killed, rows(a="cat", b="dog"), "second", "scenes", False)
+    assert again and (again.id, again.stage) == ("second", "train")
 
 
 def test_list_that_shrank_by_half_is_refused() -> None:
@@ -76,7 +76,7 @@ HUGE = json.dumps({"id": "a", "labels": "b", "rows": 1, "last_rows": 10**400})
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": 1}', "[" * 100_000, HUGE])
 def test_damaged_state_is_said(text: str, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(text)
-    with pytest.raises(InputError, match="remove it to begin anew"):
+    with pytest.raises(InputError, match="remove it to start over"):
         read_state(tmp_path)
 
 

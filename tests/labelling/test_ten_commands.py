@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from tests.support.documents import section, shell_lines
 from tests.support.endpoint import running
 from tests.support.label_studio import ROOT, TOKEN
 from tests.support.label_studio import running as running_label_studio
-from tests.support.retraining import first_model
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +22,9 @@ COMMANDS = shell_lines(section("docs/loop.md", "Ten commands, on the drawings"))
 
 
 @pytest.fixture(scope="module")
-def loop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def loop(first_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("loop")
-    first_model(place)
+    shutil.copytree(first_model, place, dirs_exist_ok=True)
     (place / "corrections").mkdir()
     return place
 

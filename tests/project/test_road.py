@@ -87,7 +87,7 @@ from lenslet.conversion.candidates import convert
 model, temperature, folder = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
 network = served_network(keras.models.load_model(model, compile=False), temperature, np.eye(1280, 2, dtype=np.float32))
 np.savez(folder / "keras.npz", **network.predict(np.load(folder / "pixels.npy"), verbose=0))
-(folder / "float32.tflite").write_bytes(convert(network, "float32", calibration=None))
+(folder / "float32.tflite").write_bytes(convert(network, ["float32"], calibration=None)["float32"])
 """
 
 

@@ -502,10 +502,10 @@ def test_training_goes_on_without_its_server_and_the_run_is_made_up_for(
     assert made_up.info.status == "FINISHED"
     assert "mlflow.source.git.commit" not in made_up.data.tags  # who knows what trained it
 
-    shutil.copytree(out, tmp_path / "anew")  # trained anew: the note is about another training
-    record = tmp_path / "anew" / "training.json"
+    shutil.copytree(out, tmp_path / "again")  # trained again: the note is about another training
+    record = tmp_path / "again" / "training.json"
     record.write_text(record.read_text().replace('"minutes"', ' "minutes"'))
-    assert run_of(tmp_path / "anew") != made_up.info.run_id
+    assert run_of(tmp_path / "again") != made_up.info.run_id
 
 
 @pytest.mark.slow

@@ -20,14 +20,14 @@ from tests.support.sagemaker_sdk import BUCKET, SDK, client, sagemaker_environme
 GOOD = {
     "Weights": "model/model.keras",
     "Settings": "train.fine_tune.epochs=0 train.head.epochs=10 evaluate.corruption_photos=0 "
-    "convert.explanation_photos=2",
+    "convert.explanation_photos=2 convert.precisions=[float16]",
 }
 # One epoch of three convolutions.
 BAD = {
     "Backbone": "small_cnn",
     "Weights": "none",
     "Settings": "train.image_size=64 train.fine_tune.epochs=1 train.fine_tune.min_steps_per_epoch=1 "
-    "evaluate.corruption_photos=0 convert.explanation_photos=0",
+    "evaluate.corruption_photos=0 convert.explanation_photos=0 convert.precisions=[float16]",
 }
 
 pytestmark = pytest.mark.slow

@@ -107,7 +107,7 @@ def test_candidate_is_compared_in_log_and_metrics(
         (candidates.hang, r"it has taken no photo for \d s"),
     ],
 )
-def test_candidate_that_fails_is_reported_and_started_anew(
+def test_candidate_that_fails_is_reported_and_started_again(
     monkeypatch: pytest.MonkeyPatch, target: Target, failure: str
 ) -> None:
     monkeypatch.setattr(shadow, "PAUSE_S", 0.1)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -139,20 +140,22 @@ def test_the_function_has_no_such_path(path: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model in use, trained on the drawings without those of the sea, and labels that bring new ones."""
-    return tmp_path_factory.mktemp("training")
+def place(first_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model in use, and photos that it has not seen."""
+    place = tmp_path_factory.mktemp("training")
+    shutil.copytree(first_model, place, dirs_exist_ok=True)
+    return place
 
 
 @pytest.fixture(scope="module")
 def server(place: Path) -> Iterator[str]:
-    from tests.support.retraining import LABELS, first_model, write_labels
+    from tests.support.retraining import LABELS, write_labels
 
-    first_model(place)
     write_labels(place / LABELS)
     options = f"--labels {place / LABELS} --weights {ROOT}/model/model.keras --no-fine-tune"
     options += f" --folder {place / 'retrain'} --cache {place / '.cache'}"
-    options += " --set convert.explanation_photos=0 --set evaluate.corruption_photos=0"
+    options += " --set convert.explanation_photos=0 --set convert.precisions=[float16]"
+    options += " --set evaluate.corruption_photos=0"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LENSLET_TRAINING_KEYS", HASH.hex())
         patch.setenv("LENSLET_API_KEYS", hashlib.sha256(API_KEY.encode()).hexdigest())

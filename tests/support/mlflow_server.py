@@ -51,7 +51,7 @@ def free_port() -> int:
 def running(folder: Path) -> Iterator[str]:
     """Start a server that keeps everything in `folder`; gives the address that it prints, once it answers."""
     variables = f"MLFLOW_PORT={free_port()}", f"MLFLOW_FOLDER={folder}"
-    # The environment is there, or this test would not run: make must not build it anew.
+    # The environment is there, or this test would not run: make must not build it again.
     command = ["make", "--silent", "--assume-old", ".venv/installed", "mlflow", *variables]
     folder.mkdir(exist_ok=True)
     with (folder / "server.log").open("w") as log:

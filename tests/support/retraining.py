@@ -44,7 +44,8 @@ def first_model(place: Path) -> None:
     model = ["--model", str(place / "first")]
     head = ["--weights", "model/model.keras", "--no-fine-tune", "--name", "drawings"]
     lenslet("train", *data, *cache, "--out", str(place / "first"), "--runs", str(place / "runs"), *head)
-    lenslet("convert", *data, *cache, *model, "--set", "convert.explanation_photos=0")
+    quick = ["--set", "convert.explanation_photos=0", "--set", "convert.precisions=[float16]"]
+    lenslet("convert", *data, *cache, *model, *quick)
     lenslet("evaluate", *data, *cache, *model, "--set", "evaluate.corruption_photos=0")
 
 
