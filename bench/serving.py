@@ -30,7 +30,7 @@ from PIL import Image
 
 from bench.console import at_least_one, bench_parser, progress, tail
 from bench.goals import Goal, judge, verdicts_text, write_report
-from bench.peers import DECODE, FUNCTION, KERAS, ONNX, SUBJECTS
+from bench.peers import DECODE, FLOOR, FUNCTION, KERAS, ONNX, SUBJECTS
 from lenslet.inference.artifact import Artifact, read_artifact
 from lenslet.inference.classifier import runtime_name
 from lenslet.inference.errors import ArtifactError
@@ -62,19 +62,29 @@ def ratio(medians: "Medians", subject: str, measure: str, other: str, reference:
 
 GOALS = (
     Goal(
-        "warm, 150 px: at most 1.5 × decoding and inference",
+        "warm, 150 px: at most 1.12 × decoding and inference",
         lambda found: ratio(found, FUNCTION, SMALL, DECODE, SMALL),
-        1.5,
+        1.12,
     ),
     Goal(
-        "warm, 150 px, with map: at most 1.1 × without",
-        lambda found: ratio(found, FUNCTION, EXPLAINED, FUNCTION, SMALL),
-        1.1,
+        "warm, 12 MP: at most 1.2 × decoding and inference",
+        lambda found: ratio(found, FUNCTION, LARGE, DECODE, LARGE),
+        1.2,
+    ),
+    Goal(
+        "warm, 150 px, with map: at most 130 ms, which occlusion may take",
+        lambda found: found[FUNCTION][EXPLAINED],
+        130,
     ),
     Goal(
         "warm, 12 MP: at least 4 × faster than ONNX Runtime",
         lambda found: ratio(found, FUNCTION, LARGE, ONNX, LARGE),
         1 / 4,
+    ),
+    Goal(
+        "cold start: at most 1.12 × interpreter and inference alone",
+        lambda found: ratio(found, FUNCTION, COLD, FLOOR, COLD),
+        1.12,
     ),
     Goal("cold start: at most 1/8 of Keras", lambda found: ratio(found, FUNCTION, COLD, KERAS, COLD), 1 / 8),
 )

@@ -21,16 +21,18 @@ MEDIANS = {
 def test_goals_are_judged_by_ratios_of_medians():
     verdicts = [(verdict.value, verdict.is_kept) for verdict in judge(serving.GOALS, MEDIANS)]
     assert verdicts == [
-        (1.5, True),  # 6 / 4: the limit itself is met
-        (pytest.approx(1.05), True),  # 6.3 / 6: the same subject with and without the map
+        (1.5, False),  # 6 / 4
+        (pytest.approx(4 / 3), False),  # 20 / 15
+        (6.3, True),
         (pytest.approx(0.2532, abs=1e-4), False),  # 20 / 79: not quite four times
-        (0.125, True),  # 300 / 2400
+        (2.0, False),  # 300 / 150
+        (0.125, True),  # 300 / 2400: the limit itself is met
     ]
 
 
 def test_goal_without_its_peer_is_not_measured():
     without_keras = {subject: times for subject, times in MEDIANS.items() if subject != "keras"}
-    cold = judge(serving.GOALS, without_keras)[3]
+    cold = judge(serving.GOALS, without_keras)[-1]
     assert (cold.value, cold.is_kept) == (None, False)
     assert verdicts_text([cold]) == "not measured cold start: at most 1/8 of Keras"
 
