@@ -65,7 +65,7 @@ def _on_disk(path: Path, options: ListOptions, name: str = "") -> Iterator[Sourc
     if path.is_dir():
         yield from _in_folder(path, name or str(path))
     elif _is_batch_list(path):
-        yield from _in_list(path, options)
+        yield from _in_list(path, options, name or str(path))
     elif is_archive(path):
         folder, left_out = unpack(path, options.cache)
         yield from _in_folder(folder, name or str(path))
@@ -93,21 +93,25 @@ def _in_folder(root: Path, name: str) -> Iterator[Source]:
             yield Source(f"{before}{place}", "", error=detail)
 
 
-def _in_list(path: Path, options: ListOptions) -> Iterator[Source]:
-    root = path.parent if options.root == AUTO else Path(options.root)
+def _in_list(path: Path, options: ListOptions, name: str) -> Iterator[Source]:
+    root = name.rpartition("/")[0] if options.root == AUTO and is_s3(name) else options.root
+    folder = path.parent if root == AUTO else Path(root)
     stream = stream_table(path)
     column = find_image_column(stream.columns, options.image_column, str(path))
     for number, row in enumerate(stream.rows, start=1):
         image = image_of(row.get(column))
         if isinstance(image, bytes):
             kept = kept_photo(image, options.cache, Counter())
-            yield Source(f"{path}#{number}", str(kept), hashlib.sha256(image).hexdigest()[:16])
+            yield Source(f"{name}#{number}", str(kept), hashlib.sha256(image).hexdigest()[:16])
         elif is_link(image):
             yield Source(image, image)
+        elif image and is_link(root):
+            address = f"{root.rstrip('/')}/{image}"
+            yield Source(address, address)
         elif image:
-            yield _on_file(image, root / image.replace("\\", "/"))
+            yield _on_file(image, folder / image.replace("\\", "/"))
         else:
-            yield Source(f"{path}#{number}", "", error=f"row {number:,} of the list names no photo")
+            yield Source(f"{name}#{number}", "", error=f"row {number:,} of the list names no photo")
 
 
 def _on_file(name: str, path: Path) -> Source:

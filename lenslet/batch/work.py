@@ -1,5 +1,6 @@
 """One part after the other, on one processor: read ahead, decode, classify, write."""
 
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -101,6 +102,9 @@ class PartWorker:
 
 
 def _read_file(path: Path) -> bytes:
-    if path.stat().st_size > MAX_BYTES:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, and /dev/zero read without end
+        raise DatasetError("it is no regular file")
+    if found.st_size > MAX_BYTES:
         raise DatasetError(f"it is larger than {MAX_BYTES:,} bytes, and no photo")
     return path.read_bytes()

@@ -47,8 +47,8 @@ def add_predict_options(parser: CommandParser) -> None:
     )
     add("--check", action="store_true", help="say which parts of --out are missing; exit code 1 if any is")
     add("--image-column", default="auto", metavar="NAME", help="column of a list that holds paths or URLs")
-    root = "folder that the paths in a list are relative to (default: that of the list)"
-    add("--root", default="auto", metavar="FOLDER", help=root)
+    root = "folder or s3://bucket/prefix that the paths in a list are relative to (default: that of the list)"
+    add("--root", default="auto", metavar="PLACE", help=root)
     add_options(parser, "--cache", help="unpacked archives, photos out of lists (%(default)s)")
     add("--submission", type=Path, metavar="FILE", help="write id,label to this file")
     add("--positive", metavar="LABEL", help="of two labels, the one whose probability it holds")

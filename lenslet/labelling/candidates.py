@@ -28,12 +28,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Photos found = candidates + near copies + not needed + left out + known."""
+    """Photos found = candidates + near copies + not needed + foreign later + left out + known."""
 
     found: int
     candidates: tuple[Candidate, ...]  # in the order of selection; those out of distribution come last
     near_copies: int
     not_needed: int  # surer ones, beyond the wanted count
+    foreign_later: int  # out of distribution, beyond a tenth of the wanted count
     known: int  # labelled or pushed before, by checksum
     left_out: dict[Path, str]
 
@@ -56,16 +57,17 @@ def propose(
     number_known = sum(contents[row].sha256 in known for row in readable)
     fresh = sorted(row for sha256, row in first.items() if sha256 not in known)
     candidates: list[Candidate] = []
-    near_copies = 0
+    near_copies = foreign_later = 0
     if fresh:
         photos = _Photos([contents[row] for row in fresh], decoded.pixels, decoded.rows[fresh])
-        candidates, near_copies = _choose(photos, classifier, count, cache)
+        candidates, near_copies, foreign_later = _choose(photos, classifier, count, cache)
     copies = len(readable) - number_known - len(fresh) + near_copies
     return Proposal(
         found=len(paths),
         candidates=tuple(candidates),
         near_copies=copies,
-        not_needed=len(readable) - number_known - copies - len(candidates),
+        not_needed=len(readable) - number_known - copies - foreign_later - len(candidates),
+        foreign_later=foreign_later,
         known=number_known,
         left_out={contents[row].path: reason for row, reason in decoded.unreadable.items()},
     )
@@ -79,8 +81,12 @@ class _Photos(NamedTuple):
     rows: NDArray[np.int64]  # of `pixels`, shape (photos,)
 
 
-def _choose(photos: _Photos, classifier: Classifier, count: int, cache: Path) -> tuple[list[Candidate], int]:
-    """Candidates in the order of selection, those out of distribution last; and the number of near copies."""
+def _choose(
+    photos: _Photos, classifier: Classifier, count: int, cache: Path
+) -> tuple[list[Candidate], int, int]:
+    """Candidates in the order of selection, those out of distribution last; and the numbers of near copies, and of
+    photos out of distribution that are not among them.
+    """
     contents, pixels, rows = photos
     progress = tqdm(rows, "classifying", leave=False, disable=None)
     answers = [classifier.classify(pixels[row]) for row in progress]
@@ -99,7 +105,7 @@ def _choose(photos: _Photos, classifier: Classifier, count: int, cache: Path) ->
         for numbers, is_in_distribution in ((chosen.chosen, True), (foreign, False))
         for number in numbers
     ]
-    return candidates, len(chosen.near_copies)
+    return candidates, len(chosen.near_copies), len(chosen.out_of_distribution) - len(foreign)
 
 
 def proposal_json(proposal: Proposal) -> dict[str, Any]:
@@ -118,6 +124,7 @@ def proposal_text(proposal: Proposal) -> str:
         f"{proposal.found:,} photos found",
         f"{len(proposal.candidates):,} to label, {foreign:,} of them out of distribution, last",
         f"{proposal.not_needed:,} not needed yet: the model is surer of them",
+        f"{proposal.foreign_later:,} more out of distribution: proposed when those before them are labelled",
         f"{proposal.near_copies:,} copies or near copies of another photo",
         f"{proposal.known:,} known already",
         f"{len(proposal.left_out):,} left out",

@@ -89,6 +89,21 @@ def test_archive_and_list_in_a_bucket(
     assert "NoSuchKey" in rows[2]["error"]
 
 
+def test_relative_paths_are_below_the_list_in_the_bucket_or_below_the_root(
+    client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.put_object(Bucket="in-photos", Key="set/list.csv", Body=b'image,size\nsea.jpg,1\n"",2\n')
+    inventory = tmp_path / "inventory.csv"
+    inventory.write_text("bucket,key\nin-photos,set/forest.jpg\n")
+    assert predict("s3://in-photos/set/list.csv", "--cache", str(tmp_path / "cache"), "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["file"] for row in rows] == ["s3://in-photos/set/sea.jpg", "s3://in-photos/set/list.csv#2"]
+    assert rows[0]["predictions"][0]["label"] == "sea"
+    assert predict(str(inventory), "--image-column", "key", "--root", "s3://in-photos", "--json") == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["file"], row["predictions"][0]["label"]) == ("s3://in-photos/set/forest.jpg", "forest")
+
+
 def test_denied_photo_is_a_row_and_denied_bucket_a_sentence(
     client: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,8 +103,9 @@ def test_what_cannot_be_read_is_a_row(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "list.csv").write_text(
-        'image\nphotos/sea/00.jpg\nphotos/none.jpg\n"\0"\nhttp://127.0.0.1:9/x.jpg\n'
+        'image\nphotos/sea/00.jpg\nphotos/none.jpg\n"\0"\nhttp://127.0.0.1:9/x.jpg\n/dev/zero\npipe\n'
     )
+    os.mkfifo(tmp_path / "pipe")
     with (photos / "huge.jpg").open("wb") as file:
         file.truncate(200_000_001)
     assert predict(photos, tmp_path / "list.csv", "--json") == 0
@@ -116,6 +117,7 @@ def test_what_cannot_be_read_is_a_row(
     assert rows.pop("x.jpg").startswith("cannot be fetched: HTTPConnectionPool")
     assert rows.pop("huge.jpg") == "it is larger than 200,000,000 bytes, and no photo"
     assert "null" in rows.pop("\0")
+    assert rows.pop("zero") == rows.pop("pipe") == "it is no regular file"
     assert set(rows.values()) == {None}
     assert "not classified: it leads nowhere" in captured.err
 

@@ -74,6 +74,25 @@ def test_every_task_is_tried_again_with_jitter_but_never_a_refusal() -> None:
     assert states["Label"]["ToleratedFailurePercentage"] == 5.0
 
 
+def test_state_machine_may_run_and_redrive_its_map() -> None:
+    """The service authorization reference has the resource of each action; children are called NAME/LABEL:ID."""
+    resources = {
+        action: each["Resource"]
+        for each in statements("StateMachineRole")
+        for action in rules.as_list(each["Action"])
+        if action.startswith("states:")
+    }
+    machine, children = ":stateMachine:lenslet-staging-batch", ":execution:lenslet-staging-batch/*"
+    endings = {
+        "states:StartExecution": machine,
+        "states:DescribeExecution": children,
+        "states:StopExecution": children,
+        "states:RedriveExecution": children,
+    }
+    assert resources.keys() == endings.keys()
+    assert all(str(resources[action]).endswith(ending) for action, ending in endings.items()), resources
+
+
 @pytest.mark.slow
 def test_cfn_lint_finds_nothing_and_would_find_a_wrong_definition(tmp_path: Path) -> None:
     def lint(path: Path) -> list[Any]:
