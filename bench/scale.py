@@ -1,7 +1,7 @@
 """Expected time and cost of a batch, simulated: stragglers, failures that are tried again, and cold starts.
 
     python -m bench.scale --photos 1000000 --ms 4.6 --workers 16
-    python -m bench.scale --check 600
+    python -m bench.scale --check 6000
 
 Simulates every part of every worker (a discrete-event simulation, --runs times) and prints the median and the 95th
 percentile of the finish, beside the ideal photos × ms / workers. A straggler's part takes --straggler-factor times as
