@@ -20,10 +20,11 @@ CHUNK = 32
 
 def lenslet_rate(model: Path, photos: Path, graph: Path) -> float:
     """The engine of `lenslet predict`, parts written as CSV; from the first to the last report of its workers."""
-    from lenslet.batch.local import processors, run_here
+    from lenslet.batch.local import run_here
     from lenslet.batch.places import ListOptions
     from lenslet.batch.plan import parts_of_plan
     from lenslet.batch.run import Target, opened_batch
+    from lenslet.inference.processors import processors
 
     times: list[tuple[float, int]] = []
     with TemporaryDirectory() as folder:

@@ -1,6 +1,5 @@
 """Decoding and inference alone, on all processors: the upper bound that `bench.load` compares the server with."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -10,8 +9,9 @@ from pathlib import Path
 
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
+from lenslet.inference.processors import processors
 
-PROCESSORS = os.cpu_count() or 1
+PROCESSORS = processors()
 
 
 @contextmanager

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.console import at_least_one, bench_parser
-from lenslet.batch.local import processors
 from lenslet.batch.plan import photos_in_part
 from lenslet.batch.progress import duration
+from lenslet.inference.processors import processors
 
 ROOT = Path(__file__).parents[1]
 

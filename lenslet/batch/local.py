@@ -1,6 +1,5 @@
 """Parts on the processors of this computer: one process for each, and another one in place of one that dies."""
 
-import os
 import signal
 import time
 import traceback
@@ -19,13 +18,6 @@ from lenslet.inference.errors import InputError
 
 REPORT_S = 0.5  # between two reports of a worker
 MOST_DEATHS = 3  # of workers at the same part
-
-
-def processors() -> int:
-    """Those that this process may use, which in a container or a batch system are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run_here(job: Job, parts: Iterator[Part], workers: int, report: Report) -> Counts:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lenslet.batch.formats import FORMATS, format_of_file, in_utf8
-from lenslet.batch.local import processors, run_here
+from lenslet.batch.local import run_here
 from lenslet.batch.outputs import BucketOutput, FolderOutput, Output, check_empty
 from lenslet.batch.places import ListOptions, check_places, find_sources
 from lenslet.batch.plan import Part, PlanError, agree, parts_of_plan, photos_in_part
@@ -24,6 +24,7 @@ from lenslet.inference.atomic import remove_leftovers, replacing
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.errors import InputError
 from lenslet.inference.folder_lock import folder_lock
+from lenslet.inference.processors import processors
 from lenslet.serving.batch_plan import PLAN_NAME, BatchPlan, answer_checksum, write_sources
 from lenslet.serving.batch_rows import AnswerRow
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from lenslet.commands.options import here_or_shipped
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.inference.errors import InputError
+from lenslet.inference.processors import processors
 
 if TYPE_CHECKING:
     from lenslet.serving.http.training import Training
@@ -107,7 +108,7 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--workers",
         type=whole_number(1, 1000),
-        default=os.cpu_count() or 1,
+        default=processors(),
         metavar="N",
         help="requests answered at the same time, split among the processes (default: one for each processor)",
     )

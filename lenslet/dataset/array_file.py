@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
 from lenslet.inference.json_text import parse_json
+from lenslet.inference.processors import processors
 
 BLOCK_BYTES = 16 << 20
 TRAILER_END = struct.Struct("<QI8s")  # length and CRC-32 of the JSON, mark
@@ -195,5 +196,5 @@ def _checksums(descriptor: int, end: int) -> list[int]:
     def checksum(start: int) -> int:
         return zlib.crc32(os.pread(descriptor, min(BLOCK_BYTES, end - start), start))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # zlib lets go of the interpreter lock
+    with ThreadPoolExecutor(processors()) as pool:  # zlib lets go of the interpreter lock
         return list(pool.map(checksum, range(0, end, BLOCK_BYTES)))

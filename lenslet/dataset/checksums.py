@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
+from lenslet.inference.processors import processors
+
 PIECE = 1 << 20
 
 
@@ -27,6 +29,6 @@ def checksum_of_stream(stream: IO[bytes]) -> int:
 def checksums_below(folder: Path) -> dict[str, int]:
     """Path relative to the folder → checksum, of all files below it. Raises: OSError, ValueError."""
     paths = [Path(above, name) for above, _, names in os.walk(folder) for name in names]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         checksums = pool.map(checksum_of, paths)
         return dict(zip((path.relative_to(folder).as_posix() for path in paths), checksums, strict=True))

@@ -5,7 +5,6 @@ encoding, size, light, or a cut of a few percent at the edges; so the second pic
 in light until it fits the first best (Lucas and Kanade 1981, with gain and bias), and the rest is judged.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from lenslet.dataset.array_file import ArrayFile
 from lenslet.dataset.sampling import evenly_spaced
+from lenslet.inference.processors import processors
 
 SIDE = 40  # pixels of the compared pictures
 SIGMA = 0.8  # pixels; less detail than that survives no new size
@@ -166,7 +166,7 @@ def _nearest_others(
 
 def _in_parallel(work: Callable[[Any], Fit], items: Sequence[Any]) -> list[Fit]:
     # Threads suffice: numpy and scipy let go of the interpreter lock for most of it.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         done = pool.map(work, items)
         return list(tqdm(done, "confirming", total=len(items), unit=" pairs", leave=False, disable=None))
 

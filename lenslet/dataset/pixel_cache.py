@@ -1,6 +1,5 @@
 """Photos decoded once into one uint8 array on disk, keyed by content."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lenslet.inference.artifact import sha256_of
 from lenslet.inference.decode import RESIZE_RULE, decode
 from lenslet.inference.errors import LensletError
 from lenslet.inference.printable import printable
+from lenslet.inference.processors import processors
 
 # What often lies where a photo should, by its first bytes.
 NO_PHOTOS = {
@@ -123,6 +123,6 @@ def _same_bytes(content: Content) -> bytes:
 
 def _in_parallel(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterable[Result]:
     # Threads suffice: Pillow and hashlib let go of the interpreter lock while they work.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         done = pool.map(work, items)
         yield from tqdm(done, title, total=len(items), unit=" photos", leave=False, disable=None)

@@ -1,10 +1,10 @@
 """Size of the picture and epochs of fine-tuning that a number of minutes allows, by the photos' own size."""
 
-import os
 from dataclasses import dataclass, replace
 
 from lenslet.config import TrainParams
 from lenslet.dataset.image_size import LEAST, SIZES, auto_size
+from lenslet.inference.processors import processors
 
 # Of fine-tuning MobileNetV2 with one processor, measured at 160 pixels (EXPERIMENTS.md); grows with the area.
 CPU_S_PER_PHOTO = 0.04
@@ -22,17 +22,17 @@ class Plan:
 
 
 def plan(
-    params: TrainParams, photos: int, side: float | None, minutes: float, processors: int | None = None
+    params: TrainParams, photos: int, side: float | None, minutes: float, count: int | None = None
 ) -> Plan:
     """The largest picture that the photos fill and whose fine-tuning fits; then fewer epochs; then the head alone.
 
-    `photos`: of the whole folder; `side`: their shorter side in pixels, as `usual_side` gives it; `processors`: of this
-    machine by default. A size that `params` names is kept.
+    `photos`: of the whole folder; `side`: their shorter side in pixels, as `usual_side` gives it; `count`: of this
+    machine's processors by default. A size that `params` names is kept.
     """
     learned = photos * (1 - params.validation_fraction) * (1 - params.test_fraction)
     tuned = params.fine_tune
     seen = max(learned, tuned.min_steps_per_epoch * tuned.batch_size)  # photos in an epoch
-    speed = (processors or os.cpu_count() or 1) * 60 / CPU_S_PER_PHOTO  # photos a minute at 160 pixels
+    speed = (count or processors()) * 60 / CPU_S_PER_PHOTO  # photos a minute at 160 pixels
     left = minutes - START_MINUTES
 
     def epoch_minutes(size: int) -> float:

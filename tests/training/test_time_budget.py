@@ -34,14 +34,14 @@ PARAMS = read_params(Path("params.yaml")).train  # 12 epochs of at least 20 batc
     ],
 )
 def test_plan(photos: int, side: float | None, minutes: float, size: int, epochs: int) -> None:
-    chosen = plan(PARAMS, photos, side, minutes, processors=2)
+    chosen = plan(PARAMS, photos, side, minutes, count=2)
     assert (chosen.params.image_size, chosen.params.fine_tune.epochs) == (size, epochs)
     assert f"{size} × {size} pixels" in chosen.sentence
 
 
 @pytest.mark.parametrize(("minutes", "epochs"), [(10, 12), (4, 7), (1, 0)])  # (4 − 1) / 0.418 = 7.2
 def test_size_of_the_settings_is_kept(minutes: float, epochs: int) -> None:
-    chosen = plan(replace(PARAMS, image_size=224), 120, 100, minutes, processors=2)
+    chosen = plan(replace(PARAMS, image_size=224), 120, 100, minutes, count=2)
     assert (chosen.params.image_size, chosen.params.fine_tune.epochs) == (224, epochs)
 
 

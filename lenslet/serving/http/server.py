@@ -1,6 +1,5 @@
 """The HTTP server: a listening socket, a process for each processor, uvicorn in each process."""
 
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from lenslet.inference.errors import ArtifactError
+from lenslet.inference.processors import processors
 from lenslet.serving.http.admission import AdmissionControl
 from lenslet.serving.http.bridge import Application, Function, bridge
 from lenslet.serving.http.connection import MAX_CONNECTIONS, HttpConnection
@@ -57,7 +57,7 @@ def serve(
     Raises: CannotStart.
     """
     # More processes than processors would gain nothing: threads beyond that wait for links.
-    count = min(threads, os.cpu_count() or 1) if CAN_PASS_CONNECTIONS else 1
+    count = min(threads, processors()) if CAN_PASS_CONNECTIONS else 1
     shares = list(zip(split_evenly(threads, count), split_evenly(waiting, count), strict=True))
     if (most := max(map(sum, shares))) > MAX_CONNECTIONS // 2:
         raise CannotStart(
