@@ -79,11 +79,30 @@ def remains(account: Account) -> list[str]:
         for name in [group["logGroupName"] for group in page["logGroups"]]
         if images.REPOSITORY in name.lower()
     ]
-    places = [*((stage, stack_name(stage)) for stage in STAGES), (EVERYTHING, ACCOUNT_STACK)]
+    commands = {stack_name(stage): f"make destroy STAGE={stage}" for stage in STAGES}
+    commands[ACCOUNT_STACK] = f"make destroy STAGE={EVERYTHING}"
+    for name in stacks.stack_names(account, f"{images.REPOSITORY}-"):
+        by_hand = f"aws cloudformation delete-stack --region {account.region} --stack-name {name}"
+        lines.append(f"stack {name}: {commands.get(name, by_hand)}")
+    return lines + kept_things(account)
+
+
+def kept_things(account: Account) -> list[str]:
+    """What stacks leave when they are deleted, because a deletion by mistake could not be undone."""
+    names = [
+        each["repositoryName"]
+        for page in account.client("ecr").get_paginator("describe_repositories").paginate()
+        for each in page["repositories"]
+        if each["repositoryName"].startswith(f"{images.REPOSITORY}-")
+    ]
+    delete = f"aws ecr delete-repository --region {account.region} --force --repository-name"
+    lines = [f"repository {name} with its images: {delete} {name}" for name in names]
+    buckets = [each["Name"] for each in account.client("s3").list_buckets()["Buckets"]]
+    end = f"-{account.number}-{account.region}"
     lines += [
-        f"stack {name}: make destroy STAGE={stage}"
-        for stage, name in places
-        if stacks.read_stack(account, name)
+        f"bucket {name}: look at what is in it, then empty and delete it in the console of S3, which knows versions"
+        for name in buckets
+        if name.startswith(f"{images.REPOSITORY}-") and name.endswith(end)
     ]
     return lines
 

@@ -83,6 +83,13 @@ def read_stack(account: Account, name: str) -> Stack | None:
     )
 
 
+def stack_names(account: Account, start: str) -> list[str]:
+    """Names of the region's stacks that begin so, in alphabetical order."""
+    pages = account.client("cloudformation").get_paginator("describe_stacks").paginate()
+    found = (each["StackName"] for page in pages for each in page["Stacks"])
+    return sorted(name for name in found if name.startswith(start))
+
+
 def need_stack(account: Account, name: str, remedy: str) -> Stack:
     stack = read_stack(account, name)
     if stack is None:

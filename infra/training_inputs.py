@@ -22,6 +22,8 @@ KEYS = {
     "optimizer": "train.head.optimizer",
     "learning_rate": "train.fine_tune.learning_rate",
 }
+# The head is a regression otherwise, which has no optimizer to choose.
+WITH_OPTIMIZER = {"train.head.solver": "gradient"}
 AUGMENTATION = "train.augmentation."
 NO_PARAMETERS = ("data", "because")
 PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w./=@+-]*)?")
@@ -50,6 +52,8 @@ def overrides_of(inputs: Mapping[str, Any]) -> dict[str, str]:
             f"there is no input {', '.join(unknown)}, only {', '.join(KEYS)}, augmentation and data"
         )
     found = {KEYS[name]: str(inputs[name]).strip() for name in KEYS if str(inputs.get(name) or "").strip()}
+    if KEYS["optimizer"] in found:
+        found |= WITH_OPTIMIZER
     for pair in str(inputs.get("augmentation") or "").split():
         name, equals, value = pair.partition("=")
         if not equals:

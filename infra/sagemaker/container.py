@@ -6,6 +6,7 @@ SageMaker itself calls the image with the word `train`. Exit code as of the comm
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from infra import training_inputs
+from infra import snapshot, training_inputs
 from lenslet.cli import main as lenslet
 
 ML = Path("/opt/ml")
@@ -67,12 +68,21 @@ def train(arguments: argparse.Namespace) -> int:
     )
     weights = str(hyperparameters.get("weights", AS_IN_FILE)).strip('"')
     options = [] if weights == AS_IN_FILE else ["--weights", weights]
+    params = channels / "params" / "params.yaml"
+    # A folder a training: --resume refuses what was begun with other photos or settings, and on spot instances the
+    # checkpoints of earlier trainings are here, too.
+    runs = ML / "checkpoints" / identity(channels / "photos", params, weights)
     run(
-        "train", "--data", channels / "photos", "--params", channels / "params" / "params.yaml", "--out", out,
-        "--runs", ML / "checkpoints", "--resume", *options,
+        "train", "--data", channels / "photos", "--params", params, "--out", out, "--runs", runs, "--resume", *options,
     )  # fmt: skip
     shutil.copytree(out, ML / "model", dirs_exist_ok=True)
     return 0
+
+
+def identity(photos: Path, params: Path, weights: str) -> str:
+    """A name that trainings share whose photos, settings and start are the same."""
+    parts = (snapshot.manifest_of(photos), params.read_text(encoding="utf-8"), weights)
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
 def convert(arguments: argparse.Namespace) -> int:
@@ -131,10 +141,6 @@ def register(arguments: argparse.Namespace) -> int:
     evaluation = (ML / "processing" / "report" / "evaluation.json").read_text(encoding="utf-8")
     figures = {name: f"{value:.4f}" for name, value in json.loads(evaluation).items()}
     client = boto3.client("sagemaker", region_name=os.environ.get("AWS_REGION"))  # as SageMaker names it
-    try:
-        client.describe_model_package_group(ModelPackageGroupName=arguments.group)
-    except client.exceptions.ClientError:
-        client.create_model_package_group(ModelPackageGroupName=arguments.group)
     statistics = {"ContentType": "application/json", "S3Uri": f"{arguments.report_uri}/metrics.json"}
     version = client.create_model_package(
         ModelPackageGroupName=arguments.group,

@@ -144,16 +144,20 @@ class Steps:
         )
 
     def training(self, params: Any, *, uses_spot: bool) -> Any:
+        """`uses_spot` is no parameter of a run: AWS asks for `max_wait` with spot instances, and refuses it without."""
+        place = f"s3://{self.session.default_bucket()}/{NAME}"
         spot: dict[str, Any] = {"use_spot_instances": True, "max_wait": DAY_S} if uses_spot else {}
-        if uses_spot:  # interrupted, it goes on after its last epoch
-            bucket = self.session.default_bucket()
-            spot["checkpoint_s3_uri"] = f"s3://{bucket}/{NAME}/checkpoints"
+        if uses_spot:
+            # Interrupted, it goes on after its last epoch. One place for all runs, because steps are cached by it, too;
+            # container.py keeps them apart there.
+            spot["checkpoint_s3_uri"] = f"{place}/checkpoints"
         estimator = sdk.Estimator(
             image_uri=self.image,
             role=self.role,
             instance_count=1,
             instance_type=self.given["InstanceType"],
             max_run=DAY_S // 2,
+            output_path=f"{place}/trained",
             hyperparameters={"weights": self.given["Weights"]},
             sagemaker_session=self.session,
             **spot,

@@ -133,11 +133,13 @@ def check_place(place: Path) -> None:
     )
 
 
-def find_photos(place: Path, params: ListParams | None = None, cache: Path = Path(".cache")) -> Listing:
+def find_photos(
+    place: Path, params: ListParams | None = None, cache: Path = Path(".cache"), min_classes: int = 2
+) -> Listing:
     """The photos at `place` with their labels, whatever the names of the files end in, and what is left out.
 
     `place`: a folder, a list, an archive, or `s3://bucket/prefix` of one of these, which is fetched into `cache`.
-    Raises: DatasetError if there is nothing that can be read, or fewer than two classes.
+    Raises: DatasetError if there is nothing that can be read, or fewer than `min_classes` (of a part of a data set, 0).
     """
     way = Way(params or ListParams(), cache)
     fetched: tuple[LeftOut, ...] = ()
@@ -147,7 +149,7 @@ def find_photos(place: Path, params: ListParams | None = None, cache: Path = Pat
         way = replace(way, is_closed=True)
     listing = _read_folder(path, way) if path.is_dir() else _read_file(path, way)
     listing = replace(listing, left_out=listing.left_out + fetched)
-    if len(listing.classes) < 2:
+    if len(listing.classes) < min_classes:
         found = sorted(listing.classes) or "none"
         hint = _hint(listing) if "a folder per class" in listing.layout else ""
         raise DatasetError(f"{place} must hold two classes at least, but has {found}{hint}")

@@ -24,6 +24,7 @@ from lenslet.labelling.annotations import Row
 STATE_NAME, LOG_NAME = "state.json", "training.log"  # in the folder of a run
 STAGES = ("train", "convert", "evaluate", "register")
 REGISTERED, REFUSED, FAILED = "registered", "refused", "failed"
+LIST_COLUMNS = ("image", "label", "split")
 SHRUNK = 0.5  # of the labels of the last training: fewer are taken for an accident
 
 
@@ -125,9 +126,17 @@ class Composed:
         )
 
 
-def compose(path: Path, data: Path, rows: Sequence[Row], params: TrainParams, cache: Path) -> Composed:
+def compose(
+    path: Path,
+    data: Path,
+    rows: Sequence[Row],
+    params: TrainParams,
+    cache: Path,
+    relative_to: Path | None = None,
+) -> Composed:
     """Write the list: the photos of `data` in the splits that a training on them has, and the labelled ones to train.
 
+    Photos below `relative_to` are named relative to it, so that folder and list can be moved together.
     Raises: DatasetError.
     """
     dataset = read_dataset(data, params, cache)
@@ -135,24 +144,32 @@ def compose(path: Path, data: Path, rows: Sequence[Row], params: TrainParams, ca
         str(Path(row.image).resolve()) if "://" not in row.image else row.image: row.label for row in rows
     }
     cells: list[tuple[str, str, str]] = []
-    corrected = judging = 0
+    corrections: list[str] = []
+    judging = 0
     for photo in dataset.photos:
         place = str(photo.path.resolve())
         label = labels.pop(place, None)
         split = photo.split or "train"
-        if label is not None and split != "train":
-            judging += 1
-        elif label is not None:
-            corrected += 1
+        if label is not None and split == "train":
+            corrections.append(label)
+        judging += label is not None and split != "train"
         cells.append((place, photo.label if label is None or split != "train" else label, split))
-    unknown = set(labels.values()) - set(dataset.labels)
+    unknown = {*labels.values(), *corrections} - set(dataset.labels)
     if unknown:
         raise DatasetError(
             f"the labels have {', '.join(sorted(unknown))}, of which {data} has no photo: add some for each split"
         )
     cells += [(place, label, "train") for place, label in labels.items()]
-    write_cells(path, ("image", "label", "split"), cells)
-    return Composed(len(dataset.photos), len(labels), corrected, judging)
+    if relative_to:
+        cells = [(path_below(relative_to, place), label, split) for place, label, split in cells]
+    write_cells(path, LIST_COLUMNS, cells)
+    return Composed(len(dataset.photos), len(labels), len(corrections), judging)
+
+
+def path_below(folder: Path, place: str) -> str:
+    """The path of a photo in the folder, relative to it; the place itself of others."""
+    path, root = Path(place), folder.resolve()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else place
 
 
 def now() -> str:

@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 ACCOUNT = ROOT / "infra" / "account.yaml"
 MACHINE = ROOT / "infra" / "ec2.yaml"
 DATA = ROOT / "infra" / "data.yaml"
+TRAINING = ROOT / "infra" / "training.yaml"
+OTHERS = (ACCOUNT, MACHINE, DATA, TRAINING)  # without SAM's transform
 EVERYTHING = {
     "WithUploads": "true",
     "WithFunctionUrl": "true",
@@ -549,7 +551,7 @@ def test_link_failures_are_counted_with_every_answer() -> None:
 # --- the file itself
 
 
-@pytest.mark.parametrize("path", [TEMPLATE, ACCOUNT, MACHINE, DATA], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [TEMPLATE, *OTHERS], ids=lambda path: path.name)
 def test_cloudformation_takes_the_file_as_it_is(path: Path) -> None:
     text = path.read_text()
     assert len(text.encode()) <= 51_200  # a longer one must be put into a bucket first
@@ -593,7 +595,7 @@ def test_sam_validates() -> None:
 @pytest.mark.slow
 def test_cfn_lint_finds_nothing(transformed: Path) -> None:
     done = subprocess.run(
-        [Path(sys.executable).parent / "cfn-lint", "--format", "json", TEMPLATE, ACCOUNT, MACHINE, DATA, transformed],
+        [Path(sys.executable).parent / "cfn-lint", "--format", "json", TEMPLATE, *OTHERS, transformed],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     found = [(Path(each["Filename"]), each["Level"], each["Message"]) for each in json.loads(done.stdout)]
@@ -625,13 +627,11 @@ def test_checkov_finds_what_reasons_are_written_for_and_nothing_else(tmp_path: P
     whole = [
         bare(source(), tmp_path / "source.json"),
         bare(transform(source(), {}), tmp_path / "transformed.json"),
-        bare(read_template(ACCOUNT), tmp_path / "account.json"),
-        bare(read_template(MACHINE), tmp_path / "machine.json"),
-        bare(read_template(DATA), tmp_path / "data.json"),
+        *(bare(read_template(path), tmp_path / f"{path.stem}.json") for path in OTHERS),
     ]
     done = subprocess.run(
         [ROOT / ".venv-checkov/bin/checkov", "--skip-download", "--framework", "cloudformation", "--output", "json",
-         "--file", TEMPLATE, ACCOUNT, MACHINE, DATA, *whole],
+         "--file", TEMPLATE, *OTHERS, *whole],
         capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     results = json.loads(done.stdout)["results"]
@@ -642,6 +642,8 @@ def test_checkov_finds_what_reasons_are_written_for_and_nothing_else(tmp_path: P
     assert [each for each in failed if each[0] not in whole] == []  # with the reasons
     # SAM makes of the API a stage too, and it is the stage that is complained of.
     found = {(resource.rpartition(".")[2].replace("ApiStage", "Api"), check) for _, resource, check in failed}
-    reasons = skips(TEMPLATE) | skips(ACCOUNT) | skips(MACHINE) | skips(DATA)
+    reasons: dict[tuple[str, str], str] = {}
+    for path in (TEMPLATE, *OTHERS):
+        reasons |= skips(path)
     assert reasons.keys() == found
     assert all(re.fullmatch(r"[A-Z].{20,}\.", reason) for reason in reasons.values())

@@ -104,8 +104,23 @@ def test_labels_join_the_training_photos_and_judging_ones_stay(tmp_path: Path) -
     after = read_dataset(tmp_path / "photos.csv", params, tmp_path / "cache")
     assert len(after.photos) == 25
     assert after.test_fingerprint == before.test_fingerprint  # so that the gate may compare the two models
-    with pytest.raises(DatasetError, match="purple"):
-        compose(tmp_path / "p.csv", data, rows(**{str(new): "purple"}), params, tmp_path / "cache")
+    for place in (str(new), training):
+        with pytest.raises(DatasetError, match="purple"):
+            compose(tmp_path / "p.csv", data, rows(**{place: "purple"}), params, tmp_path / "cache")
+
+
+def test_list_can_be_moved_with_its_photos(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for number, (label, colour) in enumerate((("red", RED), ("green", GREEN))):
+        write_class(data / "photos" / label, 8, colour, first_seed=100 * number)
+    write_class(tmp_path / "new", 1, RED, first_seed=900)
+    [new] = (tmp_path / "new").iterdir()
+    params = replace(read_params(Path("params.yaml")).train, image_size=32, leaks="keep")
+    labelled = rows(**{str(new): "red"})
+    compose(data / "metadata.csv", data, labelled, params, tmp_path / "cache", relative_to=data)
+    with (data / "metadata.csv").open() as file:
+        listed = {row["image"] for row in csv.DictReader(file)}
+    assert {"photos/red/00.png", str(new.resolve())} <= listed and len(listed) == 17
 
 
 def test_state_is_json_that_a_page_can_show(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def run(environment: dict[str, str], **parameters: object) -> dict[str, Any]:
 
 def test_good_model_is_registered_and_another_is_refused(cloud: dict[str, str], tmp_path: Path) -> None:
     s3, registry = client("s3", cloud), client("sagemaker", cloud)
+    registry.create_model_package_group(ModelPackageGroupName="lenslet")  # as infra/training.yaml does
     data = snapshot.keep(s3, ROOT / "data" / "sample", BUCKET)
 
     passed = run(cloud, **GOOD, DataUri=data, MinimumAccuracy=0.7)

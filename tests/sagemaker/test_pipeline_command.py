@@ -42,6 +42,15 @@ def test_definition_create_start_and_status(cloud: dict[str, str]) -> None:
     definition = json.loads(printed.stdout)
     assert definition == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
+    spot = json.loads(lenslet(cloud, *DEFINE, "--spot", "--json").stdout)
+    train = {each["Name"]: each for each in definition["Steps"]}["Train"]["Arguments"]
+    train["EnableManagedSpotTraining"] = True
+    train["StoppingCondition"]["MaxWaitTimeInSeconds"] = 86_400
+    # Where container.py looks for them, and the same for all runs: steps are cached by it.
+    place = f"s3://{BUCKET}/lenslet-training/checkpoints"
+    train["CheckpointConfig"] = {"S3Uri": place}
+    assert spot == definition
+
     sagemaker = client("sagemaker", cloud)
     for again in (False, True):  # the second time it is updated
         done = lenslet(cloud, *DEFINE)

@@ -39,7 +39,7 @@ WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken", "cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "logs:CreateLogDelivery",
     "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
     "logs:DescribeResourcePolicies", "lambda:GetAccountSettings",
-    "ssm:GetCommandInvocation",
+    "ssm:GetCommandInvocation", "cloudwatch:PutMetricData",
 }  # fmt: skip
 
 
