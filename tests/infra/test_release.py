@@ -438,26 +438,24 @@ def test_destroy_asks_and_tells_what_is_left(project: Project) -> None:
     expect_refusal(project.run("destroy", "staging", answer="staging\n"), f"bucket {bucket} is not empty")
     assert "lenslet-staging" in project.stacks()
     s3.delete_object(Bucket=bucket, Key="photo.jpg")
+    # Of the other templates, which `make destroy` leaves alone.
+    cloudformation, ecr = project.client("cloudformation"), project.client("ecr")
+    template = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+    cloudformation.create_stack(StackName="lenslet-data", TemplateBody=template)
+    ecr.create_repository(repositoryName="lenslet-training")
+    kept = "lenslet-data-123456789012-eu-central-1"
+    s3.create_bucket(Bucket=kept, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
 
     said = project.succeed("destroy", "staging", answer="staging\n")
+    assert "stack lenslet-data: aws cloudformation delete-stack --region eu-central-1 --stack-name" in said
+    assert "--force --repository-name lenslet-training" in said and f"bucket {kept}: look at" in said
+    cloudformation.delete_stack(StackName="lenslet-data")
+    ecr.delete_repository(repositoryName="lenslet-training")
+    s3.delete_bucket(Bucket=kept)
     assert list(project.stacks()) == ["lenslet-account"]
     assert "1 images in repository lenslet" in said
     assert "stack lenslet-account: make destroy STAGE=everything" in said
     assert "log group" not in said  # the stack's own, gone with it
-    # Of the other templates, which `make destroy` leaves alone.
-    template = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
-    project.client("cloudformation").create_stack(StackName="lenslet-data", TemplateBody=template)
-    project.client("ecr").create_repository(repositoryName="lenslet-training")
-    kept = "lenslet-data-123456789012-eu-central-1"
-    s3.create_bucket(Bucket=kept, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-    said = project.succeed("destroy", "everything", answer="everything\n")
-    assert "stack lenslet-data: aws cloudformation delete-stack --region eu-central-1 --stack-name" in said
-    assert "--force --repository-name lenslet-training" in said and f"bucket {kept}: look at" in said
-    project.client("cloudformation").delete_stack(StackName="lenslet-data")
-    project.client("ecr").delete_repository(repositoryName="lenslet-training")
-    s3.delete_bucket(Bucket=kept)
-    project.succeed("deploy", "staging")
-    project.succeed("destroy", "staging", answer="staging\n")
     assert "nothing of this project is left" in project.succeed(
         "destroy", "everything", answer="everything\n"
     )
