@@ -55,7 +55,7 @@ ALLOWED_BESIDE = {
     "lambda_func": {"serving", "inference"},
     "frontend": set(),
     "data": set(),
-    "infra": {"checks", "cli", "commands", "config", "evaluation", "inference"},
+    "infra": {"checks", "cli", "commands", "config", "dataset", "evaluation", "inference", "labelling"},
     "bench": set(ALLOWED) - {"cli", "lenslet", "__main__"} | {"lambda_func"},
     "fuzz": {"inference", "lambda_func", "bench"},
 }
