@@ -47,7 +47,7 @@ STEP_FUNCTIONS := .venv-step-functions/installed
 RAY := .venv-ray/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check lint types unsafe vulnerabilities test openapi clients wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check fast lint types unsafe vulnerabilities test openapi clients wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,7 +78,9 @@ page: $(PAGE)  ## the page alone on http://127.0.0.1:PAGE_PORT, for the function
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
 check: $(FULL)  ## format, lint, types, security lint and fast tests: 90 seconds on two cores
-	@$(MAKE) --no-print-directory --jobs 2 lint types unsafe vulnerabilities
+	@$(MAKE) --no-print-directory --jobs 3 fast types lint unsafe vulnerabilities
+
+fast: $(FULL)
 	.venv/bin/pytest $(two_processes) -m "not slow"
 
 lint: $(FULL)

@@ -39,6 +39,9 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+BY_NAME = ("import_module", "__import__", "run_module")  # functions that take a module's name
+
+
 @cache
 def imports_of(path: Path) -> tuple[Import, ...]:
     return tuple(_imports(path))
@@ -58,6 +61,9 @@ def _targets(node: ast.AST, path: Path) -> Iterator[str]:
     if isinstance(node, ast.ImportFrom):
         assert not node.level, f"{path}:{node.lineno}: relative import"
         for alias in node.names:
+            assert alias.name not in BY_NAME or not alias.asname, (
+                f"{path}:{node.lineno}: {alias.name} goes by another name, so that its calls are not seen"
+            )
             whole = f"{node.module}.{alias.name}"
             yield whole if whole in modules() else _beside(path, str(node.module))
     if (named := _named(node)) is not None:
@@ -71,11 +77,11 @@ def _beside(path: Path, name: str) -> str:
 
 
 def _named(node: ast.AST) -> ast.expr | None:
-    """The argument of a call of `import_module` or `__import__`."""
+    """The argument of a call that imports or runs the module of this name."""
     if not isinstance(node, ast.Call) or not node.args:
         return None
     function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return node.args[0] if function in ("import_module", "__import__") else None
+    return node.args[0] if function in BY_NAME else None
 
 
 def _called(named: ast.expr, importer: str) -> Iterator[str]:
