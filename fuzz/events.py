@@ -65,9 +65,8 @@ SPELLINGS = st.sampled_from(
 )
 ENCODED = BASE64 | st.builds(lambda text, spell: spell(text), BASE64, SPELLINGS) | st.text(max_size=30)
 PHOTO = either(st.fixed_dictionaries({"image": ENCODED}), st.fixed_dictionaries({"url": LINKS}), ANY_JSON)
-MODELS = st.sampled_from(
-    [read_artifact(Path(__file__).parents[1] / "model").name] * 3 + ["", "other", "%", "1"]
-)
+MODEL = read_artifact(Path(__file__).parents[1] / "model")
+MODELS = st.sampled_from([MODEL.name] * 3 + ["", "other", "%", "1"])
 OPTIONS = {
     "top": st.integers(1, 9) | ANY_JSON,
     "explain": either(st.booleans(), st.booleans(), st.just("occlusion"), ANY_JSON),
@@ -176,6 +175,30 @@ FORM_EVENTS = st.builds(
     QUERIES,
     st.sampled_from([True] * 5 + [False]),
 )
+LABELS = st.sampled_from([*MODEL.labels, None, "", "<script>", "\x1b[2J", "../x"])
+CORRECTIONS = st.builds(
+    lambda photo, fields: {**(photo if isinstance(photo, dict) else {}), **fields},
+    either(st.fixed_dictionaries({"image": BASE64}), PHOTO),
+    st.fixed_dictionaries(
+        {
+            "label": either(LABELS, LABELS, ANY_JSON),
+            "consent": st.sampled_from([True] * 6 + [False, 1, "true"]),
+        },
+        optional={"model": MODELS, "top": ANY_JSON},
+    ),
+)
+FEEDBACK_EVENTS = st.builds(
+    lambda method, correction, query: {
+        "rawPath": "/feedback",
+        "requestContext": {"http": {"method": method}},
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps(correction),
+        "queryStringParameters": query,
+    },
+    METHODS,
+    CORRECTIONS,
+    st.sampled_from([None] * 9 + [{"top": "1"}]),
+)
 COMMON = {
     "body": BODIES,
     "isBase64Encoded": st.booleans(),
@@ -210,5 +233,14 @@ BALANCER = st.fixed_dictionaries(
     },
 )
 EVENTS = either(
-    PAYLOAD_1, PAYLOAD_1, PAYLOAD_2, PAYLOAD_2, BALANCER, FORM_EVENTS, FORM_EVENTS, REQUESTS, ANY_JSON
+    PAYLOAD_1,
+    PAYLOAD_1,
+    PAYLOAD_2,
+    PAYLOAD_2,
+    BALANCER,
+    FORM_EVENTS,
+    FORM_EVENTS,
+    FEEDBACK_EVENTS,
+    REQUESTS,
+    ANY_JSON,
 )

@@ -9,10 +9,12 @@ smallest form; the command then ends with exit code 1.
 import argparse
 import json
 import os
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jsonschema
 import yaml
@@ -20,8 +22,9 @@ from hypothesis import HealthCheck, given, seed, settings
 
 import lambda_func
 from bench.console import at_least_one
-from fuzz.events import EVENTS
+from fuzz.events import EVENTS, MODEL
 from lenslet.inference import errors
+from lenslet.serving import feedback
 
 MAX_SECONDS = 5.0
 CONTRACT = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text(encoding="utf-8"))
@@ -50,13 +53,38 @@ def main(argv: list[str] | None = None) -> None:
     os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
     lambda_func.telemetry.logger.setLevel("CRITICAL")
     answered = ask_many(arguments.inputs, arguments.seed)
+    stored = answered.pop("corrections stored")
     print(f"{answered.total():,} events, all answered as documented:")
     for kind, count in answered.most_common():
         print(f"{count:>10,}  {kind}")
+    print(f"{stored:,} different corrections stored")
 
 
 def ask_many(inputs: int, random_seed: int) -> Counter[str]:
     """Number of answers by status, or by code of a direct invoke. Raises: AssertionError, errors of jsonschema."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, LENSLET_FEEDBACK=folder),
+        mock.patch.object(feedback, "MAX_PER_MINUTE", inputs),  # else twenty corrections in a minute
+        mock.patch.object(feedback, "MAX_PER_DAY", inputs),
+    ):
+        answered = _ask_many(inputs, random_seed)
+        answered["corrections stored"] = check_stored(Path(folder))
+    return answered
+
+
+def check_stored(folder: Path) -> int:
+    """The number of corrections; each has a photo and a label of the model, or none."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    for record in records:
+        assert record["label"] is None or record["label"] in MODEL.labels, record
+    photos = {path.name for path in folder.glob("*.jpg")}
+    assert photos == {record["photo"] for record in records}
+    assert len(list(folder.iterdir())) == len(photos) + len(records), "something else was written"
+    return len(records)
+
+
+def _ask_many(inputs: int, random_seed: int) -> Counter[str]:
     answered: Counter[str] = Counter()
 
     @seed(random_seed)
@@ -113,7 +141,7 @@ def _refuse(constant: str) -> None:
 
 
 VALIDATORS = {
-    "answer": _validator("Prediction", "Results", "Description", "Models", "Health", "Contract"),
+    "answer": _validator("Prediction", "Results", "Description", "Models", "Health", "Contract", "Feedback"),
     "direct": _validator("Prediction", "Results"),
     "error": _validator("Error"),
 }

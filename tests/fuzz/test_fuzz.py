@@ -44,6 +44,7 @@ def test_handler_answers_a_few_hundred_events() -> None:
     answered = ask_many(300, random_seed=0)
     assert answered.total() >= 300
     assert answered["200"] > 0
+    assert answered["corrections stored"] > 0
 
 
 @pytest.mark.slow
