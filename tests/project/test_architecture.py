@@ -57,7 +57,7 @@ ALLOWED_BESIDE = {
     "data": set(),
     "infra": {"checks", "cli", "commands", "config", "dataset", "evaluation", "inference", "labelling"},
     "bench": set(ALLOWED) - {"cli", "lenslet", "__main__"} | {"lambda_func"},
-    "fuzz": {"inference", "lambda_func", "bench"},
+    "fuzz": {"inference", "serving", "lambda_func", "bench"},
 }
 ALLOWED_BESIDE["tests"] = {*ALLOWED, *ALLOWED_BESIDE} - {"train", "convert", "test"}
 # Modules that import by the name in a variable: the TFLite runtimes, and constants that a benchmark replaces.
