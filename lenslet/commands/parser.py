@@ -3,29 +3,17 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lenslet.commands.hints import likely_choice, positional, remedy, unknown_options
 from lenslet.commands.options import add_options, photo_place
 
 if TYPE_CHECKING:
     from lenslet.config import Params
 
 MAX_DIGITS = 18
-
-# Options of former versions and of other tools → what they are called here.
-RETIRED = {
-    "--allow-leaks": "--leaks keep",
-    "--strangers": "--ood",
-    "--looks": "--windows",
-    "--output": "--out",
-    "--output-dir": "--out",
-    "--dataset": "--data",
-    "--data-dir": "--data",
-    "--lr": "--set train.fine_tune.learning_rate=…",
-    "--img-size": "--set train.image_size=…",
-}
+ALONE = ("--data", "--model")  # for a word that stands without an option where there should be none
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -62,10 +50,18 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence to stderr and exit with code 2."""
-        names = [word.partition("=")[0] for word in self._words if word.startswith("--") and word != "--"]
-        unknown = [name for name in names if name not in self.options()]
-        sentence = f"{unknown[0]} is not an option; {self._remedy(unknown[0])}" if unknown else message
-        self.exit(2, f"{self.prog}: {sentence}\n")
+        self.exit(2, f"{self.prog}: {self._sentence(message)}\n")
+
+    def _sentence(self, message: str) -> str:
+        options, place = self.options(), positional(self)
+        if unknown := unknown_options(self._words, options):
+            help_line = f"`{self.prog} --help` lists the options"
+            return f"{unknown[0]} is not an option; {remedy(unknown[0], options, self.sections, place) or help_line}"
+        alone = next(iter(self._words), "-")
+        if not place and not alone.startswith("-"):
+            option = next((each for each in ALONE if each in options), "")
+            return f"{alone} stands without an option; did you mean {option} {alone}?" if option else message
+        return message + likely_choice(message)
 
     def options(self) -> list[str]:
         """All options, those of subcommands included."""
@@ -88,20 +84,6 @@ class CommandParser(argparse.ArgumentParser):
                 self.error(
                     f"--set {override}: {self.prog} reads {' and '.join(self.sections)}, not {section}"
                 )
-
-    def _remedy(self, name: str) -> str:
-        if (meant := RETIRED.get(name, "")).partition(" ")[0] in self.options():
-            return f"use {meant}"
-        close = get_close_matches(name, self.options(), n=1, cutoff=0.75)
-        if not close and self.sections:
-            # Here, and in `params_of`: the image of `lenslet serve` has neither settings nor a YAML reader.
-            from lenslet.config import Params
-            from lenslet.config.overrides import dotted_keys, likely_keys
-
-            sections = tuple(f"{section}." for section in self.sections)
-            keys = [key for key in dotted_keys(Params) if key.startswith(sections)]
-            close = [f"--set {key}=…" for key in likely_keys(name.lstrip("-").replace("-", "_"), keys)]
-        return f"did you mean {' or '.join(close)}?" if close else f"`{self.prog} --help` lists the options"
 
 
 def parser_for(command: str, document: str | None, sections: Sequence[str] = ()) -> CommandParser:

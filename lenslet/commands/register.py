@@ -111,16 +111,9 @@ def run_promote(arguments: argparse.Namespace) -> int:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    from lenslet.inference.elsewhere import folder_above
-    from lenslet.registry.mlflow_client import FOLDER, SERVER, is_new
-    from lenslet.registry.mlflow_registry import RegistryError
-    from lenslet.registry.versions import open_registry, versions_table
+    from lenslet.registry.versions import open_registry, require_registry, versions_table
 
-    if is_new():
-        place = folder_above(str(FOLDER)) or "the folder where the models were registered"
-        raise RegistryError(
-            f"there is no registry in {FOLDER.resolve()}: go to {place}, or name a server as {SERVER}"
-        )
+    require_registry()
     nothing = "no model is registered yet: `lenslet register register` does that"
     with json_output(arguments.json) as print_json:
         versions = open_registry().versions()

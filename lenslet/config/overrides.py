@@ -75,7 +75,10 @@ def likely_keys(name: str, keys: Sequence[str]) -> list[str]:
     last_parts = {key.rpartition(".")[2] for key in keys}
     close = get_close_matches(current.rpartition(".")[2], last_parts, n=1, cutoff=0.8)
     found += [key for key in keys if key.rpartition(".")[2] in close]
-    return list(dict.fromkeys(found))[:3]
+    # A section cannot be set; that of a name, as of the backbone, mostly means the name.
+    found = [f"{key}.name" if f"{key}.name" in keys else key for key in found]
+    settings = [key for key in found if not any(other.startswith(f"{key}.") for other in keys)]
+    return list(dict.fromkeys(settings))[:3]
 
 
 def _hint(name: str, keys: Sequence[str]) -> str:

@@ -93,9 +93,9 @@ def _parse_mapping(content: Any, kind: Any, key: str) -> dict[str, Any]:
 
 
 def _parse_dataclass(content: Any, kind: Any, key: str) -> Any:
-    if not isinstance(content, dict):
-        raise ParamsError(f"{key or 'the file'} must hold keys and values, not {shown(content)}")
     known = [each.name for each in fields(kind)]
+    if not isinstance(content, dict):
+        raise ParamsError(f"{key or 'the file'} must hold {', '.join(known)}, not {shown(content)}")
     prefix = f"{key}." if key else ""
     for name in content:
         if name not in known:

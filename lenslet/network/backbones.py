@@ -167,7 +167,7 @@ def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., ke
     raise WeightsUnavailable(
         f"the ImageNet weights {row.imagenet_file} are not here and cannot be downloaded: "
         f"put the file into models/ of a folder that KERAS_HOME names, "
-        f"or train efficientnet_lite0, whose weights come with lenslet"
+        f"or start from weights that come with lenslet: --set train.backbone.name=efficientnet_lite0"
     )
 
 

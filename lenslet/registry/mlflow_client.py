@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lenslet.inference.atomic import replacing
+from lenslet.inference.elsewhere import folder_above
 from lenslet.inference.folder_lock import MAX_HOLDER_BYTES, description_of
 from lenslet.inference.printable import printable
 
@@ -53,6 +54,15 @@ def is_off() -> bool:
 def is_new() -> bool:
     """Whether there is no database yet; needs no MLflow."""
     return not _address() and not (FOLDER / DATABASE_NAME).exists()
+
+
+def nothing_here() -> str:
+    """Where to look for a database instead, in one sentence."""
+    place = folder_above(str(FOLDER)) or "the folder where the models were registered"
+    return (
+        f"there is no registry in {FOLDER.resolve()}: go to {place}, or name a server as {SERVER}; "
+        "`lenslet register register` makes one here"
+    )
 
 
 def open_client() -> "MlflowClient":

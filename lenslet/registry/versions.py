@@ -17,7 +17,7 @@ from lenslet.inference.atomic import probe_folder, replacing
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.folder_lock import LOCK_NAME, folder_lock
 from lenslet.inference.printable import printable
-from lenslet.registry.mlflow_client import registering
+from lenslet.registry.mlflow_client import is_new, is_off, nothing_here, registering
 from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
 from lenslet.registry.run_note import NOTE_NAME
 from lenslet.training.record import KERAS_NAME, read_record
@@ -25,6 +25,12 @@ from lenslet.training.record import KERAS_NAME, read_record
 ALIASES = ("candidate", "staging", "production")
 PREFIX = "registry:"  # begins a reference where a path is allowed too
 REPORT_NAME = "report.html"
+
+
+def require_registry() -> None:
+    """Raises: RegistryError where no model was ever registered, so that nobody takes that for an empty registry."""
+    if is_new() and not is_off():
+        raise RegistryError(nothing_here())
 
 
 def open_registry() -> Registry:
@@ -73,7 +79,8 @@ def promote(registry: Registry, reference: str, alias: str) -> ModelVersion:
 
 
 def find_version(registry: Registry, reference: str) -> ModelVersion:
-    """The version of a reference. Raises: RegistryError if there is none, or more than one."""
+    """The version of a reference. Raises: RegistryError if there is none, or more than one, or no registry."""
+    require_registry()
     found = matching_versions(registry, reference)
     if not found and not registry.versions():
         raise RegistryError(

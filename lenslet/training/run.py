@@ -24,10 +24,12 @@ from lenslet.training.record import (
     HISTORY_SHAPE,
     KERAS_NAME,
     RECORD_NAME,
+    RecordError,
     TrainingRecord,
     flat,
     newest_training,
     place_of_training,
+    read_record,
     save_network,
 )
 
@@ -119,10 +121,8 @@ def resume_or_begin(runs: Path, wanted: Run, out: Path, is_resuming: bool) -> tu
     if not is_resuming and (there := unfinished_epochs(runs, out)):
         print(f"note: {there[0]} was stopped after {there[1]} epochs; --resume would continue it")
     if is_resuming:
-        if done := _finished_run(runs, out, wanted):
-            raise RunFinished(
-                f"{done} has finished with these photos and settings: nothing is left to resume for {out}"
-            )
+        if done := _finished_training(runs, out, wanted):
+            raise RunFinished(f"{done} was trained with these photos and settings: nothing is left to resume")
         if found := unfinished_run(runs, wanted):
             folder, run, epochs = found
             print(f"resuming {folder} after {epochs} finished epochs")
@@ -167,19 +167,19 @@ def unfinished_epochs(runs: Path, out: Path) -> tuple[Path, int] | None:
     return None
 
 
-def _finished_run(runs: Path, out: Path, wanted: Run) -> Path | None:
-    """The newest run for `out`, if it has ended with the `wanted` photos and settings and `out` holds its network."""
-    if next(_killed_runs(runs, wanted.out), None):
+def _finished_training(runs: Path, out: Path, wanted: Run) -> Path | None:
+    """Where the newest training for `out` is, if it had the `wanted` photos and settings, and none of these was killed.
+
+    By the record: a head alone leaves no run.
+    """
+    if any(not _changes(run, wanted) for _, run in _killed_runs(runs, wanted.out)):
         return None
-    places = [place / RECORD_NAME for place in (newest_training(out), out)]
-    for path in sorted(runs.glob(f"*/{RUN_NAME}"), reverse=True):
-        with suppress(OSError, ValueError, TypeError):
-            run = Run(**parse_json(path.read_text(encoding="utf-8")))
-            if run.out != wanted.out:
-                continue
-            record = (path.parent / RECORD_NAME).read_bytes()
-            is_there = any(place.exists() and place.read_bytes() == record for place in places)
-            return path.parent if is_there and not _changes(run, wanted) else None
+    place = newest_training(out)
+    with suppress(RecordError):
+        record = read_record(place)
+        params = json.loads(json.dumps(asdict(record.params)))
+        done = replace(wanted, params=params, data_fingerprint=record.data_fingerprint)
+        return place if (place / KERAS_NAME).exists() and not _changes(done, wanted) else None
     return None
 
 

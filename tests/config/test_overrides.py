@@ -72,7 +72,7 @@ def test_other_keys_stay_and_the_last_of_two_counts() -> None:
         ("zzz=3", r"--set zzz=3: zzz is not a key of params\.yaml$"),
         ("gate.models.mine.min.acuracy=1", r"did you mean .*gate\.models\.NAME\.min\.accuracy"),
         ("gate.models.mine.min.accuracy=high", r"gate\.models\.mine\.min\.accuracy must be a number"),
-        ("gate.models.mine=3", r"gate\.models\.mine must hold keys and values, not 3"),
+        ("gate.models.mine=3", r"gate\.models\.mine must hold min, max, not 3"),
         ("train.seed", r"--set takes section\.key=value, not 'train\.seed'"),
         ("=3", r"--set takes section\.key=value, not '=3'"),
     ],

@@ -201,7 +201,7 @@ def test_missing_imagenet_weights_say_which_file_and_what_else_to_do(
     sentence = str(caught.value)
     assert "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5" in sentence
     assert "KERAS_HOME" in sentence
-    assert "train efficientnet_lite0, whose weights come with lenslet" in sentence
+    assert "weights that come with lenslet: --set train.backbone.name=efficientnet_lite0" in sentence
 
 
 def test_weights_are_required_before_photos_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

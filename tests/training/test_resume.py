@@ -157,10 +157,7 @@ def test_finished_run_is_not_trained_again(resumed, folder: Path, capsys: pytest
     network = folder / "killed" / "model.keras"
     before = network.stat().st_mtime_ns
     assert main(["train", *command(folder, "killed", "--resume")]) == 0
-    assert (
-        "has finished with these photos and settings: nothing is left to resume for"
-        in capsys.readouterr().out
-    )
+    assert "was trained with these photos and settings: nothing is left to resume" in capsys.readouterr().out
     assert network.stat().st_mtime_ns == before
     assert len(list((folder / "runs").glob("*-killed"))) == 1
 

@@ -2,17 +2,21 @@
 
 import resource
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lenslet.config import TrainParams, read_params
+from lenslet.training.record import KERAS_NAME, TrainingRecord, write_record
 from lenslet.training.run import (
     Checkpoint,
     CheckpointError,
     Run,
+    RunFinished,
     read_checkpoint,
+    resume_or_begin,
     start_run,
     unfinished_run,
     write_checkpoint,
@@ -63,6 +67,36 @@ def test_changed_run_is_one_sentence(changed: dict[str, object], message: str, t
     with pytest.raises(CheckpointError, match=message) as caught:
         unfinished_run(tmp_path, replace(WANTED, **changed))
     assert str(caught.value).endswith("undo that, or start afresh without --resume")
+
+
+def trained(out: Path, params: TrainParams) -> Run:
+    """A finished training of a head alone, which leaves no run; returns the run that would train it again."""
+    out.mkdir()
+    (out / KERAS_NAME).touch()
+    write_record(TrainingRecord("mine", params, "photos", {}, {}, {}, 1.0, {}), out)
+    return Run(str(out), asdict(params), "photos", "float32")
+
+
+def test_finished_training_is_not_resumed_though_it_left_no_run(tmp_path: Path) -> None:
+    params = read_params(None, ["train.fine_tune.epochs=0"]).train
+    runs, out = tmp_path / "runs", tmp_path / "mine"
+    wanted = trained(out, params)
+    with pytest.raises(RunFinished, match="mine was trained with these photos and settings"):
+        resume_or_begin(runs, wanted, out, is_resuming=True)
+    kill(runs, "20260101-mine", replace(wanted, data_fingerprint="others"), [0.6])
+    with pytest.raises(RunFinished):
+        resume_or_begin(runs, wanted, out, is_resuming=True)
+    kill(runs, "20260102-mine", wanted, [0.6])
+    assert resume_or_begin(runs, wanted, out, is_resuming=True)[0] == runs / "20260102-mine"
+
+
+@pytest.mark.parametrize("change", [{"data_fingerprint": "others"}, {"params": {"seed": 1}}])
+def test_training_of_other_photos_or_settings_is_not_the_finished_one(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    out = tmp_path / "mine"
+    wanted = replace(trained(out, read_params(None, []).train), **change)
+    assert resume_or_begin(tmp_path / "runs", wanted, out, is_resuming=True)[1] == wanted
 
 
 def test_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
