@@ -13,7 +13,8 @@ Figures = Mapping[str, Any]
 
 
 MIN_PHOTOS = 30  # with fewer, figures say more about the photos than about the model
-SPLITS = ("test", "validation")  # the less biased one first
+SPLITS = ("test", "cross_validation", "validation")  # the less biased one first
+MIN_CLASS_PHOTOS = 10  # of a class, in the mean; with fewer, its recall is a matter of one photo
 
 
 def show(description: Mapping[str, Any]) -> None:
@@ -30,7 +31,8 @@ def show(description: Mapping[str, Any]) -> None:
         show_headline(splits)
         st.markdown("In brackets, 95 % confidence intervals.")
         st.table(figures_table(splits), border="horizontal", hide_index=True)
-        show_labels(labels, next((each for each in splits.values() if not has_few(each)), {}))
+        least = max(MIN_PHOTOS, MIN_CLASS_PHOTOS * len(labels))
+        show_labels(labels, next((each for each in splits.values() if not has_few(each, least)), {}))
         with st.expander("Meaning of the metrics"):
             st.markdown(meanings(splits))
     else:
@@ -77,9 +79,9 @@ def show_headline(splits: Mapping[str, Figures]) -> None:
                 )
 
 
-def has_few(figures: Figures) -> bool:
+def has_few(figures: Figures, least: int = MIN_PHOTOS) -> bool:
     """As `lenslet.evaluation.few_photos`: figures that do not say their number are taken as enough."""
-    return is_number(figures.get("photos")) and figures["photos"] < MIN_PHOTOS
+    return is_number(figures.get("photos")) and figures["photos"] < least
 
 
 def figures_table(splits: Mapping[str, Figures]) -> list[dict[str, str]]:
@@ -150,7 +152,8 @@ def data_words(splits: Mapping[str, Figures]) -> str:
     if not measured:
         return "The endpoint does not say which photos the model was measured on."
     found = [
-        f"- **{markup.plain(name)}**: {figures['photos']:,.0f} photos" for name, figures in measured.items()
+        f"- **{markup.plain(name.replace('_', ' '))}**: {figures['photos']:,.0f} photos"
+        for name, figures in measured.items()
     ]
     # A fingerprint covers all splits of a data set, so that several splits may have the same.
     prints = {str(figures.get("data_fingerprint", ""))[:12] for figures in measured.values()} - {""}

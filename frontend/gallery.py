@@ -29,7 +29,10 @@ def are_drawings() -> bool:
 
 
 def samples(labels: Sequence[str]) -> list[Sample]:
-    """The first picture of each class of the model; none where there are no samples of its classes."""
+    """The first picture of each class of the model; none where there are no samples of its classes.
+
+    Drawings only of a model whose classes they all are: on another one they would pass for its photos.
+    """
     folder = Path(os.environ.get(VARIABLE) or DRAWINGS)
     found = []
     for label in sorted(labels):
@@ -37,4 +40,4 @@ def samples(labels: Sequence[str]) -> list[Sample]:
             continue
         pictures = sorted(path for path in (folder / label).iterdir() if path.suffix.lower() in ENDINGS)
         found += [Sample(picture, label) for picture in pictures[:1]]
-    return found
+    return found if len(found) == len(labels) or not are_drawings() else []

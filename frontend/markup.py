@@ -59,14 +59,17 @@ def place(grid: Sequence[Sequence[float]]) -> str:
     return PLACES.get(found, f"in the {found} part")
 
 
-def words(name: str, answer: Answer, facts: Sequence[str]) -> str:
-    """The label with its probability as a heading, the verdict, then facts in small print."""
+def words(answer: Answer) -> str:
+    """The label with its probability as a heading, and the verdict."""
     kind = "ood" if not answer.is_in_distribution else "certain" if answer.is_certain else "uncertain"
-    small = "".join(f'<p class="lens-small">{escape(fact)}</p>' for fact in [*facts, name])
     return (
         f'<div class="lens-answer"><h3>{escape(in_words(answer.label))} <span>{percent(answer.probability)}</span></h3>'
-        f'<p class="lens-verdict lens-{kind}">{escape(verdict(answer))}</p>{small}</div>'
+        f'<p class="lens-verdict lens-{kind}">{escape(verdict(answer))}</p></div>'
     )
+
+
+def small_print(facts: Sequence[str]) -> str:
+    return "".join(f'<p class="lens-small">{escape(fact)}</p>' for fact in facts)
 
 
 def map_style(is_shown: bool, opacity: float) -> str:

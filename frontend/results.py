@@ -15,7 +15,8 @@ from sent_photos import Outcome, SentPhoto
 CARDS_IN_A_ROW = 3
 CARDS_ON_A_PAGE = 12
 BAR_HEIGHT = 26  # pixels
-TALLEST_CHART = 420  # higher ones scroll
+TALLEST_CHART = 420  # higher ones scroll, as do tables
+ROWS_SHOWN, TALLEST_TABLE = 8, 340
 POSSIBLE, EXCLUDED = "#2a9d94", "#87929b"  # contrast of at least 3 : 1 on light and dark pages
 INK = {"light": "#1f2933", "dark": "#e9edf0"}  # textColor of .streamlit/config.toml
 
@@ -90,7 +91,8 @@ def show_table(
 ) -> None:
     """The answered photos, least certain first, and all of them as a file."""
     if answered:
-        st.dataframe(table(answered), hide_index=True, alt="Answers, least certain first")
+        with st.container(height=TALLEST_TABLE if len(answered) > ROWS_SHOWN else "content", border=False):
+            st.table(table(answered), border="horizontal", hide_index=True)
     columns = labels or sorted({label for _, answer in answered for label, _ in answer.ranked})
     rows = [photo.row for photo, _ in answered] + [photo.row for photo in failed]
     st.download_button(
@@ -104,13 +106,13 @@ def show_table(
 
 
 def table(answered: Sequence[tuple[SentPhoto, Answer]]) -> list[dict[str, str]]:
-    """Few and narrow columns, which fit on a phone."""
+    """Few columns, whose words wrap on a phone."""
     return [
         {
-            "photo": photo.name,
-            "label": in_words(answer.label),
+            "photo": markup.plain(photo.name),
+            "label": markup.plain(in_words(answer.label)),
             "probability": percent(answer.probability),
-            "verdict": in_short(answer),
+            "verdict": markup.plain(in_short(answer)),
         }
         for photo, answer in answered
     ]
@@ -133,8 +135,13 @@ def show_cards(
 
 
 def show_card(photo: SentPhoto, answer: Answer, is_wide: bool) -> None:
-    """One photo: picture with map, text, chart; side by side if there is only one."""
+    """One photo: picture with map, text, chart. If there is only one, its label is above both columns.
+
+    On a phone, where these are stacked, the label would else be below the picture, off the screen.
+    """
     outcome = photo.outcome or Outcome()
+    if is_wide:
+        st.html(markup.words(answer))
     left, right = st.columns(2, gap="medium") if is_wide else (st.container(), st.container())
     source = source_of(photo, outcome)
     with left:
@@ -143,7 +150,9 @@ def show_card(photo: SentPhoto, answer: Answer, is_wide: bool) -> None:
         else:
             st.caption("A browser cannot show this photo.")
     with right:
-        st.html(markup.words(photo.name, answer, facts(outcome, answer)))
+        if not is_wide:
+            st.html(markup.words(answer))
+        st.html(markup.small_print([*facts(outcome, answer), photo.name]))
         show_chart(answer, is_wide)
 
 

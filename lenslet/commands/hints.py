@@ -45,7 +45,7 @@ INVALID_CHOICE = re.compile(r"invalid choice: (['\"])(.*)\1 \(choose from (.*)\)
 
 def unknown_options(words: Sequence[str], known: Sequence[str]) -> list[str]:
     """The options among the words of a command line that are not `known`; negative numbers are values."""
-    names = [word.partition("=")[0] for word in words if re.match(r"--?[A-Za-z]", word)]
+    names = [word.partition("=")[0] for word in words if re.match(r"--.|-[^\W\d]", word)]
     return [name for name in names if name not in known]
 
 

@@ -17,6 +17,7 @@ from lenslet.config import ConvertParams
 from lenslet.dataset.dataset import Dataset
 from lenslet.inference.errors import InputError
 
+ROUNDING = 1e-9  # of a difference of two shares that is the limit itself
 FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that rounding may explain
 
 
@@ -32,6 +33,7 @@ class TFLiteCandidate:
     model: bytes
     failure: str = ""  # why the runtime does not load it; then nothing below was measured
     accuracy: float = 0.0  # on the validation photos
+    photos: int = 0  # of these
     agreement: float = 0.0  # share of pictures with the same top label as Keras
     difference: float = 0.0  # largest difference of a probability from Keras
     time_ms: float = 0.0  # median of one picture on one thread
@@ -110,6 +112,7 @@ def compare_with_keras(
         precision,
         model,
         accuracy=float(np.mean(top[: len(targets)] == targets)),
+        photos=len(targets),
         agreement=float(np.mean(top == expected.argmax(axis=1))),
         difference=float(np.abs(answers - expected).max()),
         time_ms=time_ms,
@@ -117,7 +120,10 @@ def compare_with_keras(
 
 
 def reason_to_refuse(candidate: TFLiteCandidate, keras_accuracy: float, params: ConvertParams) -> str:
-    """Why the candidate must not be served; empty if it may be."""
+    """Why the candidate must not be served; empty if it may be.
+
+    A single photo may be lost, however few there are: the agreement, which needs no labels, is measured on more.
+    """
     if candidate.failure:
         return candidate.failure
     if candidate.precision == "float32" and candidate.difference > FLOAT32_TOLERANCE:
@@ -126,7 +132,8 @@ def reason_to_refuse(candidate: TFLiteCandidate, keras_accuracy: float, params: 
         )
     if candidate.agreement < params.min_agreement:
         return f"same top label as Keras on {candidate.agreement:.1%}, less than {params.min_agreement:.1%}"
-    if keras_accuracy - candidate.accuracy > params.max_accuracy_loss:
+    one_photo = 1 / candidate.photos if candidate.photos else 0
+    if keras_accuracy - candidate.accuracy > max(params.max_accuracy_loss, one_photo) + ROUNDING:
         return f"loses {keras_accuracy - candidate.accuracy:.2%} of accuracy"
     return ""
 

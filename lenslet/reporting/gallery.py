@@ -47,8 +47,9 @@ def typical(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> N
 
 
 def least_certain(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
-    """All photos, the least probable prediction first, right or wrong."""
-    return np.argsort(probabilities.max(axis=1), kind="stable")
+    """Photos whose prediction is not certain, the least probable first, right or wrong."""
+    order = np.argsort(probabilities.max(axis=1), kind="stable")
+    return order[probabilities.max(axis=1)[order] < CERTAIN]
 
 
 # Heading → which photos stand under it.
@@ -57,6 +58,7 @@ GALLERIES: dict[str, Choice] = {
     "The most confident mistakes": confident_mistakes,
     "The least certain predictions": least_certain,
 }
+CERTAIN = 0.95  # from this probability on, a prediction is none to look at
 PHOTOS_SHOWN = 12  # under each heading, and
 CLASSES_SHOWN_AT_MOST = 24  # of those that show one of each class
 

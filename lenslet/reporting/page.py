@@ -64,7 +64,7 @@ SECTIONS = (
     Section(
         "prediction-sets",
         "Prediction sets",
-        "Beside its top label, the model names every label that the photo may well have.",
+        "Beside its top label, the model names every label that the photo may well have: these are prediction sets.",
     ),
     Section(
         "ood",

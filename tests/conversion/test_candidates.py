@@ -48,6 +48,9 @@ def test_fast_int8_is_chosen_where_the_runtime_has_it() -> None:
         ("int8", {"agreement": 0.99}, "same top label as Keras on 99.0%, less than 99.5%"),
         ("int8", {"accuracy": 0.93}, "loses 1.00% of accuracy"),
         ("int8", {"accuracy": 0.937}, ""),
+        ("int8", {"accuracy": 0.935}, ""),  # 0.0050000000000000044
+        ("int8", {"accuracy": 0.94 - 1 / 30, "photos": 30}, ""),  # one photo
+        ("int8", {"accuracy": 0.94 - 2 / 30, "photos": 30}, "loses 6.67% of accuracy"),
     ],
 )
 def test_objections(precision: str, measured: dict[str, float], words: str) -> None:

@@ -162,14 +162,14 @@ def test_several_photos_one_of_which_fails(monkeypatch):
         "**broken.png**\n\nThe picture is damaged or cut off: save it again, or try another one."
     )
     assert page.get("download_button")[0].label == "Download CSV"
-    assert page.dataframe[0].value.to_dict("records") == [
+    assert page.table[0].value.to_dict("records") == [
         {
-            "photo": "uncertain.png",
+            "photo": r"uncertain\.png",
             "label": "forest",
             "probability": "50.0 %",
             "verdict": "forest or mountain",
         },
-        {"photo": "certain.png", "label": "sea", "probability": "90.0 %", "verdict": "sure"},
+        {"photo": r"certain\.png", "label": "sea", "probability": "90.0 %", "verdict": "sure"},
     ]
     assert html(page).index("uncertain.png, which") < html(page).index(
         "certain.png, which", html(page).index("uncertain.png, which") + 9
@@ -252,9 +252,13 @@ def test_photo_taken_out_of_the_uploader(monkeypatch):
         chosen(page, "Upload")
         assert "green.png, which" in html(page)
         uploaded(page, ("other.png", *GREEN[1:]), ("third.png", *GREEN[1:]))
-        assert len(page.dataframe[0].value) == 3
+        assert len(page.table[0].value) == 3
         uploaded(page)
-        assert "green.png, which" in html(page) and "other.png" not in html(page) and not page.dataframe
+        assert (
+            "green.png, which" in html(page)
+            and "other.png" not in html(page)
+            and not page.get("download_button")
+        )
 
 
 def test_mistake_of_the_page_stops_no_other_photo(caplog):
@@ -341,7 +345,7 @@ SCENES = ["buildings", "forest", "glacier", "mountain", "sea", "street"]
 
 
 def test_samples_are_of_the_model_or_not_there(monkeypatch, tmp_path: Path):
-    dishes = Answer(200, {**DESCRIPTION, "name": "my_dishes", "labels": ["baklava", "../forest"]})
+    dishes = Answer(200, {**DESCRIPTION, "name": "my_dishes", "labels": ["baklava", "forest", "../forest"]})
     with answering(description=dishes) as endpoint:
         page = opened(endpoint, monkeypatch)
         assert page.segmented_control(key="input-method").options == ["Upload", "Link", "Camera"]
@@ -447,9 +451,10 @@ def test_what_others_wrote_does_nothing(monkeypatch):
         assert not re.search(r"(?<!\\)[<\[]|(?<!\\)\*\*bold", text)
 
 
-def test_model_card_of_few_test_photos_has_the_cross_validated_accuracy_as_headline(monkeypatch):
+@pytest.mark.parametrize("validated", [6, 30])  # these chose the temperature, so that they flatter the model
+def test_model_card_of_few_test_photos_has_the_cross_validated_accuracy_as_headline(validated, monkeypatch):
     metrics = {
-        "validation": {"photos": 6.0, "accuracy": 1.0},
+        "validation": {"photos": float(validated), "accuracy": 1.0, "recall.forest": 0.5},
         "cross_validation": {"photos": 108.0, "accuracy": 0.7, "accuracy_low": 0.6, "accuracy_high": 0.78},
         "test": {"photos": 12.0, "accuracy": 0.75, "accuracy_low": 0.5, "accuracy_high": 0.9},
     }
@@ -460,7 +465,9 @@ def test_model_card_of_few_test_photos_has_the_cross_validated_accuracy_as_headl
     assert "12 photos (test) are too few to measure an accuracy." in text
     assert "These figures are from: cross validation." in text
     accuracies = page.table[0].value.to_dict("records")[1]
-    assert accuracies["test (12 photos)"] == "9 of 12" and accuracies["validation (6 photos)"] == "6 of 6"
+    assert accuracies["test (12 photos)"] == "9 of 12"
+    assert accuracies[f"validation ({validated} photos)"] == {6: "6 of 6", 30: "100.0 %"}[validated]
+    assert len(page.table) == 1  # no recall of a class that had a handful of photos
 
 
 def test_model_card(monkeypatch):

@@ -348,6 +348,7 @@ def test_photos_to_look_at() -> None:
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], np.float32)
     assert confident_mistakes(np.array([1, 0, 1, 0]), probabilities).tolist() == [0, 3, 1]
     assert least_certain(np.array([0, 1, 1, 1]), probabilities).tolist() == [1, 3, 2, 0]
+    assert least_certain(np.array([0, 0]), np.array([[0.97, 0.03], [0.6, 0.4]], np.float32)).tolist() == [1]
 
 
 def test_overlay_is_bright_where_the_map_is() -> None:
