@@ -360,6 +360,22 @@ def test_files_that_cannot_be_sent_do_not_stop_the_others(visit: Visit) -> None:
     shoot(page, "errors-390-light")
 
 
+def test_answer_is_in_the_first_window_of_a_phone(visit: Visit) -> None:
+    page = visit(PHONE)
+    upload(page, SEA)
+    wait_for_answers(page, 1)
+    verdict = page.locator(".lens-verdict").bounding_box()
+    assert verdict and verdict["y"] + verdict["height"] < 844
+    names = [f"IMG_20261129_13021{number}_HDR.jpg" for number in range(9)]
+    upload(page, *({"name": name, "mimeType": "image/jpeg", "buffer": FOREST.read_bytes()} for name in names))
+    wait_for_answers(page, 10)
+    found = page.get_by_test_id("stTable").first
+    heading, column = found.bounding_box(), found.get_by_role("columnheader", name="verdict").bounding_box()
+    assert heading and heading["y"] < 844
+    assert column and column["x"] + column["width"] <= PHONE
+    shoot(page, "many-390-light")
+
+
 @contextmanager
 def waking(function: str, sleep_s: float) -> Iterator[str]:
     """An endpoint whose first answers take long, as those of a function that nobody has called for a while."""
@@ -543,7 +559,7 @@ def draw_picture(visit: Visit, name: str, target: Path) -> None:
         settle(page)
     wait_for_answers(page, len(drawings))
     if width == PHONE:
-        top = page.locator(".lens-photo").evaluate("photo => photo.getBoundingClientRect().top")
+        top = page.locator(".lens-answer").evaluate("answer => answer.getBoundingClientRect().top")
         page.get_by_test_id("stMain").evaluate(
             "(main, top) => main.scrollTop += top - 70", top
         )  # 70: the header
