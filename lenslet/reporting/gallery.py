@@ -48,8 +48,8 @@ def typical(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> N
 
 def least_certain(targets: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     """Photos whose prediction is not certain, the least probable first, right or wrong."""
-    order = np.argsort(probabilities.max(axis=1), kind="stable")
-    return order[probabilities.max(axis=1)[order] < CERTAIN]
+    top = probabilities.max(axis=1)
+    return np.array([row for row in np.argsort(top, kind="stable") if top[row] < CERTAIN], np.int64)
 
 
 # Heading → which photos stand under it.
