@@ -4,11 +4,12 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
+from threading import Lock, Thread
 from typing import Any
 
 from lenslet.batch.plan import Part
@@ -18,6 +19,11 @@ from lenslet.inference.errors import InputError
 
 REPORT_S = 0.5  # between two reports of a worker
 MOST_DEATHS = 3  # of workers at the same part
+# A worker says that it lives. One that has not for minutes is stopped, and would be waited for without end.
+BEAT_S, SILENCE_S = 5.0, 300.0
+
+
+Send = Callable[[str, object], None]
 
 
 def run_here(job: Job, parts: Iterator[Part], workers: int, report: Report) -> Counts:
@@ -37,6 +43,7 @@ class _Hand:
     process: Any
     part: Part
     reported: tuple[int, int] = (0, 0)  # photos of the part, and failures among them
+    silent_s: float = 0.0  # since it was heard last
 
 
 class _Crew:
@@ -53,13 +60,24 @@ class _Crew:
             for connection in filter(None, hired):  # when all have begun to start, which takes half a second
                 self._brief(connection)
             while self.hands:
-                for ready in wait(list(self.hands)):
+                began_s = time.monotonic()
+                for ready in wait(list(self.hands), BEAT_S):
                     assert isinstance(ready, Connection)
+                    self.hands[ready].silent_s = 0.0
                     self._hear(ready)
+                # No more than two beats: this process may itself have been stopped, as by Ctrl-Z.
+                self._end_silent(min(time.monotonic() - began_s, 2 * BEAT_S))
         finally:
             for hand in self.hands.values():
                 hand.process.kill()
         return self.counts
+
+    def _end_silent(self, passed_s: float) -> None:
+        """Kill the workers that are silent for too long: they are replaced like others that die."""
+        for hand in self.hands.values():
+            hand.silent_s += passed_s
+            if hand.silent_s > SILENCE_S:
+                hand.process.kill()
 
     def _next(self) -> Part | None:
         return self.again.popleft() if self.again else next(self.parts, None)
@@ -95,6 +113,8 @@ class _Crew:
         if kind == "error":
             error, trace = content
             raise error from RuntimeError(trace)
+        if kind == "alive":
+            return
         if kind == "progress":
             self.report(*content)
             hand.reported = (hand.reported[0] + content[0], hand.reported[1] + content[1])
@@ -145,29 +165,48 @@ def _no_ctrl_c() -> Iterator[None]:
 
 def _serve(connection: Connection) -> None:
     """The main function of a worker process: a job and its parts from the pipe, until that is closed."""
+    send = _sender(connection)
     try:
         worker = PartWorker(connection.recv())
         while True:
             part = connection.recv()
-            counts = worker.run(part, _Throttled(connection))
-            connection.send(("done", counts))
+            counts = worker.run(part, _Throttled(send))
+            send("done", counts)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
         with suppress(OSError):  # nobody listens any more
-            connection.send(("error", (error, traceback.format_exc())))
+            send("error", (error, traceback.format_exc()))
+
+
+def _sender(connection: Connection) -> Send:
+    """Sends a kind and its content; and from a thread, in between, that this process lives."""
+    lock = Lock()
+
+    def send(kind: str, content: object) -> None:
+        with lock:
+            connection.send((kind, content))
+
+    def beat() -> None:
+        with suppress(OSError):  # nobody listens any more
+            while True:
+                time.sleep(BEAT_S)
+                send("alive", None)
+
+    Thread(target=beat, daemon=True).start()
+    return send
 
 
 class _Throttled:
     """Sends reports twice a second; the rest of a part comes with its counts."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection, self.photos, self.failed = connection, 0, 0
+    def __init__(self, send: Send) -> None:
+        self.send, self.photos, self.failed = send, 0, 0
         self.sent_s = time.monotonic()
 
     def __call__(self, photos: int, failed: int) -> None:
         self.photos += photos
         self.failed += failed
         if time.monotonic() - self.sent_s > REPORT_S:
-            self.connection.send(("progress", (self.photos, self.failed)))
+            self.send("progress", (self.photos, self.failed))
             self.photos, self.failed, self.sent_s = 0, 0, time.monotonic()

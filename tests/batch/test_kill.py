@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
 
+from lenslet.batch import local
+from lenslet.cli import main
 from tests.support.batch import links
 from tests.support.endpoint import ROOT
 
@@ -114,6 +117,28 @@ def test_worker_that_always_dies_is_a_sentence(photos: Path, tmp_path: Path) -> 
     _, said = finish(process, code=2)
     assert "a worker was ended 3 times (exit code -9) at the same part, from " in said
     assert "Traceback" not in said
+
+
+def test_stopped_worker_is_replaced(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(local, "SILENCE_S", 4 * local.BEAT_S)
+    words = ["predict", str(photos), "--model", str(ROOT / "model"), "--workers", "2", "--out"]
+    assert main([*words, str(tmp_path / "whole.csv")]) == 0
+    stopped: list[psutil.Process] = []
+
+    def stop_one() -> None:
+        while not list(tmp_path.glob(".out.csv.parts/part-*")):
+            time.sleep(0.02)
+        stopped.append(workers_of(os.getpid())[0])
+        stopped[0].suspend()
+
+    thread = Thread(target=stop_one)
+    thread.start()
+    assert main([*words, str(tmp_path / "out.csv")]) == 0
+    thread.join()
+    assert not stopped[0].is_running()
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_ctrl_c_keeps_what_is_done(photos: Path, tmp_path: Path) -> None:
