@@ -64,7 +64,7 @@ def make_parser() -> CommandParser:
     add(
         "source",
         nargs="?",
-        help="the function's log (JSON lines), a CSV of lenslet predict, or cloudwatch://LOG-GROUP",
+        help="the function's log (JSON lines), CSV or JSON Lines of lenslet predict, or cloudwatch://LOG-GROUP",
     )
     add_options(parser, "--model", default=here_or_shipped("model"), help="model that answered (%(default)s)")
     add("--since", metavar="TIME", help="ISO 8601, UTC unless it says otherwise; first moment of the window")

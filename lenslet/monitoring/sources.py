@@ -1,4 +1,4 @@
-"""Where a window's answers come from: the function's log, a CSV of `lenslet predict`, or CloudWatch Logs."""
+"""Where a window's answers come from: the function's log, `lenslet predict` (CSV, JSON Lines), or CloudWatch Logs."""
 
 import csv
 import math
@@ -58,7 +58,8 @@ def read_window(
 
     With `version`, those of another model, which a service or an earlier release may have, are left out.
 
-    `source`: a file of the function's log (JSON lines), a CSV of `lenslet predict`, or `cloudwatch://LOG-GROUP`.
+    `source`: a file of the function's log (JSON lines), a CSV or JSON Lines of `lenslet predict`, or
+        `cloudwatch://LOG-GROUP`.
     Raises: SourceError.
     """
     left_out: Counter[str] = Counter()
@@ -104,13 +105,15 @@ def _records(
 
 
 def _of_log_line(line: str) -> list[Answer | str]:
-    """The answers of one line of the function's log; or why it holds none."""
+    """The answers of one line of the function's log, or of `lenslet predict`; or why it holds none."""
     if not line.strip():
         return []
     try:
         content = parse_json(line)
     except ValueError:
         return ["a line that is not JSON"]
+    if isinstance(content, dict) and "file" in content:
+        return [_of_json_row(content)]
     if not isinstance(content, dict) or content.get("message") != ANSWERED:
         return ["a line about something else"]
     labels = content.get("labels") or []
@@ -134,6 +137,33 @@ def _of_log_line(line: str) -> list[Answer | str]:
         return ["a line whose numbers cannot be read"]
 
 
+def _of_json_row(content: Mapping[str, Any]) -> Answer | str:
+    """The answer for one photo, as `lenslet predict` writes it as JSON Lines."""
+    if "predictions" not in content:
+        return _no_answer(content)
+    try:
+        best, *others = content["predictions"]
+        shares = [each["probability"] for each in (best, *others)]
+        return Answer(str(best["label"]), _scores(shares[0], shares, content.get("ood_score")))
+    except (ValueError, TypeError, LookupError):
+        return "a row whose numbers cannot be read"
+
+
+def _no_answer(row: Mapping[str, Any]) -> str:
+    return f"a photo without an answer: {row.get('error') or 'no reason given'}"[:80]
+
+
+def _scores(confidence: Any, shares: Sequence[Any], ood_score: Any) -> dict[str, float]:
+    """Of one row; without all `shares` there is no entropy. Raises: ValueError, TypeError."""
+    scores = {"confidence": _finite(confidence)}
+    if shares:
+        numbers = [max(_finite(share), math.ulp(0)) for share in shares]
+        scores["entropy"] = -sum(share * math.log(share) for share in numbers)
+    if ood_score not in (None, ""):
+        scores["ood_score"] = _finite(ood_score)
+    return scores
+
+
 def _of_csv(text: str, source: str, labels: Sequence[str]) -> Iterator[list[Answer | str]]:
     rows = csv.DictReader(StringIO(text, newline=""))
     if not rows.fieldnames or not {"label", "probability"} <= set(rows.fieldnames):
@@ -143,15 +173,12 @@ def _of_csv(text: str, source: str, labels: Sequence[str]) -> Iterator[list[Answ
     columns = [f"{PROBABILITY}{label}" for label in labels]
     for row in rows:
         if not row["label"]:
-            yield [f"a photo without an answer: {row.get('error') or 'no reason given'}"[:80]]
+            yield [_no_answer(row)]
             continue
         try:
-            scores = {"confidence": _finite(row["probability"])}
-            if all(row.get(column) for column in columns):
-                shares = [max(_finite(row[column]), math.ulp(0)) for column in columns]
-                scores["entropy"] = -sum(share * math.log(share) for share in shares)
-            if row.get("ood_score"):
-                scores["ood_score"] = _finite(row["ood_score"])
+            shares = [row[column] for column in columns if row.get(column)]
+            is_whole = len(shares) == len(columns)
+            scores = _scores(row["probability"], shares if is_whole else (), row.get("ood_score"))
         except (ValueError, TypeError):
             yield ["a row whose numbers cannot be read"]
             continue

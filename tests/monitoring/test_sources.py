@@ -13,7 +13,9 @@ import pytest
 from moto import mock_aws
 
 import lambda_func
+from lenslet.cli import main
 from lenslet.dataset.csv_file import write_cells
+from lenslet.inference.artifact import read_artifact
 from lenslet.monitoring.sources import SourceError, moment, read_window
 from tests.support.function_log import write_to_stdout
 
@@ -199,3 +201,29 @@ def test_csv_with_a_cell_beyond_every_limit(tmp_path: Path) -> None:
             read_window(str(path), LABELS)
     finally:
         csv.field_size_limit(limit)
+
+
+def test_json_lines_of_predict_are_the_same_answers_as_its_csv(tmp_path: Path) -> None:
+    photos = [str(path) for path in sorted(Path("data/sample/test").glob("*/00.jpg"))]
+    (tmp_path / "notes.txt").write_text("no photo")
+    books = {}
+    for ending in ("csv", "jsonl"):
+        place = str(tmp_path / f"answers.{ending}")
+        assert main(["predict", *photos, str(tmp_path / "notes.txt"), "--out", place]) == 0
+        books[ending] = read_window(place, read_artifact(Path("model")).labels)
+    for each in books.values():
+        assert (each.lines, len(each.window.predicted), sum(each.left_out.values())) == (7, 6, 1)
+        assert set(each.window.scores) == {"confidence", "entropy", "ood_score"}
+    for name, values in books["csv"].window.scores.items():
+        assert books["jsonl"].window.scores[name].tolist() == pytest.approx(values.tolist())
+    assert books["csv"].window.predicted.tolist() == books["jsonl"].window.predicted.tolist()
+
+
+@pytest.mark.parametrize(
+    "row", ['{"file": 1, "predictions": []}', '{"file": 1, "predictions": [{"label": 2}]}']
+)
+def test_other_json_is_no_answer(row: str, tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_text(row)
+    assert read_window(str(tmp_path / "answers.jsonl"), LABELS).left_out == {
+        "a row whose numbers cannot be read": 1
+    }
