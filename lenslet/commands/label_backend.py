@@ -21,7 +21,7 @@ def serve_backend(endpoint: str, host: str, port: int, counter: Path, enough: in
 
     def tell(count: int) -> None:
         if count % enough == 0:
-            print(f"{count:,} annotations since the last training: run `lenslet retrain`", flush=True)
+            print(f"{enough:,} more annotations, {count:,} in all: run `lenslet retrain`", flush=True)
 
     backend = Backend(
         endpoint.rstrip("/"),

@@ -116,14 +116,16 @@ def proposal_for(
 ) -> Any:
     """The photos to label, and the artifact of the model that answered."""
     from lenslet.dataset.walk import walk
-    from lenslet.inference.artifact import sha256_of
     from lenslet.inference.classifier import Classifier
     from lenslet.labelling.annotations import read_list
     from lenslet.labelling.candidates import propose
+    from lenslet.labelling.labelled import find_labelled
 
     if labelled:
-        files = [Path(row.image) for row in read_list(labelled)]
-        known |= {sha256_of(file.read_bytes()) for file in files if file.is_file()}
+        found = find_labelled(read_list(labelled), cache)
+        known |= found.by_content.keys()
+        for row in found.unreadable:
+            print(f"labelled, and cannot be read: {printable(row.image)}", file=sys.stderr)
     classifier = Classifier.load(model)
     paths = [folder / file for file in walk(folder).files] if folder.is_dir() else [folder]
     return propose(paths, classifier, count, cache, known=known), classifier.artifact

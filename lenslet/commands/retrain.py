@@ -8,7 +8,8 @@ training photos of --data, trains, converts, evaluates, and compares with --mode
 photos. A model that keeps the limits and is no worse is registered with the alias `candidate`; to release it, say
 `lenslet register promote candidate production`. Without new labels nothing happens. One at a time; a killed one is
 continued by the same command; fewer than half of the last labels are refused without --yes. Everything is in --folder:
-training.log has what the stages print. Exit code 0: registered, or nothing new; 1: refused by the gate.
+training.log has what the stages print. A model in use that was measured on other photos, because there are more of
+them now, is measured on these, too. Exit code 0: registered, or nothing new; 1: refused by the gate.
 """
 
 import argparse
@@ -34,6 +35,11 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.labelling.retraining import REFUSED, begin, compose, read_state
 
     folder: Path = arguments.folder
+    if arguments.model.resolve() == (folder / "model").resolve():
+        raise InputError(
+            f"--model {arguments.model} is where the new model is written: give the model in use, which "
+            "`lenslet register fetch production --out out/second` brings, or another --folder"
+        )
     name = read_artifact(arguments.model).name
     with json_output(arguments.json) as print_json, folder_lock(folder, "lenslet retrain"):
         labels = arguments.labels or folder / "labels.csv"

@@ -2,20 +2,26 @@
 
 import argparse
 import ctypes
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from lenslet.commands.gate import figures_at
-from lenslet.evaluation.gate import GateError, decide
+from lenslet.evaluation.gate import GateError, check_same_photos, decide
 from lenslet.inference.errors import ArtifactError, InputError
 from lenslet.labelling.retraining import FAILED, LOG_NAME, REFUSED, REGISTERED, STAGES, State
+from lenslet.registry.mlflow_client import OFF, SERVER
 from lenslet.serving.http.training import last_lines
 
 SHOWN = ("accuracy", "accuracy_low", "accuracy_high", "log_loss", "photos")
+CHAMPION = "champion"  # folder of the figures of the model in use, where it had to be measured
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -28,7 +34,7 @@ def run_stages(state: State, folder: Path, arguments: argparse.Namespace) -> Sta
         for stage in STAGES[STAGES.index(state.stage) :]:
             state = replace(state, stage=stage)
             state.save(folder)
-            if stage == "register" and not is_better(folder, arguments):
+            if stage == "register" and not is_better(state, folder, arguments, log):
                 return finished(state, REFUSED, folder, arguments)
             print(f"{stage} …", flush=True)
             code = run_stage(words_of(stage, folder, arguments, state), log)
@@ -63,12 +69,16 @@ def words_of(stage: str, folder: Path, arguments: argparse.Namespace, state: Sta
     ]
 
 
-def run_stage(words: list[str], log: IO[bytes]) -> int:
+def run_stage(words: list[str], log: IO[bytes], is_tracked: bool = True) -> int:
     """The exit code of a command, which ends with this process, however that ends."""
     log.write(f"$ lenslet {' '.join(words)}\n".encode(errors="replace"))
     log.flush()
     process = subprocess.Popen(
-        [sys.executable, "-m", "lenslet", *words], stdout=log, stderr=log, preexec_fn=end_with_parent
+        [sys.executable, "-m", "lenslet", *words],
+        stdout=log,
+        stderr=log,
+        env=None if is_tracked else {**os.environ, SERVER: OFF},
+        preexec_fn=end_with_parent,
     )
     try:
         return process.wait()
@@ -84,33 +94,54 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def is_better(folder: Path, arguments: argparse.Namespace) -> bool:
+def is_better(state: State, folder: Path, arguments: argparse.Namespace, log: IO[bytes]) -> bool:
     """Whether the new model keeps all limits and is no worse than the model in use, on the same test photos."""
     from lenslet.commands.parser import params_of
 
+    shutil.rmtree(folder / CHAMPION, ignore_errors=True)
     figures = figures_at(str(folder / "model"))
     limits = params_of(arguments).gate.of(str(figures["model"]))
     places = (str(folder / "model"), str(arguments.model))
     try:
         decision = decide(figures, limits, figures_at(str(arguments.model)), places)
-    except GateError as error:
-        print(f"{error}\nso {arguments.model} is not compared with")
-        decision = decide(figures, limits)
+    except GateError as error:  # more photos since, say
+        print(f"{error}\nso {arguments.model} is measured on the photos of this training …", flush=True)
+        champion = measured_champion(state, folder, arguments, log)
+        decision = decide(figures, limits, champion, places)
     print(decision.table)
     return decision.is_passed
 
 
+def measured_champion(
+    state: State, folder: Path, arguments: argparse.Namespace, log: IO[bytes]
+) -> dict[str, Any] | None:
+    """Figures of the model in use on the same photos, recorded nowhere; None if it can't be measured on them."""
+    words = words_of("evaluate", folder, arguments, state)
+    words[words.index("--model") + 1] = str(arguments.model)
+    words += ["--report", str(folder / CHAMPION), "--no-record"]
+    if run_stage(words, log, is_tracked=False):
+        lines = last_lines(folder / LOG_NAME)[-1:]
+        print(f"it is not compared with, because it cannot be measured on them: {' '.join(lines)}")
+        return None
+    return figures_at(str(folder / CHAMPION / "metrics.json"))
+
+
 def finished(state: State, result: str, folder: Path, arguments: argparse.Namespace) -> State:
-    """Save the state with the figures of both models, and print them."""
-    figures: dict[str, Any] = {}
-    for name, place in (("before", arguments.model), ("after", folder / "model")):
-        try:
-            found = figures_at(str(place))
-        except (GateError, ArtifactError):
-            continue
-        figures[name] = {key: found[key] for key in SHOWN if key in found} | {"version": found.get("version")}
-    for name, found in figures.items():
+    """Save the state with the figures of both models on the same photos, and print them."""
+    measured = folder / CHAMPION / "metrics.json"
+    places = str(measured if measured.is_file() else arguments.model), str(folder / "model")
+    both: dict[str, Mapping[str, Any]] = {}
+    with suppress(GateError, ArtifactError):
+        both["after"] = figures_at(places[1])
+        before = figures_at(places[0])
+        check_same_photos(both["after"], before, *places)
+        both = {"before": before, **both}
+    for name, found in both.items():
         print(f"{name}: accuracy {found['accuracy']:.1%} of {found['photos']:,.0f} test photos")
+    figures = {
+        name: {key: found[key] for key in SHOWN if key in found} | {"version": found.get("version")}
+        for name, found in both.items()
+    }
     ended = state.ended_as(result, figures)
     ended.save(folder)
     print(f"{folder / 'model'}: {result}; its report is {folder / 'model/report/report.html'}")

@@ -60,7 +60,7 @@ def decide(
     """
     is_same = champion is not None and "version" in champion and champion["version"] == figures.get("version")
     if champion and not is_same:
-        _check_same_photos(figures, champion, *names)
+        check_same_photos(figures, champion, *names)
     verdicts = check_limits(figures, limits, None if is_same else champion)
     for verdict in verdicts:
         if not isinstance(verdict.value, int | float | None):
@@ -99,7 +99,7 @@ def _model_name(figures: Figures) -> str:
     return " ".join(printable(figures[key]) for key in ("model", "version") if key in figures) or "not said"
 
 
-def _check_same_photos(figures: Figures, champion: Figures, name: str, champion_name: str) -> None:
+def check_same_photos(figures: Figures, champion: Figures, name: str, champion_name: str) -> None:
     """Raises GateError if the champion was measured on other test photos.
 
     Where one of the two lacks the fingerprint of the test photos, that of all splits is compared.

@@ -39,7 +39,7 @@ class BadTask(Exception):
 
 @dataclass
 class Counter:
-    """Annotations since the last retraining, kept in a file that survives the process."""
+    """Annotations that were finished, kept in a file that survives the process."""
 
     path: Path
     _lock: Lock = field(default_factory=Lock)

@@ -13,13 +13,16 @@ from typing import Any
 
 from lenslet.config import TrainParams
 from lenslet.dataset.csv_file import write_cells
+from lenslet.dataset.lists import is_link
 from lenslet.dataset.photos import DatasetError
+from lenslet.dataset.pixel_cache import read_all
 from lenslet.dataset.reading import read_dataset
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.atomic import write_text
 from lenslet.inference.errors import InputError
 from lenslet.inference.json_text import parse_json
 from lenslet.labelling.annotations import Row
+from lenslet.labelling.labelled import find_labelled
 
 STATE_NAME, LOG_NAME = "state.json", "training.log"  # in the folder of a run
 STAGES = ("train", "convert", "evaluate", "register")
@@ -111,7 +114,7 @@ def fingerprint(rows: Sequence[Row]) -> str:
 
 @dataclass(frozen=True)
 class Composed:
-    """What the list holds: photos of the data, and rows of the labels; rows = added + corrected + judging."""
+    """What the list holds: photos of the data, and labelled ones, each once: added + corrected + judging."""
 
     photos: int
     added: int
@@ -136,34 +139,38 @@ def compose(
 ) -> Composed:
     """Write the list: the photos of `data` in the splits that a training on them has, and the labelled ones to train.
 
-    Photos below `relative_to` are named relative to it, so that folder and list can be moved together.
-    Raises: DatasetError.
+    A labelled photo is one of the data if it has the same content, wherever it lies. Photos below `relative_to` are
+    named relative to it, so that folder and list can be moved together. Raises: DatasetError.
     """
     dataset = read_dataset(data, params, cache)
-    labels = {
-        str(Path(row.image).resolve()) if "://" not in row.image else row.image: row.label for row in rows
-    }
+    labelled = find_labelled(rows, cache)
+    contents = read_all([photo.path for photo in dataset.photos])
     cells: list[tuple[str, str, str]] = []
-    corrections: list[str] = []
-    judging = 0
-    for photo in dataset.photos:
-        place = str(photo.path.resolve())
-        label = labels.pop(place, None)
-        split = photo.split or "train"
-        if label is not None and split == "train":
-            corrections.append(label)
-        judging += label is not None and split != "train"
-        cells.append((place, photo.label if label is None or split != "train" else label, split))
-    unknown = {*labels.values(), *corrections} - set(dataset.labels)
+    corrected: set[str] = set()
+    judging: set[str] = set()
+    for photo, content in zip(dataset.photos, contents, strict=True):
+        row, split = labelled.by_content.get(content.sha256), photo.split or "train"
+        if row is not None:
+            (corrected if split == "train" else judging).add(content.sha256)
+        label = photo.label if row is None or split != "train" else row.label
+        cells.append((str(photo.path.resolve()), label, split))
+    of_data = corrected | judging
+    added = [row for content, row in labelled.by_content.items() if content not in of_data]
+    added += labelled.unreadable  # training leaves them out, and says why
+    taken = [*added, *(labelled.by_content[content] for content in corrected)]
+    unknown = {row.label for row in taken} - set(dataset.labels)
     if unknown:
         raise DatasetError(
             f"the labels have {', '.join(sorted(unknown))}, of which {data} has no photo: add some for each split"
         )
-    cells += [(place, label, "train") for place, label in labels.items()]
+    cells += [
+        (row.image if is_link(row.image) else str(Path(row.image).resolve()), row.label, "train")
+        for row in added
+    ]
     if relative_to:
         cells = [(path_below(relative_to, place), label, split) for place, label, split in cells]
     write_cells(path, LIST_COLUMNS, cells)
-    return Composed(len(dataset.photos), len(labels), len(corrections), judging)
+    return Composed(len(dataset.photos), len(added), len(corrected - judging), len(judging))
 
 
 def path_below(folder: Path, place: str) -> str:

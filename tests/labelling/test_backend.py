@@ -158,7 +158,7 @@ def test_command_listens_on_the_loopback_counts_and_ends_on_sigterm(tmp_path: Pa
         for _ in range(2):
             requests.post(f"{address}/webhook", json={"action": "ANNOTATION_CREATED"}, timeout=30)
         assert process.stdout
-        assert process.stdout.readline().startswith("2 annotations since the last training")
+        assert process.stdout.readline().startswith("2 more annotations, 2 in all: ")
         process.terminate()
         assert process.wait(timeout=30) == 0
     assert json.loads(counter.read_text()) == {"annotations": 2}

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lenslet.inference.classifier import Classifier
 from lenslet.inference.decode import decode
-from lenslet.labelling.candidates import propose
+from lenslet.labelling.candidates import proposal_text, propose
 
 SAMPLE = Path("data/sample/test")
 
@@ -46,6 +47,19 @@ def test_most_uncertain_photo_is_first_and_foreign_ones_are_last(
             margins[path] = first - second
     assert found[0].path == min(margins, key=lambda path: margins[path])
     assert found[1].path == max(photos, key=lambda path: answers[path].ood_score)
+
+
+def test_foreign_photos_beyond_a_tenth_are_not_called_surer(classifier: Classifier, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = sorted(SAMPLE.glob("*/*.jpg"))[:4]
+    for number in range(3):
+        path = tmp_path / f"noise-{number}.png"
+        Image.fromarray(rng.integers(0, 256, (160, 160, 3), np.uint8)).save(path)
+        paths.append(path)
+    found = propose(paths, classifier, 10, tmp_path / "cache")
+    foreign = sum(not each.is_in_distribution for each in found.candidates)
+    assert (foreign, found.foreign_later, found.not_needed) == (1, 2, 0)
+    assert "2 more out of distribution" in proposal_text(found)
 
 
 def test_folder_of_known_photos_needs_no_label(classifier: Classifier, tmp_path: Path) -> None:

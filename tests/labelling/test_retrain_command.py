@@ -1,5 +1,6 @@
 """`lenslet retrain` around its stages, which are fakes here; tests/serving/test_training.py runs real ones."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from lenslet.cli import main
 from lenslet.commands import retrain_stages
 from lenslet.dataset.csv_file import write_cells
+from lenslet.evaluation.gate import read_figures
 from lenslet.inference.folder_lock import folder_lock
 from lenslet.labelling.annotations import COLUMNS
 from lenslet.labelling.retraining import read_state
@@ -40,7 +42,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, int | type[BaseExceptio
         raise end
 
     monkeypatch.setattr(retrain_stages, "run_stage", run_stage)
-    monkeypatch.setattr(retrain_stages, "is_better", lambda folder, arguments: True)
+    monkeypatch.setattr(retrain_stages, "is_better", lambda *_: True)
     return ends
 
 
@@ -143,3 +145,52 @@ def test_no_list(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     words = ["retrain", "--data", str(data), "--model", "model", "--folder", str(tmp_path / "r")]
     assert main(words) == 2
     assert "labels.csv does not exist: give --project" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("accuracy", "code"), [(0.5, 0), (0.99, 1)])
+def test_model_in_use_that_was_measured_on_other_photos_is_measured_on_these(
+    accuracy: float, code: int, retrain: Retrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures are written by hand, and the stages do nothing; test_retrain_kill.py has real ones."""
+    new = {**read_figures(Path("model")), "version": "new", "test_fingerprint": "these"}
+    now = {**new, "accuracy": accuracy, "accuracy_low": accuracy, "version": "old"}
+    folder = tmp_path / "retrain"
+    figures = {
+        str(folder / "model"): new,
+        "model": {**new, "version": "old", "test_fingerprint": "others"},
+        str(folder / "champion/metrics.json"): now,
+    }
+    monkeypatch.setattr(retrain_stages, "figures_at", lambda place: figures[place])
+    tracked: dict[str, bool] = {}
+
+    def run_stage(words: list[str], log: object, is_tracked: bool = True) -> int:
+        tracked[words[words.index("--model") + 1] if "--model" in words else words[0]] = is_tracked
+        return 0
+
+    monkeypatch.setattr(retrain_stages, "run_stage", run_stage)
+    assert retrain(3) == code
+    assert tracked == {"train": True, str(folder / "model"): True, "model": False}
+
+
+def test_figures_of_other_photos_are_not_shown_beside_each_other(
+    retrain: Retrain, stages: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = {**read_figures(Path("model")), "test_fingerprint": "these"}
+    found = {str(tmp_path / "retrain/model"): new, "model": {**new, "test_fingerprint": "others"}}
+    monkeypatch.setattr(retrain_stages, "figures_at", lambda place: found[place])
+    assert retrain(3) == 0
+    state = read_state(tmp_path / "retrain")
+    assert state and set(state.figures) == {"after"}
+    found["model"] = {**new, "accuracy": 0.5}
+    assert retrain(4) == 0
+    state = read_state(tmp_path / "retrain")
+    assert state and state.figures["before"]["accuracy"] == 0.5
+
+
+def test_model_in_use_is_not_written_over(
+    retrain: Retrain, stages: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree("model", tmp_path / "retrain" / "model")
+    assert retrain(3, "--model", str(tmp_path / "retrain" / "model")) == 2
+    assert "is where the new model is written" in capsys.readouterr().err
+    assert names() == []

@@ -2,16 +2,21 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from lenslet.config.params import read_params
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.reading import read_dataset
 from lenslet.inference.errors import InputError
 from lenslet.labelling.annotations import Row
+from lenslet.labelling.labelled import find_labelled
 from lenslet.labelling.retraining import REFUSED, REGISTERED, State, begin, compose, read_state
 from tests.support.photos import BLUE, GREEN, RED, write_class
 
@@ -126,3 +131,43 @@ def test_list_can_be_moved_with_its_photos(tmp_path: Path) -> None:
 def test_state_is_json_that_a_page_can_show(tmp_path: Path) -> None:
     State("first", "0" * 64, 3, figures={"before": {"accuracy": 0.5}}).save(tmp_path)
     assert json.loads((tmp_path / "state.json").read_text())["figures"] == {"before": {"accuracy": 0.5}}
+
+
+def test_photo_of_a_bucket_is_known_by_its_content(tmp_path: Path, bucket: Any) -> None:
+    """Labelled at its address, or as a copy: else a correction would train beside the label that it corrects."""
+    for split, count in (("train", 6), ("val", 3), ("test", 3)):
+        for number, (label, colour) in enumerate((("red", RED), ("green", GREEN))):
+            write_class(tmp_path / "data" / split / label, count, colour, 100 * number + 10 * len(split))
+    for path in (tmp_path / "data").rglob("*.png"):
+        bucket.upload_file(str(path), "scenes", str(path.relative_to(tmp_path / "data")))
+    params = replace(read_params(Path("params.yaml")).train, image_size=32, leaks="keep")
+    names = {split: min((tmp_path / "data" / split / "red").iterdir()).name for split in ("train", "test")}
+    copy = tmp_path / "copy.png"
+    copy.write_bytes((tmp_path / "data/train/green" / names["train"]).read_bytes())
+    images = [*(f"s3://scenes/{split}/red/{name}" for split, name in names.items()), str(copy)]
+    labelled = rows(**dict.fromkeys(images, "green"))
+    for data in ("s3://scenes/", tmp_path / "data"):
+        found = compose(tmp_path / "photos.csv", Path(data), labelled, params, tmp_path / "cache")
+        assert (found.added, found.corrected, found.judging) == (0, 2, 1)
+    gone = compose(tmp_path / "photos.csv", tmp_path / "data", rows(none="red"), params, tmp_path / "cache")
+    assert gone.added == 1  # which training leaves out with a reason
+
+
+def test_of_two_labels_of_a_photo_the_latest_counts(tmp_path: Path) -> None:
+    write_class(tmp_path / "new", 1, BLUE, first_seed=900)
+    photo = str(next((tmp_path / "new").iterdir()))
+    [first] = rows(**{photo: "cat"})
+    second = replace(first, label="dog", date="2026-11-29", project="a project that sorts before the other")
+    found = find_labelled([second, first], tmp_path / "cache")
+    assert [row.label for row in found.by_content.values()] == ["dog"]
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="scenes")
+        yield client
