@@ -10,7 +10,7 @@ from typing import Any
 from lenslet.dataset.csv_file import neutralised, restored
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
-from lenslet.inference.json_text import parse_json
+from lenslet.inference.json_text import has_shape, parse_json
 
 COLUMNS = ("image", "label", "annotator", "date", "agreement", "project")
 
@@ -37,11 +37,19 @@ class Pulled:
 
 
 def read_tasks(tasks: Iterable[Mapping[str, Any]], project: str) -> Pulled:
-    """Rows of exported tasks. A photo with different labels needs a majority, else it is a conflict."""
+    """Rows of exported tasks. A photo with different labels needs a majority, else it is a conflict.
+
+    Raises: InputError if one is no task of `lenslet label push`, or is annotated in another way.
+    """
     rows: list[Row] = []
     left_out: dict[str, list[str]] = {}
     found_tasks = list(tasks)
     for task in found_tasks:
+        if not _is_task(task):
+            name = task.get("id") if isinstance(task, dict) else task
+            raise InputError(
+                f"{project}: task {str(name)[:40]} has no photo, or an annotation that is no choice of a label"
+            )
         image = str(task["data"].get("path") or task["data"].get("image"))
         found = _row(image, list(_labels(task)), project)
         if isinstance(found, Row):
@@ -54,7 +62,26 @@ def read_tasks(tasks: Iterable[Mapping[str, Any]], project: str) -> Pulled:
     )
 
 
-def read_export_storage(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _is_task(task: Any) -> bool:
+    """Whether it has the fields that are read."""
+    if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+        return False
+    annotations = task.get("annotations", [])
+    return (
+        isinstance(task["data"].get("path") or task["data"].get("image"), str)
+        and isinstance(annotations, list)
+        and all(isinstance(each, dict) for each in annotations)
+        and all(isinstance(each.get("result") or [], list) for each in annotations)
+        and all(_is_result(result) for each in annotations for result in each.get("result") or [])
+    )
+
+
+def _is_result(result: Any) -> bool:
+    value = result.get("value", {}) if isinstance(result, dict) else None
+    return isinstance(value, dict) and has_shape(value.get("choices", []), [str])
+
+
+def read_export_storage(texts: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Tasks of an S3 export storage, whose objects `annotations/1` hold one annotation with its task each.
 
     Raises: InputError if one of them is something else.
@@ -112,9 +139,9 @@ def _labels(task: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for annotation in task.get("annotations", ()):
         if annotation.get("was_cancelled"):
             continue
-        for result in annotation.get("result", ()):
+        for result in annotation.get("result") or []:  # null, where a task was skipped
             for label in result.get("value", {}).get("choices", ()):
-                yield label, _name(annotation.get("completed_by")), str(annotation.get("updated_at", ""))
+                yield label, _name(annotation.get("completed_by")), str(annotation.get("updated_at") or "")
 
 
 def _name(annotator: Any) -> str:

@@ -24,10 +24,10 @@ def pull_into(path: Path, project: str, export: str | None, cache: Path) -> tupl
     return pulled, merge_into(path, pulled, project)
 
 
-def _exported(place: str, cache: Path) -> list[str]:
-    """The texts of the objects `annotations/1` and so on below a prefix."""
+def _exported(place: str, cache: Path) -> list[bytes]:
+    """The contents of the objects `annotations/1` and so on below a prefix."""
     if not is_s3(place):
         raise InputError(f"--export takes s3://bucket/prefix, not {place}")
     folder, _ = fetch_prefix(place, cache)
     files = [folder] if folder.is_file() else sorted(each for each in folder.rglob("*") if each.is_file())
-    return [file.read_text(encoding="utf-8") for file in files]
+    return [file.read_bytes() for file in files]

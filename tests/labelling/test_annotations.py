@@ -85,8 +85,29 @@ def test_foreign_csv_is_not_overwritten(tmp_path: Path) -> None:
 def test_export_storage_has_an_object_an_annotation() -> None:
     content = [annotation("cat", 1) | {"task": {"id": 7, "data": {"image": "s3://b/a.jpg"}}}]
     content.append(annotation("cat", 2) | {"task": {"id": 7, "data": {"image": "s3://b/a.jpg"}}})
-    [row] = read_tasks(read_export_storage(map(json.dumps, content)), "scenes").rows
+    [row] = read_tasks(read_export_storage(json.dumps(each).encode() for each in content), "scenes").rows
     assert (row.image, row.annotator) == ("s3://b/a.jpg", "1 2")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xd8\xff\xe0 a photo", b"[]", b"5", b"{}", b'{"task": 5}', b'{"task": {"id": "x"}}',
+        b'{"task": {"id": 7}}',
+        b'{"task": {"id": 7, "data": []}}', b'{"task": {"id": 7, "data": {"photo": "a.jpg"}}}',
+        b'{"task": {"id": 7, "data": {"image": "a.jpg"}}, "result": 5}',
+        b'{"task": {"id": 7, "data": {"image": "a.jpg"}}, "result": [5]}',
+        b'{"task": {"id": 7, "data": {"image": "a.jpg"}}, "result": [{"value": {"choices": "sea"}}]}',
+    ],
+)  # fmt: skip
+def test_other_objects_of_an_export_storage_are_one_sentence(content: bytes) -> None:
+    with pytest.raises(InputError, match=r"is no annotation of Label Studio|is no choice of a label"):
+        read_tasks(read_export_storage([content]), "scenes")
+
+
+def test_skipped_task_may_have_null_for_its_result() -> None:
+    skipped = {"result": None, "was_cancelled": True}
+    assert read_tasks([task("a.jpg", skipped)], "scenes").left_out == {"skipped": ("a.jpg",)}
 
 
 def test_list_runs_in_no_spreadsheet_and_is_read_as_it_was(tmp_path: Path) -> None:
