@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -21,6 +23,7 @@ from lenslet.inference.object_keys import S3_URL, objects_below
 
 CONNECTIONS = 8
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
+PHOTO_S = 600.0  # for all of a photo: a server that sends a byte now and then is no timeout
 RETRIES = 3  # of an http server that is overloaded or away
 PASSING_STATUSES = (429, 500, 502, 503, 504)
 MAX_BYTES = 200_000_000  # of a photo
@@ -215,6 +218,7 @@ def _fetch_into(url: str, file: IO[bytes], client: Callable[[], Any]) -> None:
 def _fetch_http(url: str, file: IO[bytes]) -> None:
     import requests
     from requests.adapters import HTTPAdapter
+    from urllib3.exceptions import HTTPError
     from urllib3.util import Retry
 
     retries = Retry(RETRIES, backoff_factor=0.5, backoff_jitter=0.5, status_forcelist=PASSING_STATUSES)
@@ -223,12 +227,19 @@ def _fetch_http(url: str, file: IO[bytes]) -> None:
             session.mount(scheme, HTTPAdapter(max_retries=retries))
         with session.get(url, stream=True, timeout=TIMEOUT_S) as response:
             response.raise_for_status()
-            _write_pieces(response.iter_content(PIECE), file)
+            try:
+                # Not `iter_content`, which waits until a piece is whole.
+                _write_pieces(iter(partial(response.raw.read1, PIECE, decode_content=True), b""), file)
+            except HTTPError as error:
+                raise DatasetError(str(error)) from error
 
 
 def _write_pieces(pieces: Iterable[bytes], file: IO[bytes]) -> None:
-    """Raises: ValueError if they are too many bytes for a photo."""
+    """Raises: ValueError if they are too many bytes for a photo, or take too long."""
+    began_s = time.monotonic()
     for piece in pieces:
         file.write(piece)
         if file.tell() > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+        if time.monotonic() - began_s > PHOTO_S:
+            raise ValueError(f"it takes longer than {PHOTO_S:.0f} s")

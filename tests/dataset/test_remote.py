@@ -1,5 +1,6 @@
 """Photos in buckets, against moto's S3: fetched once, resumed, and followed when they change."""
 
+import gzip
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError
 from tests.dataset.test_archives import FILES, zipped
 from tests.dataset.test_layouts import counts, found
+from tests.support.link_server import serving_links
 
 
 @pytest.fixture
@@ -186,3 +188,49 @@ def test_fetched_photo_that_is_damaged_is_fetched_again(tmp_path: Path) -> None:
         server.shutdown()
     assert sorted(asked[3:]) == ["/0.jpg", "/1.jpg"]
     assert [Path(again[url]).read_bytes() for url in urls] == [b"/0.jpg", b"/1.jpg", b"/2.jpg"]
+
+
+def test_photos_of_a_server_that_is_slow_or_breaks_off_are_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "PHOTO_S", 3.0)
+    photo = b"0123456789" * 1000
+    with serving_links(photo) as server:
+        names = ("photo", "shorter_than_sent", "nothing", "trickle", "longer_than_sent", "missing")
+        found = remote.fetch_all([f"{server.address}/{name}" for name in names], tmp_path)
+        contents = [place.read_bytes() for place in found.values() if isinstance(place, Path)]
+        assert contents == [photo, photo[:2500], b""]
+        slow, broken, missing = (reason for reason in found.values() if isinstance(reason, str))
+    assert slow == "cannot be fetched: it takes longer than 3 s"
+    assert "IncompleteRead(10000 bytes read, 1000 more expected)" in broken
+    assert "404 Client Error" in missing
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "chunked"])
+def test_encoded_photo_is_whole(encoding: str, tmp_path: Path) -> None:
+    photo = bytes(range(256)) * 2000
+
+    class Photos(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            if encoding == "gzip":
+                body = gzip.compress(photo)
+                self.send_header("Content-Encoding", "gzip")
+                self.send_header("Content-Length", str(len(body)))
+            else:
+                pieces = [photo[start : start + 70_000] for start in range(0, len(photo), 70_000)] + [b""]
+                body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+                self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Photos) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        [place] = remote.fetch_all([f"http://127.0.0.1:{server.server_port}/a.jpg"], tmp_path).values()
+        server.shutdown()
+    assert Path(place).read_bytes() == photo
