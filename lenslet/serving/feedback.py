@@ -129,7 +129,7 @@ def take_feedback(request: HttpRequest, models: Models) -> dict[str, Any]:
 def _read_request(request: HttpRequest, models: Models) -> tuple[bytes, str | None, Classifier]:
     """The photo's bytes, the right label (None is none of the model's), and the model that had answered."""
     refuse_unknown(request.query, (), "query parameter")
-    fields = read_json(request.json_text())
+    fields = read_json(request.json_text(), 'a correction is {"image": base64, "label": …, "consent": true}')
     if not isinstance(fields, dict):
         raise BadRequest("the request must be a JSON object")
     refuse_unknown(fields, FIELDS, "field")
@@ -141,7 +141,9 @@ def _read_request(request: HttpRequest, models: Models) -> tuple[bytes, str | No
     classifier = models.named(name)
     label = fields.get("label")
     if "label" not in fields or not (label is None or label in classifier.artifact.labels):
-        raise BadRequest("label must be one of the model's labels (GET / has them), or null for none of them")
+        raise BadRequest(
+            "label must be one of the model's labels (GET /models has them), or null for none of them"
+        )
     given = {name: fields[name] for name in ("url", "image") if name in fields}
     if len(given) != 1:
         raise BadRequest("exactly one of url, image is needed")

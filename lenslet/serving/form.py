@@ -30,10 +30,14 @@ def read_form(body: bytes, content_type: str) -> Form:
     `content_type`: the whole header, which has the boundary. Raises: BadRequest.
     """
     form = Form()
+    none_chosen: list[bytes] = []
     for head, content in _parts(body, _boundary(content_type)):
-        name = _field_name(head)
+        field = _disposition(head)
+        name = field.get("name", "")
         if name in PHOTO_FIELDS:
-            form.photos.append(content)
+            # A page with several inputs sends those in which no file was chosen, too.
+            is_chosen = content or field.get("filename") != ""
+            (form.photos if is_chosen else none_chosen).append(content)
         elif name not in OPTION_FIELDS:
             raise BadRequest(
                 f"the form has a field that is not known; known are {', '.join(PHOTO_FIELDS + OPTION_FIELDS)}"
@@ -44,6 +48,7 @@ def read_form(body: bytes, content_type: str) -> Form:
             raise BadRequest(f"the form's field {name} is longer than {MAX_OPTION_BYTES} bytes")
         else:
             form.options[name] = content.decode(errors="replace").strip()
+    form.photos = form.photos or none_chosen[:1]
     return form
 
 
@@ -76,8 +81,8 @@ def _parts(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
     )
 
 
-def _field_name(head: str) -> str:
-    """The name in Content-Disposition; "" if there is none. Raises BadRequest if the part is encoded."""
+def _disposition(head: str) -> dict[str, str]:
+    """The parameters of Content-Disposition; none if it has none. Raises BadRequest if the part is encoded."""
     headers = {}
     for line in head.split("\r\n"):
         name, _, value = line.partition(":")
@@ -85,7 +90,7 @@ def _field_name(head: str) -> str:
     if headers.get("content-transfer-encoding", "").lower() not in PLAIN_ENCODINGS:
         raise BadRequest("the form's files must be sent as they are, without a Content-Transfer-Encoding")
     kind = headers.get("content-disposition", "")
-    return _parameters(kind).get("name", "") if kind.lower().startswith("form-data") else ""
+    return _parameters(kind) if kind.lower().startswith("form-data") else {}
 
 
 def _parameters(header: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from lenslet.serving.encoding import read_base64
 # Lambda's limit of an event. `lenslet serve` has it, too, so that what works locally works when deployed.
 MAX_BODY_BYTES = 6 * 1024 * 1024
 BASE_PATH = re.compile(r"(/[a-z0-9._~-]+)+", re.IGNORECASE | re.ASCII)
-GREEDY = re.compile(r"\{(\w+)\+\}", re.ASCII)  # {proxy+} stands for the rest of the path
+PATH_PARAMETER = re.compile(r"\{(\w+)\+?\}", re.ASCII)  # {proxy+} stands for the rest of the path
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class HttpRequest:
     takes_multi_value: bool = False  # a load balancer that ignores single-value headers of the answer
 
     def content(self) -> bytes:
-        """The body's bytes. Raises RequestTooLarge, or BadRequest if the event's base64 is broken."""
-        self._check_size()
+        """The body's bytes. Raises RequestTooLarge, or BadRequest if they are compressed or the base64 is broken."""
+        self._check()
         if isinstance(self.body, bytes):
             return self.body
         return read_base64(self.body, "body") if self.is_base64 else self.body.encode(errors="surrogatepass")
@@ -47,11 +47,16 @@ class HttpRequest:
         Raises: as `content`.
         """
         if isinstance(self.body, str) and not self.is_base64 and self.body.isascii():
-            self._check_size()
+            self._check()
             return self.body
         return self.content()
 
-    def _check_size(self) -> None:
+    def _check(self) -> None:
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            raise BadRequest(
+                "the body is compressed (Content-Encoding), which is not read here: send it as it is"
+            )
         # Lambda's events are JSON and hold text only. lenslet serve hands bytes over as they came, instead of
         # base64 that would be undone here; they have the limit of the base64 that they would be.
         size = len(self.body) if isinstance(self.body, str) else ceil(len(self.body) / 3) * 4
@@ -133,7 +138,7 @@ def _path_of(event: dict[str, Any], context: dict[str, Any]) -> str:
     # A REST API of a custom domain has the domain's base path in `path`, an HTTP API in `rawPath`. The route, which
     # the gateway has matched, is free of it: "/predict" or "/{proxy+}", in payload 2.0 after the method.
     route = event.get("resource") or (event.get("routeKey") or "").partition(" ")[2]
-    route = GREEDY.sub(lambda part: (event.get("pathParameters") or {}).get(part[1], part[0]), route)
+    route = PATH_PARAMETER.sub(lambda part: (event.get("pathParameters") or {}).get(part[1], part[0]), route)
     if route.startswith("/") and f"{path.rstrip('/')}/".endswith(f"{route.rstrip('/')}/"):
         path = route
     else:

@@ -1,6 +1,7 @@
 """Checked requests for predictions: JSON, a raw photo, or a form."""
 
 import json
+import re
 import reprlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from lenslet.inference.errors import BadRequest
 from lenslet.inference.explanation import OWN
 from lenslet.inference.judged_explanation import OCCLUSION
-from lenslet.serving.encoding import REPLACEMENT, check_bytes, read_base64
+from lenslet.serving.encoding import check_bytes, read_base64
 from lenslet.serving.form import Form, read_form
 from lenslet.serving.gateway import HttpRequest
 from lenslet.serving.links.allowance import Allowance
@@ -23,6 +24,12 @@ MAX_BRACKETS = 10_000
 MAX_TOP = 999_999_999  # fits into 32 bits, for any client
 SOURCES = ("url", "image", "images")
 OPTIONS = ("top", "explain", "model")
+# Beginnings of bodies that come with the type of a photo, and what they are.
+NO_PHOTOS = {
+    re.compile(rb'\s*\{\s*"'): "JSON",
+    re.compile(rb"(\r\n)?--[^\r\n]{1,70}\r\nContent-", re.I): "a form",
+}
+SET_BY_CLIENT = "let the HTTP client set the Content-Type"
 EXPLANATIONS = {True: OWN, False: None, OCCLUSION: OCCLUSION}  # values of `explain` → kind
 
 
@@ -48,11 +55,14 @@ def read_predict_request(request: HttpRequest) -> PredictRequest:
     if request.content_type.startswith("image/"):
         content = request.content()
         refuse_unknown(request.query, OPTIONS, "query parameter")
-        # A gateway that takes the body for text replaces what is none, after the first bytes in some formats.
-        is_text = isinstance(request.body, str) and not request.is_base64
-        photo = REPLACEMENT if is_text and REPLACEMENT in content else content
-        return _checked_request([lambda: check_bytes(photo)], _options_of_query(request.query))
-    return _request_of_json(read_json(request.json_text()), request.query)
+        for start, kind in NO_PHOTOS.items():
+            if start.match(content):
+                raise BadRequest(
+                    f"the body is {kind}, but its Content-Type is that of a photo: {SET_BY_CLIENT}"
+                )
+        return _checked_request([lambda: check_bytes(content)], _options_of_query(request.query))
+    remedy = f"a photo itself needs Content-Type: image/*, and of a form {SET_BY_CLIENT}"
+    return _request_of_json(read_json(request.json_text(), remedy), request.query)
 
 
 def _request_of_json(fields: object, query: Mapping[str, str]) -> PredictRequest:
@@ -106,8 +116,8 @@ def predict_request_of(fields: object) -> PredictRequest:
     return _checked_request(photos, fields, is_batch=True, links=allowance if has_links else None)
 
 
-def read_json(content: str | bytes) -> object:
-    """`content`: as `HttpRequest.json_text` gives it.
+def read_json(content: str | bytes, remedy: str) -> object:
+    """`content`: as `HttpRequest.json_text` gives it; `remedy`: what callers do whose body is something else.
 
     Raises BadRequest: no JSON (as RFC 8259 has it, so no NaN), a repeated field, or more brackets than allowed.
     """
@@ -118,9 +128,7 @@ def read_json(content: str | bytes) -> object:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         return json.loads(text, object_pairs_hook=_object_of, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(
-            "the body is not JSON (UTF-8); a photo itself needs Content-Type: image/*"
-        ) from error
+        raise BadRequest(f"the body is not JSON (UTF-8); {remedy}") from error
 
 
 def _brackets(content: str | bytes) -> int:
@@ -212,4 +220,4 @@ def _refuse_constant(name: str) -> None:
 def refuse_unknown(fields: Collection[str], known: Collection[str], kind: str) -> None:
     for name in fields:
         if name not in known:
-            raise BadRequest(f"unknown {kind} {reprlib.repr(name)}; known are {', '.join(known)}")
+            raise BadRequest(f"unknown {kind} {reprlib.repr(name)}; known are {', '.join(known) or 'none'}")

@@ -43,13 +43,21 @@ def route(
     """
     check_key(request, access)
     if request.path not in ROUTES:
-        raise UnknownPath(f"there is nothing at this path; there is at {', '.join(ROUTES)}")
+        raise UnknownPath(
+            f"there is nothing at this path; there is at {', '.join(ROUTES)}{_base_path_hint(request.path)}"
+        )
     methods = ROUTES[request.path]
     if request.method == "OPTIONS":  # a CORS preflight: the headers are the answer
         return 204, {}
     if request.method not in methods:
         raise MethodNotAllowed(f"{request.path} takes {', '.join(methods)}")
     return 200, methods[request.method](request, models, keep)
+
+
+def _base_path_hint(path: str) -> str:
+    if path.endswith(tuple(ROUTES.keys() - {"/"})):
+        return ": if the service stands below another path, its operator names that in LENSLET_BASE_PATH"
+    return ""
 
 
 def needs_no_key(request: HttpRequest) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import gzip
 import json
 import re
 from io import BytesIO
@@ -18,6 +19,7 @@ from lenslet.inference.errors import NotAnImageLink, RequestTooLarge
 from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import HttpRequest, read_base_path
 from lenslet.serving.links.delivered import check_delivered
+from lenslet.serving.routes import ROUTES
 from tests.support.function_log import write_to_stdout
 from tests.support.heif import avif, heic
 from tests.support.photos import RED, flat
@@ -101,6 +103,11 @@ def part(
 END = b"\r\n--x-boundary--\r\n"
 
 
+def as_text(photo: bytes, code: str) -> bytes:
+    """What programs make of bytes that they take for text of this code."""
+    return photo.decode(code, errors="replace").encode()
+
+
 def form(*parts: bytes, end: bytes = END, kind: str = "boundary=x-boundary", **changes: Any) -> Event:
     body = base64.b64encode(b"".join(parts).removeprefix(b"\r\n") + end).decode()
     return raw(body, True, f"multipart/form-data; {kind}", **changes)
@@ -112,6 +119,9 @@ INVALID = "the image is not valid base64"
 NO_FORM = "the body is not the multipart/form-data that its Content-Type declares, or is cut off"
 TOP = {"top": "1"}
 OPTION = 'form-data; name="top"'
+NO_FILE = part(b"", 'form-data; name="file"; filename=""')
+NO_JSON = "the body is not JSON (UTF-8); a photo itself needs Content-Type: image/*, and of a form let the HTTP client"
+GZIP = {"content-encoding": "gzip"}
 
 # Case → (event, status, code, beginning of the sentence).
 CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
@@ -125,7 +135,11 @@ CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
     "HTTP API, route": (http_api("/photos/health", "GET /health"), 200, None, ""),
     "HTTP API, route and stage": (http_api("/prod/photos/health", "ANY /health"), 200, None, ""),
     "HTTP API, greedy route": (http_api("/photos/health", "ANY /{proxy+}", "health"), 200, None, ""),
-    "HTTP API, default route": (http_api("/photos/health", "$default"), 404, "not_found", "there is nothing"),
+    "HTTP API, default route": (
+        http_api("/photos/health", "$default"), 404, "not_found",
+        f"there is nothing at this path; there is at {', '.join(ROUTES)}: if the service stands below another path, "
+        "its operator names that in LENSLET_BASE_PATH",
+    ),
     # Load balancers
     "balancer": (balancer(), 200, None, ""),
     "balancer, multi-value": (balancer(True), 200, None, ""),
@@ -151,6 +165,29 @@ CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
     "mangled bytes in JSON": (
         in_json(base64.b64encode(PHOTO.decode(errors="replace").encode()).decode()), 400, "bad_request", LOST,
     ),
+    **{
+        f"{name} that was text in {code}": (
+            raw(base64.b64encode(as_text(noise(name), code)).decode(), True), 400, "bad_request", LOST,
+        )
+        for name in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP") for code in ("utf-8", "latin-1", "cp1252")
+    },
+    "JSON as a photo": (
+        raw(json.dumps({"image": ENCODED})), 400, "bad_request",
+        "the body is JSON, but its Content-Type is that of a photo: let the HTTP client set",
+    ),
+    "form as a photo": (
+        raw(base64.b64encode(part(PHOTO)[2:] + END).decode(), True), 400, "bad_request",
+        "the body is a form, but its Content-Type is that of a photo: let the HTTP client set",
+    ),
+    "photo without its type": (raw(ENCODED, True, "application/octet-stream"), 400, "bad_request", NO_JSON),
+    "compressed photo": (
+        raw(base64.b64encode(gzip.compress(PHOTO)).decode(), True) | {"headers": GZIP | {"content-type": "image/png"}},
+        400, "bad_request", "the body is compressed (Content-Encoding), which is not read here: send it as it is",
+    ),
+    "compressed JSON": (
+        raw(base64.b64encode(gzip.compress(b"{}")).decode(), True) | {"headers": GZIP}, 400, "bad_request",
+        "the body is compressed (Content-Encoding), which is not read here: send it as it is",
+    ),
     "base64 as the body": (raw(ENCODED), 400, "bad_request", AS_TEXT),
     "data URL as the body": (raw(f"data:image/jpeg;base64,{ENCODED}"), 400, "bad_request", AS_TEXT),
     "base64 of base64": (in_json(base64.b64encode(ENCODED.encode()).decode()), 400, "bad_request", AS_TEXT),
@@ -163,8 +200,27 @@ CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
     "plus signs that became spaces": (
         in_json(ENCODED.replace("+", " ")), 400, "bad_request", "the image has spaces within its base64",
     ),
+    "indented lines": (
+        in_json(ENCODED[:76] + "\n  " + ENCODED[76:]), 400, "bad_request", "the image has spaces within its base64",
+    ),
+    "percent-encoded": (
+        in_json(quote(ENCODED, safe="")), 400, "bad_request", "the image has %2B, %2F or %3D within its base64",
+    ),
+    "link as image": (
+        in_json("https://a.example/a.jpg"), 400, "bad_request", "the image is a link, not base64: send it as url",
+    ),
+    "path as image": (
+        in_json("photo.jpg"), 400, "bad_request", f"{INVALID}: its character number 6, '.', is none of base64",
+    ),
+    "data URL in capitals": (in_json(f"DATA:image/jpeg; BASE64,{ENCODED}"), 200, None, ""),
+    "data URL as url": (
+        raw(json.dumps({"url": f"data:image/jpeg;base64,{ENCODED}"}), kind="application/json"), 422, "link_refused",
+        "only http://, https:// and s3:// links are fetched; a photo itself goes into image",
+    ),
     "literal of Python": (in_json(f"b'{ENCODED}'"), 400, "bad_request", "the image is a bytes literal of Python, b'…'"),
-    "one character too few": (in_json(ENCODED.rstrip("=")[:-2]), 400, "bad_request", INVALID),
+    "one character too few": (
+        in_json(ENCODED.rstrip("=")[:-2]), 400, "bad_request", f"{INVALID}: it is cut off, or padding stands before",
+    ),
     "hexadecimal": (in_json(PHOTO.hex()), 415, "not_an_image", "the data are not an image we read"),
     # Forms
     "form": (form(part(PHOTO)), 200, None, ""),
@@ -190,8 +246,9 @@ CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
     "form, hundred fields": (form(*[part(b"")] * 100), 400, "bad_request", "the form has more than 32 fields"),
     "form without a photo": (form(part(b"1", OPTION)), 400, "bad_request", "the form must have 1 to 16 photos"),
     "form, no file chosen": (
-        form(part(b"", 'form-data; name="file"; filename=""')), 400, "bad_request", "the image is empty",
+        form(NO_FILE, NO_FILE), 400, "bad_request", "the image is empty",
     ),
+    "form, one of two inputs without a file": (form(NO_FILE, part(PHOTO)), 200, None, ""),
     "form, unknown field": (
         form(part(PHOTO, 'form-data; name="photo"')), 400, "bad_request",
         "the form has a field that is not known; known are file, image, top, explain, model",
@@ -229,8 +286,7 @@ CALLERS: dict[str, tuple[Event, int, str | None, str]] = {
         400, "bad_request", LOST,
     ),
     "form of text fields": (
-        raw("image=" + quote(ENCODED), kind="application/x-www-form-urlencoded"),
-        400, "bad_request", "the body is not JSON",
+        raw("image=" + quote(ENCODED), kind="application/x-www-form-urlencoded"), 400, "bad_request", NO_JSON,
     ),
     "HEIC": (raw(base64.b64encode(heic(flat(RED))).decode(), True, "image/heic"), 200, None, ""),
     "AVIF": (in_json(base64.b64encode(avif(flat(RED))).decode()), 200, None, ""),
@@ -306,6 +362,11 @@ def test_key_in_multi_value_headers(monkeypatch: pytest.MonkeyPatch) -> None:
         (balancer(httpMethod="GET", path="/photos/v1/health"), 200),
         (http_api("/photos/v12/health", "$default"), 404),
         (rest("/other/photos/v1/health", "/photos/v1/{proxy+}", proxy="health"), 200),
+        (
+            rest("/other/photos/v1/health", "/photos/{version}/health")
+            | {"pathParameters": {"version": "v1"}},
+            200,
+        ),
     ],
 )
 def test_base_path_of_the_settings(event: Event, status: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,23 @@ def test_poisoned_corrections_leave_nothing(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"body": "photo"},
+            'the body is not JSON (UTF-8); a correction is {"image": base64, "label": …, "consent": true}',
+        ),
+        ({"queryStringParameters": {"model": "x"}}, "unknown query parameter 'model'; known are none"),
+    ],
+)
+def test_requests_of_predict_are_told_what_a_correction_is(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    answer = lambda_func.handler(EVENT | changes, None)
+    assert json.loads(answer["body"])["error"] == {"code": "bad_request", "message": message}
+
+
 def test_key_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_func, "access", Access((hashlib.sha256(b"the key").digest(),)))
     assert send()[0] == 401

@@ -389,10 +389,22 @@ PICTURE = encoded(png())
         ({"image": "data:image/png;base64,"}, "the image is empty"),
         ({"image": "data:image/png,abcd"}, "the data URL must begin with data:<type>;base64,"),
         ({"image": "data:image/png;base64"}, "the data URL must begin with data:<type>;base64,"),
-        ({"image": "AAAAA"}, "the image is not valid base64"),
-        ({"image": "=" + PICTURE}, "the image is not valid base64"),
-        ({"image": "\u00a0" + PICTURE}, "the image is not valid base64"),
-        ({"image": "\ud800"}, "the image is not valid base64"),
+        (
+            {"image": "AAAAA"},
+            "the image is not valid base64: it is cut off, or padding stands before its end",
+        ),
+        (
+            {"image": "=" + PICTURE},
+            "the image is not valid base64: it is cut off, or padding stands before its end",
+        ),
+        (
+            {"image": PICTURE[:9] + "\u00e9" + PICTURE},
+            "the image is not valid base64: its character number 10, '\\xe9', is none of base64",
+        ),
+        (
+            {"image": "\ud800"},
+            "the image is not valid base64: its character number 1, '\\ud800', is none of base64",
+        ),
     ],
 )
 def test_bad_request_says_what_is_wrong(fields, message):

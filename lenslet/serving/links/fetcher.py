@@ -57,7 +57,9 @@ def fetch(link: str, allowance: Allowance | None = None) -> bytes:
     if scheme.lower() != "s3":  # a key may end in a space
         link = link.rstrip(COPIED_SPACE)
     if not separator or scheme.lower() not in READERS:
-        raise LinkRefused("only http://, https:// and s3:// links are fetched")
+        raise LinkRefused(
+            "only http://, https:// and s3:// links are fetched; a photo itself goes into image"
+        )
     if len(link) > MAX_LINK_LENGTH:
         raise LinkRefused(f"the link is longer than {MAX_LINK_LENGTH:,} characters, the limit")
     own = allowance or Allowance()
