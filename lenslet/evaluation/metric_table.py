@@ -143,9 +143,9 @@ def _line(name: str, key: str, figures: Mapping[str, float]) -> str:
 
 
 def metrics_table(figures: Mapping[str, float], labels: tuple[str, ...]) -> str:
-    """For the terminal: the overall figures, then precision, recall and F1 of each class."""
+    """For the terminal: the overall figures, then precision, recall and F1 of each class that has them."""
     lines = [_line(key, key, figures) for key in METRICS if key in figures]
-    names = {label: printable(label) for label in labels}
+    names = {label: printable(label) for label in labels if f"recall.{label}" in figures}
     width = max(len(name) for name in (*names.values(), "class"))
     lines += ["", f"{'class':<{width}}" + "".join(f"{metric.title:>11}" for metric in CLASS_METRICS.values())]
     for label, shown in names.items():

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenslet.dataset.lint import Finding
-from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS, are_few
+from lenslet.evaluation.few_photos import MIN_CLASS_PHOTOS, MIN_TEST_PHOTOS, PHOTOS_OF, are_few, small_classes
 from lenslet.evaluation.metric_table import CLASS_METRICS, METRICS, interval_text
 from lenslet.evaluation.metrics import share_interval
 from lenslet.inference.artifact import Artifact
@@ -126,13 +126,15 @@ def summary_sentences(
     """
     if are_few(figures):
         return few_sentences(figures, cross_validated or {})
-    weakest = min(labels, key=lambda label: figures[f"recall.{label}"])
+    found = {label: figures[f"recall.{label}"] for label in labels if f"recall.{label}" in figures}
+    weakest = min(found, key=lambda label: found[label], default="")
     sentences = [
         f"Of 100 new photos, {_of_hundred(figures['accuracy'])} get the right label ({_interval_words(figures)})."
     ]
-    if figures[f"recall.{weakest}"] < 1:
-        recall = _of_hundred(figures[f"recall.{weakest}"])
-        sentences.append(f"Photos of {weakest} are found least often: {recall} of 100.")
+    if found and found[weakest] < 1:
+        tested = figures.get(f"{PHOTOS_OF}{weakest}")
+        recall = f"{tested * found[weakest]:.0f} of {tested:.0f}" if tested else f"{found[weakest]:.0%}"
+        sentences.append(f"Photos of {weakest} are found least often: {recall}.")
     if "robustness_mean" in figures:
         kept, photos = f"{100 * figures['robustness_mean']:.0f}", f"{figures['robustness_photos']:,.0f}"
         sentences.append(
@@ -208,6 +210,7 @@ def report_page(
         rows={section.topic: _metrics_of(section.topic, figures) for section in SECTIONS},
         counts=counts.tolist(),
         photos=counts.sum(axis=1).tolist(),
+        small=small_classes(figures),
         confused=most_confused(counts).tolist(),
         confusions=confusions(artifact.labels, counts),
         corruptions=corruption_rows(figures),
@@ -230,7 +233,11 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.globals |= {"metrics": METRICS, "class_metrics": CLASS_METRICS, "plot_alts": PLOT_ALTS}
-    environment.globals |= {"least": MIN_TEST_PHOTOS, "findings_shown": FINDINGS_SHOWN}
+    environment.globals |= {
+        "least": MIN_TEST_PHOTOS,
+        "least_of_class": MIN_CLASS_PHOTOS,
+        "findings_shown": FINDINGS_SHOWN,
+    }
     environment.globals["jpeg"] = lambda data: _data_uri("jpeg", data)
     return environment.get_template("report.html")
 

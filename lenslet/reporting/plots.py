@@ -17,6 +17,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.calibration import ReliabilityBins
+from lenslet.evaluation.few_photos import MIN_CLASS_PHOTOS
 from lenslet.inference.atomic import replacing
 from lenslet.inference.classifier import Prediction
 from lenslet.inference.explanation import Explanation
@@ -28,7 +29,6 @@ CHART_INCHES = (5.2, 5.0)  # small enough that the letters can still be read on 
 CURVES_INCHES = (5.2, 6.2)  # the legend below the curves, which fill every corner of a chart of many classes
 CURVES_NAMED = 3  # the worst ones; more labels than these overlap
 CURVES_GREY = 50  # of the others, evenly spaced from the worst to the best
-MIN_CURVE_PHOTOS = 5  # of a class whose curve is named
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # across, upward, area under it
 
@@ -132,8 +132,7 @@ def _curves_figure(
     curves = {column: curve(targets == column, probabilities[:, column]) for column in shown}
     photos = np.bincount(targets, minlength=len(labels))
     by_area = sorted(shown, key=lambda column: curves[column][2])
-    enough = [column for column in by_area if photos[column] >= MIN_CURVE_PHOTOS] or by_area
-    worst = enough[:CURVES_NAMED]
+    worst = [column for column in by_area if photos[column] >= MIN_CLASS_PHOTOS][:CURVES_NAMED]
     others = [column for column in by_area if column not in worst]
     for number in evenly_spaced(len(others), CURVES_GREY):
         axes.plot(*curves[others[number]][:2], color="grey", linewidth=0.7, alpha=0.4)
@@ -148,6 +147,7 @@ def _curves_figure(
         named.append(line)
     if others:
         grey = f"{len(others)} other{'s' * (len(others) > 1)}"
+        grey = grey if worst else f"classes with fewer than {MIN_CLASS_PHOTOS} photos"
         named += axes.plot([], [], color="grey", linewidth=0.7, label=grey)
     axes.set(aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.05))
     return figure, axes, named

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lenslet.evaluation.calibration import error_by_chance, reliability, without_temperature
 from lenslet.evaluation.corruptions import robustness
-from lenslet.evaluation.few_photos import are_few, carried
+from lenslet.evaluation.few_photos import PHOTOS_OF, are_few, carried
 from lenslet.evaluation.metrics import (
     accuracy,
     accuracy_gain,
@@ -92,6 +92,10 @@ def measured_metrics(evidence: Evidence) -> dict[str, float]:
     if figures["accuracy"] in (0, 1):  # a bootstrap of photos that are all right has no width
         low, high = share_interval(figures["accuracy"], len(targets))
         figures |= {"accuracy_low": low, "accuracy_high": high}
+    counted = np.bincount(targets, minlength=len(artifact.labels))
+    figures |= {
+        f"{PHOTOS_OF}{label}": float(each) for label, each in zip(artifact.labels, counted, strict=True)
+    }
     figures |= {f"ood_auroc_{name}": area for name, area in evidence.ood_auroc.items()}
     figures |= _robustness_metrics(evidence.corruption) if evidence.corruption else {}
     return carried(figures)

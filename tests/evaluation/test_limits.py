@@ -290,3 +290,11 @@ def test_gate_needs_no_registry(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, "--metrics", str(tmp_path / "metrics.json")]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert finished.stdout.splitlines()[-1] == "0 []"
+
+
+def test_lowest_recall_of_classes_with_few_photos_is_not_decided() -> None:
+    limits = read_params(None, ["gate.models.mine.min.min_recall=0.5"]).gate.of("mine")
+    figures = {"photos": 40.0, "photos.no": 37.0, "photos.yes": 3.0, "accuracy_gain": 0.2}
+    [verdict] = [each for each in check_limits(figures, limits) if each.metric == "min_recall"]
+    assert verdict.undecided == "classes with fewer than 5 test photos: 1; so many of each decide it"
+    assert not verdict.is_kept

@@ -92,7 +92,7 @@ def test_figures_of_a_thousand_classes_stay_small() -> None:
     names = [f"class {number}" for number in range(1000)]
     figure = confusion_figure(names, np.ones((1000, 1000), np.int64))
     assert max(figure.get_size_inches()) < 25
-    targets = np.arange(1000)
-    probabilities = np.random.default_rng(0).random((1000, 1000)).astype(np.float32)
+    targets = np.arange(1000).repeat(5)
+    probabilities = np.random.default_rng(0).random((5000, 1000)).astype(np.float32)
     curves = roc_figure(names, targets, probabilities)
     assert len(curves.axes[0].get_lines()) == 55  # three named, fifty grey, their name, chance

@@ -28,6 +28,7 @@ from lenslet.reporting.learning_curves import TrainingCurves, training_sentences
 from lenslet.reporting.model_card import facts_markdown, with_facts
 from lenslet.reporting.next_steps import confused_pairs
 from lenslet.reporting.page import SECTIONS, Background, confusions, report_page, summary_sentences
+from lenslet.reporting.plots import roc_figure
 from lenslet.reporting.report import CorruptionResults, Evidence, measured_metrics, plots, write_report
 
 ARTIFACT = Artifact(
@@ -295,7 +296,7 @@ def test_summary_needs_no_explanation(found: dict[str, float]) -> None:
     }
     assert summary_sentences(found, ("no", "yes")) == [
         "Of 100 new photos, about 94 get the right label (95 % interval: 93 to 96).",
-        "Photos of no are found least often: about 50 of 100.",
+        "Photos of no are found least often: 10 of 20.",
         "Under noise, blur and other corruptions, applied to 300 of the photos, the model keeps 87 % of its "
         "accuracy on them.",
     ]
@@ -425,6 +426,28 @@ def test_few_photos_have_no_headline_accuracy() -> None:
     assert "accuracy" not in headline_table(found)
 
 
+def small_class_evidence() -> Evidence:
+    """Forty photos, of which three show the second class."""
+    return replace(EVIDENCE, targets=np.array([0] * 37 + [1] * 3), corruption=None)
+
+
+def test_class_of_few_photos_has_no_figures_of_its_own() -> None:
+    evidence = small_class_evidence()
+    found = measured_metrics(evidence)
+    assert (found["photos.no"], found["photos.yes"]) == (37, 3)
+    assert "recall.no" in found and not {"recall.yes", "f1.yes", "min_recall", "min_recall_low"} & set(found)
+    assert metrics_table(found, ("no", "yes")).splitlines()[-1].startswith("no ")
+    assert not any("yes" in sentence for sentence in summary_sentences(found, ("no", "yes")))
+    counts = np.array([[20, 17], [1, 2]])
+    page = report_page(ARTIFACT, found, counts, plots(evidence), Background({}, {}, {}))
+    text = " ".join(Page(page).text.split())
+    assert "1 of 2 classes have fewer than 5 test photos, too few for figures of their own." in text
+    assert "Add photos: 1 of 2 classes have fewer than 5 test photos" in text
+    curves = roc_figure(("no", "yes"), evidence.targets, evidence.check.probabilities)
+    legend = [each.get_text() for each in curves.legends[0].get_texts()]
+    assert legend == ["classes with fewer than 5 photos", "guessing (0.50)"]
+
+
 def test_corruptions_never_keep_more_than_the_accuracy() -> None:
     helped = CorruptionResults({"occlusion": [1.0] * 5}, photos=30, clean=0.75)
     found = measured_metrics(replace(EVIDENCE, corruption=helped))
@@ -476,7 +499,7 @@ def test_report_of_a_training_has_its_curves_and_next_steps(found: dict[str, flo
     assert "learning_curves.png" in write_report(EVIDENCE, found, {}, background, tmp_path)
     text = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
     assert "number 2 was kept" in text
-    assert "Add photos of no, of which the model learned from 15: only 50 of 100 are found." in text
+    assert "Add photos of no, of which the model learned from 15: only 10 of 20 are found." in text
     assert "Look at photos of no that are taken for yes (10, 50 % of them)" in text
 
 
@@ -484,10 +507,8 @@ def test_pairs_of_many_classes_are_a_table() -> None:
     labels = tuple(f"class {number:02}" for number in range(30))
     counts = 5 * np.eye(30, dtype=np.int64)
     counts[3, 7], counts[2, 4] = 4, 1
-    assert confused_pairs(labels, counts) == [
-        ("class 03", "class 07", 4, pytest.approx(4 / 9)),
-        ("class 02", "class 04", 1, pytest.approx(1 / 6)),
-    ]
+    # Of class 02 a single photo, which is no confusion of two classes.
+    assert confused_pairs(labels, counts) == [("class 03", "class 07", 4, pytest.approx(4 / 9))]
     random = np.random.default_rng(1)
     targets = np.arange(30).repeat(6)
     probabilities = random.dirichlet(np.ones(30), 180).astype(np.float32)
