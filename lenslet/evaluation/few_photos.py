@@ -26,7 +26,7 @@ def are_few(figures: Mapping[str, float]) -> bool:
     return figures.get("photos", MIN_TEST_PHOTOS) < MIN_TEST_PHOTOS
 
 
-def small_classes(figures: Mapping[str, float]) -> list[str]:
+def untested_classes(figures: Mapping[str, float]) -> list[str]:
     """Labels of the classes with too few photos for figures of their own; figures that do not say so have none."""
     counted = {
         key.removeprefix(PHOTOS_OF): each for key, each in figures.items() if key.startswith(PHOTOS_OF)
@@ -36,7 +36,7 @@ def small_classes(figures: Mapping[str, float]) -> list[str]:
 
 def carried(figures: Mapping[str, float]) -> dict[str, float]:
     """The figures that their number of photos can carry: of all, and of each class."""
-    small = small_classes(figures)
+    small = untested_classes(figures)
     left_out = {f"{metric}{label}" for metric in PER_CLASS for label in small}
     left_out |= {key for key in figures if small and key.startswith("min_recall")}
     kept = {key: value for key, value in figures.items() if key not in left_out}

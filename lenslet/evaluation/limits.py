@@ -9,7 +9,7 @@ from lenslet.evaluation.few_photos import (
     MIN_TEST_PHOTOS,
     are_few,
     photos_to_decide,
-    small_classes,
+    untested_classes,
 )
 from lenslet.evaluation.metric_table import METRICS, value_text
 
@@ -107,7 +107,7 @@ def _doubt(metric: str, limit: float, figures: Mapping[str, float]) -> str:
     photos = figures.get("photos", 0)
     if are_few(figures) and METRICS[metric].topic != "speed" and metric != "agreement_with_keras":
         return f"{photos:,.0f} test photos are too few; {MIN_TEST_PHOTOS} and more decide it"
-    if metric == "min_recall" and metric not in figures and (small := small_classes(figures)):
+    if metric == "min_recall" and metric not in figures and (small := untested_classes(figures)):
         return f"classes with fewer than {MIN_CLASS_PHOTOS} test photos: {len(small):,}; so many of each decide it"
     chance, error = figures.get("calibration_error_chance", 0.0), figures.get(metric, 0.0)
     if metric != "calibration_error" or not limit < error <= chance:

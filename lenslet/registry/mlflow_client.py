@@ -27,6 +27,8 @@ OFF = "off"  # value of SERVER that switches tracking off
 FOLDER = Path(".mlflow")  # in the working directory, like runs/; `make mlflow` serves it
 DATABASE_NAME, FILES_NAME = "mlflow.db", "artifacts"
 SQLITE = "sqlite:///"
+# Else MLflow's page shows traces and judges of language models instead of runs and their charts.
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 LOCK_NOTICE_S, LOCK_TIMEOUT_S = 3.0, 60.0  # creating the tables takes a second or two, ten on a busy machine
 # A server resolves such an address in its own folder, `put_file` in FOLDER, so that both find each other's files.
 FILES_ADDRESS = "mlflow-artifacts:"
@@ -160,7 +162,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
     # A server chooses the artifact location itself.
     place = None if _address() else f"{FILES_ADDRESS}/local"
     try:
-        return str(client.create_experiment(name, artifact_location=place))
+        return str(client.create_experiment(name, artifact_location=place, tags=MODEL_TRAINING))
     except errors():  # created by another process meanwhile
         found = client.get_experiment_by_name(name)
         if not found:

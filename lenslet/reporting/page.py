@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenslet.dataset.lint import Finding
-from lenslet.evaluation.few_photos import MIN_CLASS_PHOTOS, MIN_TEST_PHOTOS, PHOTOS_OF, are_few, small_classes
+from lenslet.evaluation.few_photos import (
+    MIN_CLASS_PHOTOS,
+    MIN_TEST_PHOTOS,
+    PHOTOS_OF,
+    are_few,
+    untested_classes,
+)
 from lenslet.evaluation.metric_table import CLASS_METRICS, METRICS, interval_text
 from lenslet.evaluation.metrics import share_interval
 from lenslet.inference.artifact import Artifact
@@ -210,7 +216,7 @@ def report_page(
         rows={section.topic: _metrics_of(section.topic, figures) for section in SECTIONS},
         counts=counts.tolist(),
         photos=counts.sum(axis=1).tolist(),
-        small=small_classes(figures),
+        small=untested_classes(figures),
         confused=most_confused(counts).tolist(),
         confusions=confusions(artifact.labels, counts),
         corruptions=corruption_rows(figures),

@@ -583,3 +583,5 @@ def test_continued_run_makes_no_experiment_of_its_own(tmp_path: Path, in_folder:
     continued.take_run_of(tmp_path)
     assert (continued.run_id, continued.address()) == (begun.run_id, begun.address())
     assert {each.name for each in client.search_experiments()} - before == {"a data set of this test"}
+    made = client.get_experiment_by_name("a data set of this test")
+    assert made.tags["mlflow.experimentKind"] == "custom_model_development"  # else its page is about prompts
