@@ -48,7 +48,7 @@ def parameters(instance_type: str) -> dict[str, Any]:
 def pipeline(
     session: Any, role: str, image: str, *, uses_spot: bool = False, instance_type: str = "ml.m5.xlarge"
 ) -> Any:
-    """The pipeline for a session: PipelineSession, or LocalPipelineSession with instance type "local"."""
+    """The pipeline for a PipelineSession. A LocalPipelineSession runs it, if its instance type is "local"."""
     given = parameters(instance_type)
     make = Steps(session, role, image, given)
     prepare = make.processing(
@@ -98,11 +98,20 @@ def output(step: Any, name: str) -> Any:
     return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
 
 
+def fetched(name: str, source: Any) -> Any:
+    """An input of a step: what lies at the S3 address `source`."""
+    place = sdk.ProcessingS3Input(
+        s3_uri=source, s3_data_type="S3Prefix", s3_input_mode="File", local_path=f"{FOLDER}/{name}"
+    )
+    return sdk.ProcessingInput(input_name=name, s3_input=place)
+
+
 class Steps:
     """Makes steps that share a session, a role, the image and the pipeline's parameters."""
 
     def __init__(self, session: Any, role: str, image: str, given: dict[str, Any]) -> None:
         self.session, self.role, self.image, self.given = session, role, image, given
+        self.place = f"s3://{session.default_bucket()}/{NAME}"
 
     def processing(
         self,
@@ -130,40 +139,46 @@ class Steps:
         return sdk.ProcessingStep(
             name=name,
             step_args=processor.run(
-                inputs=[
-                    sdk.ProcessingInput(input_name=each, source=source, destination=f"{FOLDER}/{each}")
-                    for each, source in inputs
-                ],
-                outputs=[
-                    sdk.ProcessingOutput(output_name=each, source=f"{FOLDER}/{each}") for each in outputs
-                ],
+                inputs=[fetched(each, source) for each, source in inputs],
+                outputs=[self.kept(name, each) for each in outputs],
                 arguments=arguments or None,
             ),
             property_files=property_files,
             cache_config=CACHE if is_cached else None,
         )
 
+    def kept(self, step: str, name: str) -> Any:
+        """An output of a step, at a place of its run: outputs are no part of what a step is cached by."""
+        place = [self.place, sdk.ExecutionVariables.PIPELINE_EXECUTION_ID, step, name]
+        target = sdk.ProcessingS3Output(
+            s3_uri=sdk.Join(on="/", values=place), s3_upload_mode="EndOfJob", local_path=f"{FOLDER}/{name}"
+        )
+        return sdk.ProcessingOutput(output_name=name, s3_output=target)
+
     def training(self, params: Any, *, uses_spot: bool) -> Any:
-        """`uses_spot` is no parameter of a run: AWS asks for `max_wait` with spot instances, and refuses it without."""
-        place = f"s3://{self.session.default_bucket()}/{NAME}"
-        spot: dict[str, Any] = {"use_spot_instances": True, "max_wait": DAY_S} if uses_spot else {}
+        """`uses_spot` is no parameter of a run: with spot instances AWS asks for the longest wait, else it refuses it."""
+        compute = {"instance_type": self.given["InstanceType"], "instance_count": 1}
+        limits: dict[str, Any] = {"max_runtime_in_seconds": DAY_S // 2}
+        spot: dict[str, Any] = {}
         if uses_spot:
+            compute["enable_managed_spot_training"] = True
+            limits["max_wait_time_in_seconds"] = DAY_S
             # Interrupted, it goes on after its last epoch. One place for all runs, because steps are cached by it, too;
             # container.py keeps them apart there.
-            spot["checkpoint_s3_uri"] = f"{place}/checkpoints"
-        estimator = sdk.Estimator(
-            image_uri=self.image,
+            spot["checkpoint_config"] = sdk.CheckpointConfig(s3_uri=f"{self.place}/checkpoints")
+        trainer = sdk.ModelTrainer(
+            training_image=self.image,
             role=self.role,
-            instance_count=1,
-            instance_type=self.given["InstanceType"],
-            max_run=DAY_S // 2,
-            output_path=f"{place}/trained",
+            compute=sdk.Compute(**compute),
+            stopping_condition=sdk.StoppingCondition(**limits),
+            output_data_config=sdk.OutputDataConfig(s3_output_path=f"{self.place}/trained"),
             hyperparameters={"weights": self.given["Weights"]},
             sagemaker_session=self.session,
             **spot,
         )
-        channels = {
-            "photos": sdk.TrainingInput(s3_data=self.given["DataUri"]),
-            "params": sdk.TrainingInput(s3_data=params),
-        }
-        return sdk.TrainingStep(name="Train", step_args=estimator.fit(inputs=channels), cache_config=CACHE)
+        channels = [
+            sdk.InputData(channel_name="photos", data_source=self.given["DataUri"]),
+            sdk.InputData(channel_name="params", data_source=params),
+        ]
+        step_args = trainer.train(input_data_config=channels)
+        return sdk.TrainingStep(name="Train", step_args=step_args, cache_config=CACHE)

@@ -15,10 +15,13 @@ ROLE = "arn:aws:iam::123456789012:role/lenslet-sagemaker"
 
 def main() -> int:
     bucket, given = sys.argv[1], json.loads(sys.argv[2])
-    session = sdk.LocalPipelineSession(boto_session=boto3.Session(), default_bucket=bucket)
-    pipeline = definition.pipeline(session, ROLE, "lenslet-training:local", instance_type="local")
-    pipeline.create(ROLE)
-    execution = pipeline.start(parameters=given)
+    place = {"boto_session": boto3.Session(), "default_bucket": bucket}
+    pipeline = definition.pipeline(
+        sdk.PipelineSession(**place), ROLE, "lenslet-training:local", instance_type="local"
+    )
+    session = sdk.LocalPipelineSession(**place)
+    session.create_pipeline(pipeline, "")
+    execution = session.start_pipeline_execution(pipeline.name, PipelineParameters=given)
     steps = {
         each["StepName"]: each["StepStatus"] for each in execution.list_steps()["PipelineExecutionSteps"]
     }
