@@ -156,7 +156,7 @@ class Steps:
         return sdk.ProcessingOutput(output_name=name, s3_output=target)
 
     def training(self, params: Any, *, uses_spot: bool) -> Any:
-        """`uses_spot` is no parameter of a run: with spot instances AWS asks for the longest wait, else it refuses it."""
+        """`uses_spot` is no parameter of a run: without spot instances AWS refuses a longest wait, which they need."""
         compute = {"instance_type": self.given["InstanceType"], "instance_count": 1}
         limits: dict[str, Any] = {"max_runtime_in_seconds": DAY_S // 2}
         spot: dict[str, Any] = {}

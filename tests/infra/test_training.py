@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from moto import mock_aws
 from infra.sagemaker.approved import PACKAGE
 from infra.transform import read_template
 from tests.support import template_rules as rules
+from tests.support.sagemaker_sdk import SDK
 from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +116,34 @@ def asked(name: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("name", ["Prepare", "Train", "Convert", "Evaluate", "Register"])
 def test_role_may_do_what_a_step_asks_for(name: str) -> None:
     assert [pair for pair in asked(name) if not is_allowed(*pair)] == []
+
+
+# What AWS's SDK lists for such roles, less what these jobs do without: networks, keys, MLflow, hubs, lineage.
+OF_JOBS = re.compile(
+    r"(s3|ecr|logs|cloudwatch|iam):.*"
+    r"|sagemaker:((Create|Describe|Stop)(Training|Processing)Job|AddTags|CreateModelPackage)"
+)
+LISTED = """
+import json
+from sagemaker.core.helper.iam_role_resolver import IamRoleResolver
+print(json.dumps([each for kind in ("training", "pipeline") for each in IamRoleResolver().get_required_actions(kind)]))
+"""
+
+
+@pytest.mark.slow
+def test_role_has_what_the_sdk_lists_for_jobs() -> None:
+    if not SDK.exists():
+        pytest.skip("the SDK is missing: make sagemaker")
+    done = subprocess.run(
+        [SDK, "-c", LISTED], capture_output=True, text=True, check=True,
+        env={"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"},
+    )  # fmt: skip
+    needed = {each for each in json.loads(done.stdout.splitlines()[-1]) if OF_JOBS.fullmatch(each)}
+    assert {"s3:GetBucketLocation", "sagemaker:CreateTrainingJob", "iam:PassRole"} <= needed
+    granted = {
+        each for _, statement in rules.policies(stack()) for each in rules.as_list(statement["Action"])
+    }
+    assert needed - granted == set()
 
 
 def test_jobs_run_the_image_of_the_repository() -> None:

@@ -26,7 +26,7 @@ def sagemaker_environment(folder: Path) -> Iterator[dict[str, str]]:
         pytest.skip("the SDK is missing: make sagemaker")
     docker = folder / "bin" / "docker"
     docker.parent.mkdir()
-    docker.write_text(f'#!/bin/sh\nexec {SDK} {ROOT}/tests/sagemaker/docker.py "$@"\n')
+    docker.write_text(f'#!/bin/sh\nexec {SDK} {ROOT}/tests/sagemaker/docker_compose.py "$@"\n')
     docker.chmod(0o755)
     with moto_server() as address:
         yield {
