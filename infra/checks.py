@@ -32,7 +32,7 @@ def check_stage(account: Account, stack: Stack, *, is_thorough: bool) -> None:
     # In the environment: other users of the computer can read a command line.
     environment = {**os.environ, KEY_VARIABLE: read_key(account, stack)}
     _wait_for_key(url, environment[KEY_VARIABLE])
-    _check_http_api(stack, environment)
+    check_http_api(stack, environment)
     for check in (SMOKE, ROBUSTNESS) if is_thorough else (SMOKE,):
         name = " ".join(check)
         print(f"→ python {name} {url}", flush=True)
@@ -41,7 +41,7 @@ def check_stage(account: Account, stack: Stack, *, is_thorough: bool) -> None:
             raise ReleaseFailed(f"{name} failed on {url} (exit code {code})")
 
 
-def _check_http_api(stack: Stack, environment: Mapping[str, str]) -> None:
+def check_http_api(stack: Stack, environment: Mapping[str, str]) -> None:
     """The same smoke check by the HTTP API, if there is one that asks for a key and not for AWS's signature."""
     url, key = stack.outputs.get("HttpEndpoint"), environment.get(BEARER_VARIABLE)
     if not url or not stack.parameters.get("ApiKeyHashes"):

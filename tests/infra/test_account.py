@@ -54,16 +54,7 @@ def stage(name: str) -> Stack:
     return Stack(transform(read_template(), given), {**EXAMPLE, **given})  # fmt: skip
 
 
-ROLE_RULES = (
-    rules.no_role_has_a_wildcard,
-    rules.trust_is_narrow,
-    rules.no_circle,
-    rules.outputs_hold_no_secret,
-    rules.names_of_the_account_carry_the_region,
-)
-
-
-@pytest.mark.parametrize("rule", ROLE_RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", rules.ROLE_RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule: Any) -> None:
     assert list(rule(account())) == []
     assert list(rule(account(GitHubRepository="", AlarmEmail=""))) == []

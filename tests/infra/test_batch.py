@@ -23,9 +23,7 @@ def stack() -> Stack:
     return Stack(transform(read_template(TEMPLATE), GIVEN), GIVEN)
 
 
-@pytest.mark.parametrize(
-    "rule", [rules.no_role_has_a_wildcard, rules.no_circle], ids=lambda rule: rule.__name__
-)
+@pytest.mark.parametrize("rule", rules.ROLE_RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule: Any) -> None:
     assert list(rule(stack())) == []
 

@@ -35,10 +35,7 @@ def stack(**parameters: str) -> Stack:
 # --- the template
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [rules.no_role_has_a_wildcard, rules.no_circle, rules.names_of_the_account_carry_the_region],
-)
+@pytest.mark.parametrize("rule", rules.ROLE_RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule: Any) -> None:
     assert list(rule(stack(GitHubProvider=PROVIDER, AlarmEmail="me@example.com"))) == []
 

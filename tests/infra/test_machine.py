@@ -40,7 +40,7 @@ def files(there: Stack) -> dict[str, str]:
     return {each["path"]: each["content"] for each in cloud_config(there)["write_files"]}
 
 
-@pytest.mark.parametrize("rule", [rules.no_role_has_a_wildcard, rules.trust_is_narrow, rules.no_circle])
+@pytest.mark.parametrize("rule", rules.ROLE_RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule: Any) -> None:
     assert list(rule(stack(DeployRole="lenslet-deploy-production-eu-central-1"))) == []
 

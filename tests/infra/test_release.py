@@ -5,6 +5,7 @@ tests/support/release_project.py says what is real and what a stub. One test has
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 from dataclasses import replace
@@ -19,7 +20,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from infra import changes, gateway_logs, images, parameters, stacks
+from infra import changes, checks, gateway_logs, images, parameters, stacks
 from infra.findings import ACCEPTED, read_accepted
 from infra.images import Image, digest_before, digest_of, production_history
 from infra.preflight import Account, ReleaseError, ReleaseFailed
@@ -198,6 +199,7 @@ def test_deploy_builds_deploys_checks_and_marks(project: Project) -> None:
     }
     assert project.stacks()["lenslet-account"]["AlarmEmail"] == "me@example.com"
     assert "All checks passed." in said  # test.py, with the key that the gateway holds
+    assert said.count("→ python test.py http") == 1
     assert "robustness check with a key" in said
     assert KEY not in said
     assert not any(
@@ -323,10 +325,21 @@ def test_a_function_that_asks_for_a_key_itself_is_checked_with_one(project: Proj
         expect_refusal(done, "with ApiKeyHashes .* export LENSLET_BEARER_KEY=")
     assert project.stacks() == {}
     project.environment["LENSLET_BEARER_KEY"] = "another-key"
-    assert "another-key" not in project.succeed("deploy", "staging", *given)
+    said = project.succeed("deploy", "staging", *given)
+    assert "another-key" not in said
+    assert (
+        said.count("→ python test.py http") == 2
+    )  # by the HTTP API, too: one without keys asks for AWS's signature
     del project.environment["LENSLET_BEARER_KEY"]
     expect_refusal(project.run("deploy", "staging"), "with ApiKeyHashes")  # which stayed as it was given
     expect_refusal(project.run("promote", "--yes", *given), "with ApiKeyHashes")
+
+
+@pytest.mark.slow
+def test_http_api_that_does_not_answer_fails_the_release() -> None:
+    there = Stack("lenslet-staging", "", {"ApiKeyHashes": "0" * 64}, {"HttpEndpoint": "http://127.0.0.1:9"})
+    with pytest.raises(ReleaseFailed, match=r"test\.py failed on http://127\.0\.0\.1:9"):
+        checks.check_http_api(there, os.environ)
 
 
 @pytest.mark.slow

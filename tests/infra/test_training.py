@@ -34,13 +34,7 @@ def stack(bucket: str = "") -> Stack:
     return Stack(read_template(TEMPLATE), {"DataBucket": bucket})
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        rules.no_role_has_a_wildcard, rules.trust_is_narrow, rules.no_circle,
-        rules.names_of_the_account_carry_the_region,
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("rule", rules.ROLE_RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule: Any) -> None:
     assert list(rule(stack())) == []
 

@@ -193,6 +193,26 @@ def test_jobs_of_every_push_publish_nothing() -> None:
     assert "push: true" not in (FOLDER / "check.yml").read_text(encoding="utf-8")
 
 
+def test_image_is_timed_on_both_processors_as_on_lambda() -> None:
+    """Lambda's arm64 lists no processors, without which the runtime has no fast kernels."""
+    image = job("image", "image.yml")
+    rows = {row["architecture"]: row["runner"] for row in image["strategy"]["matrix"]["include"]}
+    assert rows == {"x86_64": "ubuntu-24.04", "arm64": "ubuntu-24.04-arm"}
+    [script] = [step["run"] for step in image["steps"] if "bench/image_speed.py" in step.get("run", "")]
+    timed = re.findall(r'"\$\{run\[@\]\}" (.*)lenslet - < bench/image_speed.py', script)
+    assert timed == ["", "--tmpfs /sys/devices/system/cpu:ro "]
+
+
+def test_images_are_built_from_a_cache_of_their_processor() -> None:
+    [build] = [
+        step["with"]
+        for step in job("image", "image.yml")["steps"]
+        if "build-push-action" in step.get("uses", "")
+    ]
+    scope = "scope=${{ matrix.architecture }}"
+    assert build["cache-from"] == f"type=gha,{scope}" and build["cache-to"] == f"type=gha,{scope},mode=max"
+
+
 def test_rollback_waits_for_releases_and_asks_the_same_reviewers() -> None:
     rollback = yaml.safe_load((FOLDER / "rollback.yml").read_text(encoding="utf-8"))
     release = yaml.safe_load((FOLDER / "release.yml").read_text(encoding="utf-8"))

@@ -2,7 +2,8 @@
 
 Understands what the SDK asks for: `docker compose version`, `docker compose -f FILE up …` and `docker images -q NAME`.
 Each volume is bound to its place below /opt, where nothing else is seen; the image is this repository and its
-environment. Needs root on Linux. (A file named docker.py would hide Docker's package from the SDK.) Variables: IMAGE_ROOT (the repository), IMAGE_PYTHON.
+environment. Needs root on Linux. Variables: IMAGE_ROOT (the repository), IMAGE_PYTHON. (A file of the name docker.py
+would hide Docker's package from the SDK.)
 """
 
 import os

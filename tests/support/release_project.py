@@ -116,6 +116,7 @@ Resources:
 Outputs:
   Endpoint: {Value: "%(endpoint)s"}
   ApiKeyId: {Value: "%(key)s"}
+  HttpEndpoint: {Value: "%(endpoint)s"}
   UploadBucket: {Value: !Sub "lenslet-${Stage}-uploads"}
 """
 

@@ -113,7 +113,7 @@ def trust_is_narrow(stack: Stack) -> Findings:
             if "Federated" in principal:
                 claims = statement.get("Condition", {}).get("StringEquals", {})
                 for subject in as_list(claims.get("token.actions.githubusercontent.com:sub", "*")):
-                    if not re.fullmatch(r"repo:[^*:]+:environment:(staging|production)", subject):
+                    if not re.fullmatch(r"repo:[^*:]+:environment:(staging|production|retraining)", subject):
                         yield f"{name} trusts {subject}"
                 if claims.get("token.actions.githubusercontent.com:aud") != "sts.amazonaws.com":
                     yield f"{name} takes tokens that are meant for others"
@@ -372,4 +372,8 @@ RULES: tuple[Callable[[Stack], Findings], ...] = (
     photos_are_binary_and_json_is_text, alarms_tell, releases_are_tried_first, buckets_are_closed,
     an_answer_wakes_nothing, nobody_is_let_in_by_a_side_door, stages_share_no_name, outputs_hold_no_secret, no_circle,
     apis_carry_their_stage, names_of_the_account_carry_the_region, a_version_is_asked_first,
+)  # fmt: skip
+# Of every template that makes roles.
+ROLE_RULES: tuple[Callable[[Stack], Findings], ...] = (
+    no_role_has_a_wildcard, trust_is_narrow, no_circle, outputs_hold_no_secret, names_of_the_account_carry_the_region,
 )  # fmt: skip
