@@ -204,6 +204,7 @@ $(CHECKOV): requirements/checkov.txt
 
 $(SAGEMAKER): requirements/sagemaker.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
+	@rm -rf .venv-sagemaker  # anew: version 2 lies in the same folders, and its removal would take files of version 3
 	$(call make_environment,.venv-sagemaker,requirements/sagemaker.txt)
 
 $(CLIENTS): requirements/clients.txt

@@ -28,7 +28,7 @@ from infra.stacks import Stack
 from lenslet.inference.artifact import read_artifact
 from tests.support import moto_gaps
 from tests.support.endpoint import ROOT
-from tests.support.release_project import KEY, Project, git, put_program
+from tests.support.release_project import FUNCTION_KEY, KEY, Project, git, put_program
 
 pytest_plugins = ["tests.support.release_project"]
 
@@ -319,14 +319,14 @@ def test_a_first_production_that_fails_its_check_has_nothing_to_go_back_to(proje
 
 @pytest.mark.slow
 def test_a_function_that_asks_for_a_key_itself_is_checked_with_one(project: Project) -> None:
-    given = ("--parameter", f"ApiKeyHashes={hashlib.sha256(b'another-key').hexdigest().upper()}")
+    given = ("--parameter", f"ApiKeyHashes={hashlib.sha256(FUNCTION_KEY.encode()).hexdigest().upper()}")
     for key in ("", "a-wrong-key"):
         done = project.run("deploy", "staging", *given, LENSLET_BEARER_KEY=key)
         expect_refusal(done, "with ApiKeyHashes .* export LENSLET_BEARER_KEY=")
     assert project.stacks() == {}
-    project.environment["LENSLET_BEARER_KEY"] = "another-key"
+    project.environment["LENSLET_BEARER_KEY"] = FUNCTION_KEY
     said = project.succeed("deploy", "staging", *given)
-    assert "another-key" not in said
+    assert FUNCTION_KEY not in said
     assert (
         said.count("→ python test.py http") == 2
     )  # by the HTTP API, too: one without keys asks for AWS's signature

@@ -27,6 +27,7 @@ from tests.support.aws import moto_server
 from tests.support.endpoint import ROOT, running
 
 KEY = "a-key-for-tests-of-twenty-characters-or-more"
+FUNCTION_KEY = "another-key-of-the-function"
 COPIED = (
     "lenslet",
     "infra",
@@ -204,7 +205,9 @@ def aws() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The deployed stage: lenslet serve, which asks for KEY as the gateway would."""
-    os.environ["LENSLET_API_KEYS"] = hashlib.sha256(KEY.encode()).hexdigest()
+    # One server stands for the gateway, which knows its own key, and for the function behind the HTTP API.
+    hashes = (hashlib.sha256(key.encode()).hexdigest() for key in (KEY, FUNCTION_KEY))
+    os.environ["LENSLET_API_KEYS"] = ",".join(hashes)
     try:
         with running() as (address, _):
             yield address
