@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for, whole_number
-from lenslet.commands.report_places import report_of_photos
-from lenslet.commands.tune_steps import datasets_of_sizes, find_learning_rate
+from lenslet.commands.tune_steps import datasets_of_sizes, find_learning_rate, note_of_few_photos, with_places
 from lenslet.config import Params, write_params
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def unfinished_search(words: list[str]) -> str:
     """How to continue a stopped search, as the end of a sentence."""
-    study = make_parser().parse_known_args(words)[0].study
+    study = with_places(make_parser().parse_known_args(words)[0]).study
     return "; the same command continues the study" if "://" in study or Path(study).exists() else ""
 
 
@@ -77,7 +76,7 @@ def make_parser() -> CommandParser:
     add_options(parser, "--data", "--weights")
     add("--lr-finder", action="store_true", help="only find a learning rate, for the head")
     add("--fine-tune", action="store_true", help="with --lr-finder: for fine-tuning instead")
-    add("--study", default="runs/tune.db", help="SQLite file, .journal file or database URL (%(default)s)")
+    add("--study", help="SQLite file, .journal file or database URL (runs/tune-NAME.db)")
     add("--fine-tune-top", type=whole_number(0), default=0, metavar="N", help="fine-tune the best N trials")
     add("--write", action="store_true", help="write the best settings into the params file; comments stay")
     add_options(parser, "--report", default=None, help="where to write plots (report/tune-NAME)")
@@ -92,9 +91,7 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--fine-tune goes with --lr-finder; a search is followed by --fine-tune-top N")
     if arguments.lr_finder and (arguments.fine_tune_top or arguments.write):
         parser.error("--fine-tune-top and --write go with a search, not with --lr-finder")
-    arguments.report = arguments.report or report_of_photos(arguments.data, "tune")
-    arguments.lint_csv = arguments.lint_csv or arguments.report / "lint.csv"
-    return arguments
+    return with_places(arguments)
 
 
 def search(
@@ -129,6 +126,8 @@ def search(
     trials = best_trials(study, max(SHOWN, arguments.fine_tune_top))
     print(f"{len(study.trials)} trials in {without_password(arguments.study)}; the best by {objective}:")
     print(trial_table(trials[:SHOWN]))
+    if note := note_of_few_photos(dataset):
+        print(note)
     drawn = save_study_figures(study, arguments.report, save_figure)
     print(*(f"written: {path}" for path in drawn), sep="\n")
     tracker.add("best", trials[0].user_attrs["figures"] if trials else {}, {"report": drawn})

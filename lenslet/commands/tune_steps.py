@@ -5,10 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lenslet.commands.report_places import report_of_photos
 from lenslet.config import Params, TrainParams
 
 if TYPE_CHECKING:
     from lenslet.dataset.dataset import Dataset
+
+
+def with_places(arguments: argparse.Namespace) -> argparse.Namespace:
+    """With the places that were not given: study and report of each set of photos have their own."""
+    usual = report_of_photos(arguments.data, "tune")
+    arguments.study = arguments.study or f"runs/{usual.name}.db"
+    arguments.report = arguments.report or usual
+    arguments.lint_csv = arguments.lint_csv or arguments.report / "lint.csv"
+    return arguments
 
 
 def datasets_of_sizes(
@@ -27,6 +37,19 @@ def datasets_of_sizes(
         size: read_dataset(arguments.data, replace(params, image_size=size), arguments.cache, recorded=splits)
         for size in others
     }
+
+
+def note_of_few_photos(dataset: "Dataset") -> str:
+    """What a search on so few validation photos is worth; empty if they are enough."""
+    from lenslet.evaluation.few_photos import MIN_TEST_PHOTOS
+
+    photos = len(dataset.members("validation"))
+    if photos >= MIN_TEST_PHOTOS:
+        return ""
+    return (
+        f"note: {photos:,} validation photos are too few to choose by: these figures are a matter of chance, and the "
+        f"settings of params.yaml the better choice; from {MIN_TEST_PHOTOS} on a search says something"
+    )
 
 
 def find_learning_rate(

@@ -374,6 +374,7 @@ def test_search_fine_tunes_draws_and_writes_without_a_look_at_the_test_photos(
     assert main(["tune", *common, "--fine-tune-top", "1", "--write"]) == 0
     said = capsys.readouterr().out
     assert "3 trials in " in said
+    assert "validation photos are too few to choose by" in said
     names = {picture.name for picture in (tmp_path / "report").iterdir()}
     assert "tune_history.png" in names
     number = int(said.split("fine-tuned")[0].split("trial ")[-1])
