@@ -51,7 +51,6 @@ HOSTILE = [
     ("https:public.example", SCHEME),
     ("https", SCHEME),
     ("\x00https://public.example/", SCHEME),
-    ("\u2003https://public.example/", SCHEME),
     ("ht\ntps://public.example/", SCHEME),
     ("view-source:https://public.example/", SCHEME),
     ("ftp://public.example/photo.jpg", SCHEME),

@@ -154,6 +154,12 @@ class Scenes(BaseHTTPRequestHandler):
     def uploaded_in_chunks(self) -> None:
         self.answer(200, PHOTO, Content_Encoding="aws-chunked, identity")
 
+    def called_utf_8(self) -> None:
+        self.answer(200, PHOTO, Content_Encoding="utf-8")
+
+    def busy(self) -> None:
+        self.answer(429)
+
     def chunks_break_off(self) -> None:
         self.answer_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
 
@@ -329,7 +335,11 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/packed-in-secret", gzip.compress(PHOTO, mtime=0)),  # never unpacked
         ("/called-identity", PHOTO),
         ("/uploaded-in-chunks", PHOTO),
+        ("/called-utf-8", PHOTO),
         ("/photo \n", PHOTO),
+        ("/photo\u200b\ufeff", PHOTO),
+        ('/photo">', PHOTO),
+        ("/redirect-to?" + quote("/photo ") + "%20", PHOTO),
     ],
 )
 def test_https_delivers(https: str, path: str, body: bytes) -> None:
@@ -373,8 +383,9 @@ def test_user_agent_names_the_operators_page(https: str, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
-        ("/missing", LinkFailed, "answered with status 404"),
-        ("/broken", LinkFailed, "answered with status 500"),
+        ("/missing", LinkFailed, "answered with status 404: see what it shows in a private window"),
+        ("/busy", LinkFailed, "answered with status 429: try again later"),
+        ("/broken", LinkFailed, "answered with status 500: try again later"),
         ("/empty-answer", LinkFailed, "answered with status 204"),
         ("/reset", LinkFailed, "could not be reached, or broke off"),
         ("/less-than-announced", LinkFailed, "fewer bytes than it announced"),
@@ -547,6 +558,13 @@ def test_each_redirect_is_looked_up_and_checked_again(internet: SimpleNamespace)
 
 
 @pytest.mark.usefixtures("patient")
+def test_redirect_to_an_international_host(internet: SimpleNamespace) -> None:
+    internet.names["xn--bcher-kva.example"] = ["127.0.0.1"]
+    location = quote("http://b\u00fccher.example/photo")
+    assert fetch(f"http://photos.example/redirect-to?{location}") == PHOTO
+    assert internet.lookups[-1] == "xn--bcher-kva.example"
+
+
 def test_one_private_address_is_enough_to_refuse(internet: SimpleNamespace) -> None:
     with pytest.raises(LinkRefused, match="not on the public internet"):
         fetch("http://both.example/photo")
@@ -624,7 +642,7 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
         ("https://photos.example:22/", "ports other than 80 and 443"),
         ("https://:443/", "not a valid URL"),
         ("https://[::1/", "not a valid URL"),
-        ("https://ⓛocalhost/", "not a valid URL"),
+        ("https://ⓛocalhost/", "not an international name that can be converted"),
         ("file:///etc/hostname", "something else than http"),
         ("ftp://photos.example/photo", "something else than http"),
         ("gopher://127.0.0.1:6379/_x", "something else than http"),

@@ -11,30 +11,35 @@ KINDS = {
     re.compile(rb"<"): "XML or HTML",
     re.compile(rb"[{\[]"): "JSON",
     re.compile(rb"%PDF-"): "a PDF document",
+    re.compile(rb"version https://git-lfs"): "a pointer of Git LFS",
 }
 WHITE_SPACE = b" \t\r\n\f\xef\xbb\xbf"  # with UTF-8's byte order mark
 START_BYTES = 1024
 
-# Host, with all its subdomains, and what a path of a page has in it → the form of a link to the file itself.
+FILE_OF_DRIVE = (
+    "the direct form is https://drive.google.com/uc?export=download&id=<file id>, shared with everybody"
+)
+NO_FORM = "no link to the file exists, so download the photo and send it"
+# Host, with all its subdomains, and what a path of a page has in it → how to get the file itself.
 SHARE_PAGES = (
-    (
-        "drive.google.com",
-        "",
-        "https://drive.google.com/uc?export=download&id=<file id>, shared with everybody",
-    ),
-    (
-        "docs.google.com",
-        "",
-        "https://drive.google.com/uc?export=download&id=<file id>, shared with everybody",
-    ),
-    ("photos.google.com", "", "no link to the file exists, so download the photo and send it"),
-    ("photos.app.goo.gl", "", "no link to the file exists, so download the photo and send it"),
-    ("dropbox.com", "", "the same link with dl=1 instead of dl=0"),
-    ("github.com", "/blob/", "the same link with /raw/ instead of /blob/"),
-    ("gitlab.com", "/blob/", "the same link with /-/raw/ instead of /-/blob/"),
-    ("huggingface.co", "/blob/", "the same link with /resolve/ instead of /blob/"),
-    ("wikimedia.org", "/wiki/File:", "the same link with Special:FilePath/ instead of File:"),
-    ("wikipedia.org", "/wiki/File:", "the same link with Special:FilePath/ instead of File:"),
+    ("drive.google.com", "", FILE_OF_DRIVE),
+    ("drive.usercontent.google.com", "", FILE_OF_DRIVE),
+    ("docs.google.com", "", FILE_OF_DRIVE),
+    ("photos.google.com", "", NO_FORM),
+    ("photos.app.goo.gl", "", NO_FORM),
+    ("icloud.com", "", NO_FORM),
+    ("instagram.com", "", NO_FORM),
+    ("1drv.ms", "", "download the photo and send it"),
+    ("onedrive.live.com", "", "download the photo and send it"),
+    ("sharepoint.com", "", "the direct form is the same link with download=1 in its query"),
+    ("dropbox.com", "", "the direct form is the same link with dl=1 instead of dl=0"),
+    ("imgur.com", "", "the direct form is https://i.imgur.com/<id of the photo>.jpg"),
+    ("github.com", "/blob/", "the direct form is the same link with /raw/ instead of /blob/"),
+    ("gitlab.com", "/blob/", "the direct form is the same link with /-/raw/ instead of /-/blob/"),
+    ("bitbucket.org", "/src/", "the direct form is the same link with /raw/ instead of /src/"),
+    ("huggingface.co", "/blob/", "the direct form is the same link with /resolve/ instead of /blob/"),
+    ("wikimedia.org", "/wiki/", "the direct form is the file's page with Special:FilePath/ instead of File:"),
+    ("wikipedia.org", "/wiki/", "the direct form is the file's page with Special:FilePath/ instead of File:"),
 )
 LINK_PARTS = re.compile(r"https?://([^/?#:]*)(?::[0-9]*)?([^#]*)", re.IGNORECASE)
 
@@ -55,7 +60,7 @@ def check_delivered(data: bytes, link: str) -> bytes:
 def _remedy(link: str) -> str:
     parts = LINK_PARTS.match(link)
     host, path = (parts[1].lower(), parts[2]) if parts else ("", "")
-    for domain, part, form in SHARE_PAGES:
+    for domain, part, remedy in SHARE_PAGES:
         if (host == domain or host.endswith(f".{domain}")) and part in path:
-            return f"; the direct form is {form}"
+            return f"; {remedy}"
     return "; send the address of the file itself, which shows the photo alone when opened in a browser"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
 import lenslet
+from lenslet.inference.decode import SIGNATURE
 from lenslet.inference.errors import LinkFailed, LinkRefused, RequestTooLarge
 from lenslet.serving.links.address import NEVER_IN_LINKS, Place, locate
 from lenslet.serving.links.allowance import Allowance
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
 # http.client with ssl (33 ms), certifi and boto3 (205 ms with a client) are imported where a link needs them, not at
 # start-up. `requests` is not used: it resolves a name itself, after any check, uses proxies and decompresses bodies.
 
-COPIED_SPACE = " \t\r\n\xa0"  # around links that were copied from a page or a file
+# Around links that were copied from a page, a mail or a file: white space, signs without width, and the delimiters of
+# RFC 3986, appendix C.
+COPIED_SPACE = " \t\r\n" + "".join(
+    map(chr, (0xA0, *range(0x2000, 0x2010), 0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF))
+)
+DELIMITERS = '<>"'
 MAX_LINK_LENGTH = 8192  # signed S3 links have up to about 2,500 characters
 MAX_BYTES = 20 * 1024 * 1024
 TIMEOUT_S = 10.0  # for the whole fetch; the gateway gives up after 29 s
@@ -35,6 +41,7 @@ TIMEOUT_S = 10.0  # for the whole fetch; the gateway gives up after 29 s
 S3_TIMEOUT_FACTOR = 2
 MAX_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
+PASSING_STATUSES = (408, 425, 429)  # of those below 500
 CHUNK_BYTES = 64 * 1024
 # Servers that choose a format by this header must choose one that every deployment reads: LENSLET_FORMATS may leave out
 # HEIC and AVIF, which also cost more to decode.
@@ -52,10 +59,9 @@ def fetch(link: str, allowance: Allowance | None = None) -> bytes:
         or an error status), LinkTimeout (more than `TIMEOUT_S` in all), RequestTooLarge (more than `MAX_BYTES`, or
         than the allowance), NotAnImageLink (a page, JSON or nothing), Overloaded (links of other requests).
     """
-    link = link.lstrip(COPIED_SPACE)
-    scheme, separator, _ = link.partition("://")
-    if scheme.lower() != "s3":  # a key may end in a space
-        link = link.rstrip(COPIED_SPACE)
+    trimmed = link.strip(COPIED_SPACE + DELIMITERS)
+    scheme, separator, _ = trimmed.partition("://")
+    link = link.lstrip(COPIED_SPACE) if scheme.lower() == "s3" else trimmed  # a key may end in a space
     if not separator or scheme.lower() not in READERS:
         raise LinkRefused(
             "only http://, https:// and s3:// links are fetched; a photo itself goes into image"
@@ -133,14 +139,17 @@ def _answer(place: Place, rules: Rules, allowance: Allowance, deadline: Deadline
 
 def _redirected(place: Place, location: str, rules: Rules) -> Place:
     """The target of a redirect, checked as a link is."""
-    # Headers arrive as Latin-1; what servers send is mostly UTF-8, which percent-encoding keeps as it was.
-    sent = location.encode("latin-1")
+    # Headers arrive as Latin-1; what servers send is mostly UTF-8, which may name an international host. Of anything
+    # else, percent-encoding keeps the bytes as they were.
+    sent = location.encode("latin-1").strip(b" ")
     if NEVER_IN_LINKS.search(sent.decode(errors="replace")):  # before urljoin removes tabs and line ends
         raise LinkRefused("the link redirects to one with a control character or a backslash in it")
     try:
-        link = urljoin(
-            f"{place.scheme}://{place.authority}{place.target}", quote(sent, safe=string.punctuation)
-        )
+        text = sent.decode()
+    except UnicodeDecodeError:
+        text = quote(sent, safe=string.punctuation)
+    try:
+        link = urljoin(f"{place.scheme}://{place.authority}{place.target}", text)
     except ValueError as error:
         raise LinkRefused("the link redirects to something that is not a valid URL") from error
     if len(link) > MAX_LINK_LENGTH:
@@ -157,15 +166,28 @@ def _redirected(place: Place, location: str, rules: Rules) -> Place:
 
 def _body(response: "HTTPResponse", allowance: Allowance, deadline: Deadline) -> bytes:
     if response.status != 200:
-        raise LinkFailed(f"the link's server answered with status {response.status}")
-    encodings = response.getheader("Content-Encoding", "").lower().split(",")
-    if not {each.strip() for each in encodings} <= PLAIN_ENCODINGS:
-        raise LinkFailed("the link's server sent a compressed body, though it was asked for a plain one")
+        raise LinkFailed(
+            f"the link's server answered with status {response.status}{_remedy_of(response.status)}"
+        )
     # Not `read`, which waits for the whole body, past any deadline.
     data = _join(iter(lambda: response.read1(CHUNK_BYTES), b""), allowance, deadline)
     if response.length:
         raise LinkFailed("the link's server sent fewer bytes than it announced")
+    # Some servers name what is no encoding (none, binary, utf-8); a picture that begins as one is not compressed.
+    encodings = response.getheader("Content-Encoding", "").lower().split(",")
+    if not {each.strip() for each in encodings} <= PLAIN_ENCODINGS and not SIGNATURE.match(data):
+        raise LinkFailed(
+            "the link's server sent a compressed body, though it was asked for a plain one: send the photo itself"
+        )
     return data
+
+
+def _remedy_of(status: int) -> str:
+    if status >= 500 or status in PASSING_STATUSES:
+        return ": try again later"
+    if status >= 400:
+        return ": see what it shows in a private window of a browser, or send the photo itself"
+    return ""
 
 
 def _read_s3(link: str, rules: Rules, allowance: Allowance, deadline: Deadline) -> bytes:
