@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, TiffTags, We
 from lenslet.inference.budget import MAX_EXIF_BYTES, MAX_PIXELS, CountedReader, check, check_directory
 from lenslet.inference.errors import BrokenImage, ImageTooLarge, NotAnImage
 from lenslet.inference.heif import DAMAGED, not_read, open_still
+from lenslet.inference.jpeg_scans import END_OF_IMAGE, START_OF_SCAN, misses_refinement_alone
 
 # Format → how its files begin. Of the last two: the size of the first box, `ftyp` and the major brand (ISO 14496-12,
 # section 4.3). HEIC and AVIF share the brands mif1, mif2 and msf1; which it is, the codec of the picture tells.
@@ -43,7 +44,6 @@ RESIZE_RULE = "squash-bilinear-antialias"
 # Of a JPEG that is cut off: the share of its pixels that may be missing. Browsers show any; one that misses more than
 # a few rows was interrupted, and would be classified by a grey area.
 MAX_MISSING_SHARE = 0.05
-END_OF_IMAGE, START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
 NO_SAMPLE = 128  # what libjpeg gives where data are missing
 MAX_BLOCK_ROWS = 32  # four rows of 8 × 8 blocks with the strongest subsampling
 
@@ -92,7 +92,8 @@ def decode(data: bytes, size: int, formats: Collection[str] = FORMATS) -> NDArra
     antialiased bilinear filter.
 
     A baseline JPEG without its end marker, or which misses at most `MAX_MISSING_SHARE` of its pixels at the end, is
-    decoded as browsers do: what is missing is grey. Progressive and other files that are cut off are broken.
+    decoded as browsers do: what is missing is grey. So is a progressive one that is cut off in its last scan, if that
+    only refines. Others that are cut off are broken.
 
     Returns: uint8 RGB, shape (size, size, 3), range 0…255; read-only.
     Raises: NotAnImage (another format), ImageTooLarge (takes more than `lenslet.inference.budget` allows,
@@ -127,6 +128,8 @@ def format_of(data: bytes, formats: Collection[str] = FORMATS) -> str:
 def _loaded(data: bytes, size: int, name: str) -> ImageFile.ImageFile | None:
     """The picture, or None if it is a JPEG that is cut off and may be completed."""
     image = _open(data, size, name)
+    if image.info.get("progressive") and misses_refinement_alone(data):
+        return None
     # libjpeg can decode at 1/2, 1/4 or 1/8; twice the wanted size leaves the filter enough to average.
     image.draft(None, (2 * size, 2 * size))
     try:
@@ -152,7 +155,7 @@ def _may_be_completed(image: ImageFile.ImageFile, data: bytes, error: OSError) -
 def _completed(data: bytes, size: int) -> ImageFile.ImageFile:
     """A JPEG that is cut off, decoded with an end marker. Raises BrokenImage if too much of it is missing."""
     image = _loaded(data + END_OF_IMAGE, size, "JPEG")
-    if image is None or _missing_share(image) > MAX_MISSING_SHARE:
+    if image is None or (not image.info.get("progressive") and _missing_share(image) > MAX_MISSING_SHARE):
         raise BrokenImage(
             f"the JPEG is truncated: more than {MAX_MISSING_SHARE:.0%} of its pixels are missing"
         )

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lenslet.inference.decode import decode
 from lenslet.inference.errors import BrokenImage
+from lenslet.inference.jpeg_scans import misses_refinement_alone
 from tests.support.photos import (
     BLUE,
     RED,
@@ -257,11 +258,11 @@ def test_pixels_of_a_known_photo(name: str) -> None:
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == KNOWN_PIXELS[name]
 
 
-def cut_off(share: float, **options: Any) -> tuple[bytes, bytes]:
+def cut_off(share: float, mode: str = "RGB", **options: Any) -> tuple[bytes, bytes]:
     """A JPEG of 320 × 320 random pixels, and what is left of it when this share of its bytes is missing."""
-    pixels = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (320, 320, len(mode)), np.uint8).squeeze()
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", **options)
+    Image.fromarray(pixels, mode).save(file, "JPEG", **options)
     whole = file.getvalue()
     return whole, whole[: round(len(whole) * (1 - share))]
 
@@ -270,6 +271,36 @@ def test_jpeg_without_its_end_marker_is_whole() -> None:
     whole, _ = cut_off(0)
     assert whole[-2:] == b"\xff\xd9"
     assert decode(whole[:-2], 160).tolist() == decode(whole, 160).tolist()
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_blocks": 5}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_progressive_jpeg_that_is_cut_off_in_its_last_scan(options: dict[str, Any], mode: str) -> None:
+    whole, _ = cut_off(0, mode, progressive=True, **options)
+    expected = decode(whole, 160)
+    assert decode(whole[:-2], 160).tolist() == expected.tolist()
+    last_scan = whole.rfind(b"\xff\xda")
+    in_the_middle, before = whole[: (last_scan + len(whole)) // 2], whole[:last_scan]
+    assert np.abs(decode(in_the_middle, 160).astype(int) - expected).mean() < 2
+    with pytest.raises(BrokenImage, match="the image is truncated"):
+        decode(before, 160)
+
+
+def test_progressive_jpeg_whose_last_scan_does_more_than_refine() -> None:
+    whole, _ = cut_off(0, progressive=True)
+    at = whole.rfind(b"\xff\xda")
+    bits = at + 4 + 1 + 2 * whole[at + 4] + 2
+    assert whole[bits] == 0x10
+    with pytest.raises(BrokenImage, match="the image is truncated"):
+        decode(whole[:bits] + b"\x00" + whole[bits + 1 : -2], 160)
+
+
+def test_segments_of_a_progressive_jpeg_are_not_read_without_end() -> None:
+    whole, _ = cut_off(0, progressive=True)
+    at = whole.index(b"\xff\xda")
+    comment = b"\xff\xfe\x00\x02"
+    assert misses_refinement_alone(whole[:at] + comment * 500 + whole[at:-2])
+    assert not misses_refinement_alone(whole[:at] + comment * 2000 + whole[at:-2])
 
 
 @pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_rows": 1}])
@@ -291,7 +322,7 @@ def test_grey_jpeg_that_misses_its_last_rows() -> None:
     [
         (0.1, {}, "the JPEG is truncated: more than 5% of its pixels are missing"),
         (0.5, {}, "the JPEG is truncated: more than 5%"),
-        (0.01, {"progressive": True}, "the image is truncated"),
+        (0.9, {"progressive": True}, "the image is truncated"),
         (0.999, {}, "the image"),
     ],
 )
