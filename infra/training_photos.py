@@ -135,7 +135,10 @@ def annotated(source: str, folder: Path, cache: Path) -> tuple[list[Row], dict[P
         else:
             left_out["its photo cannot be fetched" if file else f"its photo is not in s3://{bucket}"] += 1
             continue
-        if path.is_file() or path in fetched:
+        is_there = path.is_file() and path.resolve().is_relative_to(
+            folder.resolve()
+        )  # no ../ of an annotation
+        if is_there or path in fetched:
             rows.append(replace(row, image=str(path)))
         else:
             left_out["its photo was deleted"] += 1

@@ -129,6 +129,16 @@ def test_labels_of_people_count(data: Bucket, capsys: pytest.CaptureFixture[str]
     assert "2 are added to the training photos, 1 replace a label" in said
 
 
+def test_annotation_names_no_file_outside_the_folder(
+    data: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.put_upload("2026-10", 10)
+    (tmp_path / "outside.png").write_bytes(noisy(99, RED))
+    data.annotate((f"{SOURCE}/../outside.png", "red"))
+    assert len(data.listed()) == 20
+    assert "1 left out: its photo was deleted" in capsys.readouterr().out
+
+
 def test_photos_that_judge_keep_their_labels(data: Bucket) -> None:
     data.put_upload("2026-10", 10)
     data.annotate(*((f"{SOURCE}/2026-10/red/{number}.png", "green") for number in range(10)))
