@@ -15,7 +15,7 @@ from lenslet.batch.plan import Part
 from lenslet.batch.rows import Counts
 from lenslet.dataset.lists import is_link
 from lenslet.dataset.photos import DatasetError
-from lenslet.dataset.remote import MAX_BYTES, bucket_client, read_link
+from lenslet.dataset.remote import MAX_BYTES, StorageUnavailable, bucket_client, read_link
 from lenslet.inference.artifact import Artifact
 from lenslet.inference.budget import bound_freed_memory
 from lenslet.inference.classifier import Classifier
@@ -54,7 +54,10 @@ class PartWorker:
         return bucket_client()
 
     def run(self, part: Part, report: Report = lambda photos, failed: None) -> Counts:
-        """Classify the photos of a part and write it. Raises: OSError, InputError if it cannot be written."""
+        """Classify the photos of a part and write it.
+
+        Raises: OSError, InputError if it cannot be written; StorageUnavailable.
+        """
         counts, plan = Counts(), self.job.plan
 
         def counted() -> Iterator[AnswerRow]:
@@ -70,21 +73,27 @@ class PartWorker:
     def rows(self, sources: list[Source]) -> Iterator[AnswerRow]:
         """The answers in the order of `sources`."""
         waiting: deque[tuple[Source, Future[bytes | str]]] = deque()
-        for source in sources:
-            waiting.append((source, self._readers.submit(self._read, source)))
-            if len(waiting) > (LINKS_AHEAD if is_link(source.place) else AHEAD):
+        try:
+            for source in sources:
+                waiting.append((source, self._readers.submit(self._read, source)))
+                if len(waiting) > (LINKS_AHEAD if is_link(source.place) else AHEAD):
+                    yield self._row(*waiting.popleft())
+            while waiting:
                 yield self._row(*waiting.popleft())
-        while waiting:
-            yield self._row(*waiting.popleft())
+        finally:
+            for _, data in waiting:  # of a part that is given up
+                data.cancel()
 
     def _read(self, source: Source) -> bytes | str:
-        """The bytes of a photo, or why there are none."""
+        """The bytes of a photo, or why there are none. Raises: StorageUnavailable."""
         if source.error:
             return source.error
         try:
             if is_link(source.place):
                 return read_link(source.place, lambda: self._client)
             return _read_file(Path(source.place))
+        except StorageUnavailable:
+            raise
         except DatasetError as error:
             return str(error)
         except (OSError, ValueError) as error:  # ValueError: a null character in the name

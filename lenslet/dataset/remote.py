@@ -27,13 +27,26 @@ PHOTO_S = 600.0  # for all of a photo: a server that sends a byte now and then i
 RETRIES = 3  # of an http server that is overloaded or away
 PASSING_STATUSES = (429, 500, 502, 503, 504)
 MAX_BYTES = 200_000_000  # of a photo
+# What S3 says of the caller, or of itself, and not of one object; beside the statuses from 500 on.
+OF_ALL = (
+    "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+    "RequestTimeTooSkewed", "RequestTimeout", "SlowDown",
+)  # fmt: skip
+S3_ATTEMPTS, S3_CONNECTIONS = 6, 32  # of a request, and of a client at once
 MAX_NAME_BYTES = 255  # of file systems
 MAX_IN_MEMORY = 20_000_000  # of a photo that is fetched; a larger one goes through a temporary file
 PIECE = 1 << 20
 
 
+class StorageUnavailable(DatasetError):
+    """S3 cannot be reached, is busy, or takes the credentials no more: other objects would fail, too."""
+
+
 def fetch_all(urls: Iterable[str], cache: Path) -> Mapping[str, Path | str]:
-    """URL → the fetched file, or one sentence why there is none (which is not remembered)."""
+    """URL → the fetched file, or one sentence why there is none (which is not remembered).
+
+    Raises: StorageUnavailable.
+    """
     wanted = list(dict.fromkeys(urls))
     folder = cache / "fetched"
     there: dict[str, list[Path]] = {}
@@ -158,22 +171,38 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def answered(ask: Callable[[], Any], place: object, verb: str = "read") -> Any:
-    """The result of `ask`. Raises: DatasetError with the message of S3."""
+    """The result of `ask`. Raises: DatasetError with the message of S3; StorageUnavailable, which is one."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return ask()
     except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
-        raise DatasetError(f"{place} cannot be {verb}: {' '.join(str(error).split())}") from error
+        kind = StorageUnavailable if _is_away(error) else DatasetError
+        raise kind(f"{place} cannot be {verb}: {' '.join(str(error).split())}") from error
+
+
+def _is_away(error: Exception) -> bool:
+    from botocore import exceptions as kinds
+
+    if isinstance(error, kinds.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error.response.get("Error", {}).get("Code") in OF_ALL or status >= 500
+    of_network = (kinds.ConnectionError, kinds.HTTPClientError)
+    of_credentials = (kinds.CredentialRetrievalError, kinds.TokenRetrievalError, kinds.SSOError)
+    return isinstance(error, (*of_network, *of_credentials))
 
 
 def bucket_client() -> Any:
     try:
         import boto3  # here, because only buckets need it
+        from botocore.config import Config
     except ImportError as error:
         raise DatasetError("s3:// needs `pip install boto3`") from error
-    return boto3.client("s3")
+    limits = Config(
+        retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS}, max_pool_connections=S3_CONNECTIONS
+    )
+    return boto3.client("s3", config=limits)
 
 
 def _fetch(url: str, folder: Path, there: Mapping[str, Sequence[Path]]) -> Path | str:
@@ -190,16 +219,20 @@ def _fetch(url: str, folder: Path, there: Mapping[str, Sequence[Path]]) -> Path 
             file.seek(0)
             with replacing(path) as temporary, temporary.open("wb") as target:
                 shutil.copyfileobj(file, target)
+    except StorageUnavailable:  # a training on what there was until then would be one on other photos
+        raise
     except (DatasetError, OSError, ValueError) as error:  # errors of requests are OSErrors
         return f"cannot be fetched: {' '.join(str(error).split())[:200]}"
     return path
 
 
 def read_link(url: str, client: Callable[[], Any]) -> bytes:
-    """The bytes at an http(s) or s3 address. Raises: DatasetError, with what the server said."""
+    """The bytes at an http(s) or s3 address. Raises: DatasetError, with what the server said; StorageUnavailable."""
     with BytesIO() as file:
         try:
             _fetch_into(url, file, client)
+        except StorageUnavailable:
+            raise
         except (DatasetError, OSError, ValueError) as error:
             raise DatasetError(f"cannot be fetched: {' '.join(str(error).split())[:200]}") from error
         return file.getvalue()

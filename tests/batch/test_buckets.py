@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from lenslet.batch import outputs
@@ -129,6 +129,45 @@ def test_denied_photo_is_a_row_and_denied_bucket_a_sentence(
     assert "s3://in-photos/none holds no object" in capsys.readouterr().err
     assert predict("s3://in-photos/set", "--out", "s3://nowhere/run") == 2
     assert "s3://nowhere/run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ExpiredToken", "Message": "expired"}}, "GetObject"),
+        ClientError(
+            {"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": 500}},  # type: ignore[typeddict-item]
+            "GetObject",
+        ),
+        EndpointConnectionError(endpoint_url="https://s3"),
+    ],
+)
+def test_storage_that_is_away_stops_the_run_which_goes_on_later(
+    error: Exception,
+    client: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows with errors would be taken for done: of a million photos, all after the token expired."""
+    from lenslet.batch import work
+
+    made = boto3.client("s3")
+    get = made.get_object
+
+    def get_object(**words: Any) -> Any:
+        if words["Key"] == "set/mountain.jpg":
+            raise error
+        return get(**words)
+
+    made.get_object = get_object
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "bucket_client", lambda: made)
+        assert predict("s3://in-photos/set", "--out", str(tmp_path / "out"), "--workers", "1") == 2
+    assert "s3://in-photos/set/mountain.jpg cannot be read: " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").glob("part-*")] == ["part-000000.jsonl"]
+    assert predict("s3://in-photos/set", "--out", str(tmp_path / "out")) == 0
+    assert "6 of 7 files classified" in capsys.readouterr().out
 
 
 def test_bucket_that_takes_nothing_any_more_is_a_sentence(

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from lenslet.dataset import remote
@@ -161,6 +162,22 @@ def test_keys_that_get_in_each_others_way(bucket: Any, tmp_path: Path) -> None:
     ]
     put(bucket, **{"dog/x": b"5"})
     assert counts(find_photos(Path("s3://photos"), cache=tmp_path)) == {(None, "cat"): 1, (None, "dog"): 1}
+
+
+def test_expired_token_ends_the_fetching_and_a_missing_object_does_not(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, a=b"1")
+    found = remote.fetch_all(["s3://photos/a", "s3://photos/none", "s3://no-bucket/a"], tmp_path)
+    assert [isinstance(place, Path) for place in found.values()] == [True, False, False]
+
+    def expired(**words: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "expired"}}, "GetObject")
+
+    bucket.get_object = expired
+    monkeypatch.setattr(remote, "bucket_client", lambda: bucket)
+    with pytest.raises(remote.StorageUnavailable, match=r"s3://photos/b cannot be read: .*ExpiredToken"):
+        remote.fetch_all(["s3://photos/a", "s3://photos/b"], tmp_path)
 
 
 def test_fetched_photo_that_is_damaged_is_fetched_again(tmp_path: Path) -> None:
