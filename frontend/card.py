@@ -46,7 +46,14 @@ def show(description: Mapping[str, Any]) -> None:
 def order_of(metrics: Mapping[str, Any]) -> dict[str, Figures]:
     """The splits that have metrics, test before validation, others in their order."""
     names = [name for name in SPLITS if name in metrics] + [name for name in metrics if name not in SPLITS]
-    return {name: metrics[name] for name in names if isinstance(metrics[name], Mapping)}
+    return {
+        title_of(name, metrics[name]): metrics[name] for name in names if isinstance(metrics[name], Mapping)
+    }
+
+
+def title_of(split: str, figures: Figures) -> str:
+    """As `lenslet.reporting.model_facts`: without validation photos, cross-validation takes their place."""
+    return "cross-validated" if split == "validation" and "folds" in figures else split
 
 
 def show_headline(splits: Mapping[str, Figures]) -> None:

@@ -37,7 +37,7 @@ METRICS = {
         "ROC AUC", "accuracy", SHARE, "higher", "one class against the rest, averaged over the classes; 0.5 is chance"
     ),
     "agreement_with_keras": Metric(
-        "agreement with Keras", "accuracy", PERCENT, "higher", "same top label as before conversion, validation photos"
+        "agreement with Keras", "accuracy", PERCENT, "higher", "same top label as before conversion, measured then"
     ),
     "calibration_error": Metric(
         "calibration error (ECE)", "calibration", SHARE, "lower", "mean gap between confidence and accuracy, as served"

@@ -73,6 +73,11 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
             f"{arguments.first} and {arguments.second} were trained on other photos or other splits of them, so that "
             "no photo could validate both: train both with the same --data, train.split_seed and fractions"
         )
+    if record.out_of_fold:
+        raise AveragingRefused(
+            f"the head of {arguments.second} was trained on all photos, so that none is left to choose the share by: "
+            "train both with train.calibration=validation"
+        )
     dataset = read_dataset(arguments.data, record.params, arguments.cache, recorded=record.recorded)
     check_fingerprint(record, dataset, arguments.data)
     members = dataset.members("validation")

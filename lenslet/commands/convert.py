@@ -40,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
         record = read_record(trained)
         dataset = read_dataset(arguments.data, record.params, arguments.cache, recorded=record.recorded)
         check_fingerprint(record, dataset, arguments.data)
-        artifact, model = make_servable(load_network(trained), dataset, record.name, record.params, params)
+        answers = record.answers_for(dataset)
+        network = load_network(trained)
+        artifact, model = make_servable(network, dataset, record.name, record.params, params, answers)
         if record.cross_validation:
             figures = {**artifact.metrics, "cross_validation": record.cross_validation}
             artifact = replace(artifact, metrics=figures)

@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.inference.classifier import Classifier
     from lenslet.reporting.measurement import collect_background
     from lenslet.reporting.model_card import record_figures
+    from lenslet.reporting.model_facts import cross_validated_figures
     from lenslet.reporting.page import summary_sentences
     from lenslet.reporting.report import measured_metrics, write_report
     from lenslet.training.record import read_record, what_is_known_of
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"note: {what_is_known_of(dataset, record)}")
         evidence = measure_photos(classifier, dataset, params, arguments)
         figures = measured_metrics(evidence)
-        print("\n".join(summary_sentences(figures, dataset.labels, artifact.metrics.get("cross_validation"))))
+        print("\n".join(summary_sentences(figures, dataset.labels, cross_validated_figures(artifact))))
         print(headline_table(figures))
         photos = {"data_fingerprint": dataset.fingerprint, "test_fingerprint": dataset.test_fingerprint}
         shown = (training_facts(record, dataset), arguments.cache, curves_of(record))

@@ -21,7 +21,14 @@ from lenslet.commands.output import command_line, json_output
 from lenslet.commands.parser import CommandParser, parser_for, whole_number
 from lenslet.commands.report_places import report_folder
 from lenslet.commands.train_params import chosen_params, without_overrun
-from lenslet.commands.train_steps import begin_run, checked_in_words, fine_tune_run, network_with_head
+from lenslet.commands.train_steps import (
+    begin_run,
+    checked_in_words,
+    fine_tune_run,
+    judged,
+    network_with_head,
+    read_photos,
+)
 from lenslet.config import TrainParams
 
 if TYPE_CHECKING:
@@ -80,33 +87,28 @@ def make_parser() -> CommandParser:
 
 def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> "TrainingRecord":
     """All steps from photos to model.keras and training.json."""
-    from lenslet.dataset.description import describe
-    from lenslet.dataset.image_size import sized
-    from lenslet.dataset.reading import read_dataset
     from lenslet.network.backbones import require_weights
     from lenslet.training.record import KERAS_NAME, record_of
     from lenslet.training.run import save_trained
-    from lenslet.training.validation import in_words, validate
+    from lenslet.training.validation import in_words
 
     started = time.monotonic()
     require_weights(params.backbone)
-    dataset = read_dataset(arguments.data, params, arguments.cache)
-    print(describe(dataset))
-    params = sized(params, dataset)
-    folder, run, accelerated = begin_run(params, dataset, arguments, tracker)
+    chosen = read_photos(params, arguments)
+    dataset = chosen.dataset
+    folder, run, accelerated = begin_run(chosen.params, dataset, arguments, tracker)
     started -= 60 * run.minutes
-    network, history, checked = network_with_head(params, dataset, run, accelerated, arguments)
-    params = without_overrun(params, arguments.deadline)
+    network, history, checked, answers = network_with_head(chosen, run, accelerated, arguments)
+    params = without_overrun(chosen.params, arguments.deadline)
     if params.fine_tune.epochs:
         run = replace(run, history=history, minutes=(time.monotonic() - started) / 60)
         history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
-    validation = validate(network, dataset, params)
-    photos = len(dataset.members("validation"))
+    validation, photos = judged(network, dataset, params, answers)
     print(f"network: {in_words(validation, photos)}")
     if said := checked_in_words(checked, photos):
         print(said)
     minutes = (time.monotonic() - started) / 60
-    record = record_of(arguments.name, params, dataset, validation, history, minutes, checked)
+    record = record_of(arguments.name, params, dataset, validation, history, minutes, checked, answers)
     place = save_trained(network, record, arguments.out, folder)
     print(f"{place / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))

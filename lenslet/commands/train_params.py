@@ -19,7 +19,8 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
 
         weights = pinned(weights)
     params = replace(params, backbone=replace(params.backbone, weights=weights))
-    params = for_descent(params, overrides_of(arguments).get("overrides", {}))
+    given = overrides_of(arguments).get("overrides", {})
+    params = for_fine_tuning(for_descent(params, given), given)
     if arguments.time_budget:
         params = within_budget(params, arguments)
     if arguments.no_fine_tune:
@@ -41,13 +42,28 @@ def for_descent(params: TrainParams, given: Mapping[str, str]) -> TrainParams:
     return replace(params, head=replace(params.head, solver="gradient"))
 
 
+def for_fine_tuning(params: TrainParams, given: Mapping[str, str]) -> TrainParams:
+    """With fine-tuning of however few photos where --set gave one of its settings, or there are teachers."""
+    sections = ("train.fine_tune.", "train.augmentation.", "train.distill.", "train.backbone.layers_unfrozen")
+    asked = [key for key in given if key.startswith(sections)] + ["train.distill.teachers"] * (
+        params.distill.teachers != "none"
+    )
+    if not asked or "train.fine_tune.min_photos_per_class" in given or not params.fine_tune.epochs:
+        return params
+    return replace(params, fine_tune=replace(params.fine_tune, min_photos_per_class=0))
+
+
 def within_budget(params: TrainParams, arguments: argparse.Namespace) -> TrainParams:
     """Size and epochs as --time-budget allows; prints what was chosen and why. Raises: ParamsError; InputError."""
     from lenslet.dataset.image_size import usual_side
     from lenslet.dataset.layouts import find_photos
+    from lenslet.training.small_folders import without_needless_fine_tuning
     from lenslet.training.time_budget import plan
 
-    files = [photo.path for photo in find_photos(arguments.data, params.list, arguments.cache).photos]
+    photos = find_photos(arguments.data, params.list, arguments.cache).photos
+    files, classes = [photo.path for photo in photos], len({photo.label for photo in photos})
+    tests = sum(photo.split == "test" for photo in photos) or round(params.test_fraction * len(photos))
+    params, _ = without_needless_fine_tuning(params, len(photos) - tests, classes)
     chosen = plan(params, len(files), usual_side(files), arguments.time_budget)
     print(chosen.sentence)
     return chosen.params

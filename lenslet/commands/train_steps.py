@@ -12,10 +12,25 @@ from lenslet.config import TrainParams
 
 if TYPE_CHECKING:
     from lenslet.dataset.dataset import Dataset
+    from lenslet.dataset.out_of_fold import OutOfFold
     from lenslet.network.devices import Acceleration
     from lenslet.registry.tracking import Tracker
     from lenslet.training.record import History
     from lenslet.training.run import Run
+    from lenslet.training.small_folders import Chosen
+
+
+def read_photos(params: TrainParams, arguments: argparse.Namespace) -> "Chosen":
+    """Read the photos, and choose what so many need; prints both."""
+    from lenslet.dataset.description import describe
+    from lenslet.dataset.image_size import sized
+    from lenslet.dataset.reading import read_dataset
+    from lenslet.training.small_folders import chosen_for
+
+    dataset = read_dataset(arguments.data, params, arguments.cache)
+    chosen = chosen_for(sized(params, dataset), dataset)
+    print("\n".join((describe(chosen.dataset), *chosen.sentences)))
+    return chosen
 
 
 def begin_run(
@@ -37,35 +52,50 @@ def begin_run(
 
 
 def network_with_head(
-    params: TrainParams,
-    dataset: "Dataset",
-    run: "Run",
-    accelerated: "Acceleration",
-    arguments: argparse.Namespace,
-) -> "tuple[Any, dict[str, History], Mapping[str, float]]":
+    chosen: "Chosen", run: "Run", accelerated: "Acceleration", arguments: argparse.Namespace
+) -> "tuple[Any, dict[str, History], Mapping[str, float], OutOfFold | None]":
     """The Keras network with a head fitted to the backbone's features, unless the resumed `run` has fitted it.
 
-    Returns: the network, the history so far, and the cross-validated figures of the photos.
+    Returns: the network, the history so far, the cross-validated figures of the photos, and the out-of-fold answers
+    where no photos validate.
     """
     from lenslet.network.assembly import initial_network
     from lenslet.registry.versions import weights_at_hand
-    from lenslet.training.features import head_features
-    from lenslet.training.head_fit import train_head
+    from lenslet.training.features import head_features, labelled_features
+    from lenslet.training.head_fit import train_head, train_head_on_all
     from lenslet.training.photo_lint import check_photos
     from lenslet.training.validation import in_words, validate
 
+    params, dataset = chosen.params, chosen.dataset
     with weights_at_hand(params.backbone.weights) as weights:
         backbone, network = initial_network(params, len(dataset.labels), accelerated, weights)
     pretrained = backbone if params.backbone.weights != "none" else None
     checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
     history = dict(run.history)
+    if chosen.folds is not None:
+        features = labelled_features(backbone, dataset, params, "train", arguments.cache)
+        history["head"], answers = train_head_on_all(network, features, chosen.folds, params)
+        return network, history, {}, answers
     if pretrained and "head" not in history:
-        features = head_features(pretrained, dataset, params, arguments.cache)
-        history["head"] = train_head(network, features, params)
+        pair = head_features(pretrained, dataset, params, arguments.cache)
+        history["head"] = train_head(network, pair, params)
         if params.fine_tune.epochs:  # else its figures are those of the network
             photos = len(dataset.members("validation"))
             print(f"head: {in_words(validate(network, dataset, params), photos)}")
-    return network, history, checked
+    return network, history, checked, None
+
+
+def judged(
+    network: Any, dataset: "Dataset", params: TrainParams, answers: "OutOfFold | None"
+) -> tuple[dict[str, float], int]:
+    """Accuracy and log loss on the validation photos, or out of fold with `answers`; and of how many photos."""
+    from lenslet.training.validation import figures_of, validate
+
+    if answers is None:
+        return validate(network, dataset, params), len(dataset.members("validation"))
+    members = dataset.members("train")
+    figures = figures_of(answers.logits, dataset.targets[members])
+    return {**figures, "folds": float(answers.count)}, len(members)
 
 
 def checked_in_words(cross_validated: "Mapping[str, float]", photos: int) -> str:

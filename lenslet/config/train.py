@@ -60,6 +60,7 @@ class FineTuneParams:
     min_steps_per_epoch: int
     patience: int
     min_validation_photos: int
+    min_photos_per_class: int = 0  # of records that do not name it
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class TrainParams:
     list: ListParams = field(default_factory=ListParams)
     training_fold: str = "all"
     distill: DistillParams = field(default_factory=DistillParams)
+    calibration: Literal["auto", "validation", "out_of_fold"] = "validation"
 
     def __post_init__(self) -> None:
         if self.training_fold != "all" and not self.fold:

@@ -39,11 +39,15 @@ class TFLiteCandidate:
     time_ms: float = 0.0  # median of one picture on one thread
 
 
-def calibration_pixels(dataset: Dataset, count: int, seed: int) -> NDArray[np.uint8]:
-    """Some training photos, drawn by the seed: uint8 RGB, shape (count, size, size, 3)."""
+def drawn_training_photos(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
+    """Positions of some training photos, drawn by the seed, ascending."""
     train = dataset.members("train")
-    drawn = np.random.default_rng(seed).choice(train, size=min(count, len(train)), replace=False)
-    pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[np.sort(drawn)]]
+    return np.sort(np.random.default_rng(seed).choice(train, size=min(count, len(train)), replace=False))
+
+
+def pixels_of(dataset: Dataset, members: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The pictures of the photos at these positions: uint8 RGB, shape (photos, size, size, 3)."""
+    pixels: NDArray[np.uint8] = dataset.pixels[dataset.rows[members]]
     return pixels
 
 
@@ -153,9 +157,9 @@ def choose_candidate(
 
 
 def candidate_table(
-    candidates: Sequence[TFLiteCandidate], keras_accuracy: float, params: ConvertParams
+    candidates: Sequence[TFLiteCandidate], keras_accuracy: float, params: ConvertParams, photos: str
 ) -> str:
-    """A table of size, accuracy, agreement, time and verdict of each precision."""
+    """A table of size, accuracy, agreement, time and verdict of each precision; `photos`: the split they are of."""
     lines = [f"{'precision':<14}{'MB':>6}{'accuracy':>10}{'as Keras':>10}{'ms':>8}  verdict"]
     for each in candidates:
         verdict = reason_to_refuse(each, keras_accuracy, params) or "fit to serve"
@@ -165,4 +169,4 @@ def candidate_table(
             else " " * 28
         )
         lines.append(f"{each.precision:<14}{len(each.model) / 1e6:>6.2f}{figures}  {verdict}")
-    return "\n".join([*lines, f"Keras: accuracy {keras_accuracy:.4f} on the validation photos"])
+    return "\n".join([*lines, f"Keras: accuracy {keras_accuracy:.4f} on the {photos} photos"])

@@ -9,23 +9,32 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp, softmax
 
 from lenslet.config import ConvertParams, TrainParams
 from lenslet.conversion.candidates import (
     TFLiteCandidate,
-    calibration_pixels,
     candidate_table,
     choose_candidate,
     compare_with_keras,
     convert,
+    drawn_training_photos,
+    pixels_of,
 )
 from lenslet.dataset.dataset import Dataset
+from lenslet.dataset.out_of_fold import OutOfFold
 from lenslet.dataset.sampling import evenly_spaced
 from lenslet.evaluation.calibration import conformal_threshold, fit_temperature
 from lenslet.evaluation.explanations import judge_in_subprocess
 from lenslet.evaluation.few_photos import carried
 from lenslet.evaluation.metrics import accuracy
-from lenslet.evaluation.ood import auroc, ood_threshold, principal_subspace, unlike_photos
+from lenslet.evaluation.ood import (
+    auroc,
+    ood_threshold,
+    out_of_fold_residual,
+    principal_subspace,
+    unlike_photos,
+)
 from lenslet.evaluation.reference import reference_of, to_json
 from lenslet.evaluation.runtime_check import RuntimeCheck, check_runtime_in_subprocess, served_metrics
 from lenslet.inference.artifact import ENERGY, FEATURE_RESIDUAL, Artifact, sha256_of, write_model_folder
@@ -39,42 +48,70 @@ AGREEMENT_PHOTOS = 500  # at least, on which a file must answer as Keras: of 60,
 
 
 def make_servable(
-    network: keras.Model, dataset: Dataset, name: str, trained: TrainParams, params: ConvertParams
+    network: keras.Model,
+    dataset: Dataset,
+    name: str,
+    trained: TrainParams,
+    params: ConvertParams,
+    answers: OutOfFold | None = None,
 ) -> tuple[Artifact, bytes]:
     """Calibrate, convert, check in the runtime, and choose; prints a table of the candidates.
 
-    `name`: of the model; `trained`: the settings of its training. Returns: the artifact with its figures on the
-    validation photos, and the content of its TFLite file. Raises: ConversionRefused if no candidate keeps the limits.
+    `name`: of the model; `trained`: the settings of its training; `answers`: for the training photos, out of fold,
+    where no others validate. Returns: the artifact with its figures on the validation photos, or out of fold, and the
+    content of its TFLite file. Raises: ConversionRefused if no candidate keeps the limits.
     """
-    validation = dataset.members("validation")
-    pixels, targets = dataset.pixels[dataset.rows[validation]], dataset.targets[validation]
-    temperature = temperature_of(network, dataset)
-    seen = calibration_pixels(dataset, TRAINING_PHOTOS, trained.seed)
+    temperature = temperature_of(network, dataset, answers)
+    drawn = drawn_training_photos(dataset, TRAINING_PHOTOS, trained.seed)
+    seen = pixels_of(dataset, drawn)
     subspace = principal_subspace(features_of(network).predict(seen, verbose=0))
-    network = served_network(network, temperature, subspace)
+    # A precision is compared with Keras on photos with labels, by which it may lose little; those that trained will do.
+    compared = drawn if answers else dataset.members("validation")
+    pixels, targets = pixels_of(dataset, compared), dataset.targets[compared]
+    served = served_network(network, temperature, subspace)
     # Agreement needs no labels: where there are few validation photos, training photos join them.
-    shown = np.concatenate([pixels, seen[: max(0, AGREEMENT_PHOTOS - len(pixels))]])
-    expected = network.predict(shown, verbose=0)["probabilities"]
+    shown = pixels if answers else np.concatenate([pixels, seen[: max(0, AGREEMENT_PHOTOS - len(pixels))]])
+    expected = served.predict(shown, verbose=0)["probabilities"]
     keras_accuracy = accuracy(targets, expected[: len(targets)])
-    calibration = calibration_pixels(dataset, params.calibration_photos, trained.seed)
-    models = convert(network, params.precisions, calibration)
+    ranges = drawn_training_photos(dataset, params.calibration_photos, trained.seed)
+    models = convert(served, params.precisions, pixels_of(dataset, ranges))
     draft = draft_artifact(name, dataset.labels, trained.input_size, temperature, params.conformal_alpha)
     candidates, checks = try_out(models, draft, shown, targets, expected)
-    print(candidate_table(candidates, keras_accuracy, params))
+    print(candidate_table(candidates, keras_accuracy, params, "training" if answers else "validation"))
     chosen = choose_candidate(candidates, keras_accuracy, params)
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
     check = checks[chosen.precision]
     draft = replace(draft, sha256=sha256_of(chosen.model), precision=chosen.precision)
+    if answers:
+        check, targets = out_of_fold_check(network, dataset, answers, temperature, check.time_ms)
     draft, check = with_ood_kind(draft, chosen.model, check, unlike_photos(pixels))
     draft = replace(draft, explanation=judged_explanation(draft, chosen.model, shown, params))
-    return finished_artifact(draft, chosen, check, targets, params, dataset.fingerprint), chosen.model
+    facts = {"data_fingerprint": dataset.fingerprint} | ({"folds": float(answers.count)} if answers else {})
+    return finished_artifact(draft, chosen, check, targets, params, facts), chosen.model
 
 
-def temperature_of(network: keras.Model, dataset: Dataset) -> float:
-    """The temperature with the lowest log loss on the validation photos."""
+def temperature_of(network: keras.Model, dataset: Dataset, answers: OutOfFold | None = None) -> float:
+    """The temperature with the lowest log loss on the validation photos, or of out-of-fold `answers`."""
+    if answers:
+        return fit_temperature(answers.logits, dataset.targets[dataset.members("train")])
     validation = dataset.members("validation")
-    pixels = dataset.pixels[dataset.rows[validation]]
-    return fit_temperature(logits_of(network).predict(pixels, verbose=0), dataset.targets[validation])
+    logits = logits_of(network).predict(pixels_of(dataset, validation), verbose=0)
+    return fit_temperature(logits, dataset.targets[validation])
+
+
+def out_of_fold_check(
+    network: keras.Model, dataset: Dataset, answers: OutOfFold, temperature: float, time_ms: float
+) -> tuple[RuntimeCheck, NDArray[np.int64]]:
+    """The answers for the training photos as a check of the model on photos that it has not seen, and their classes."""
+    members = dataset.members("train")
+    features = features_of(network).predict(pixels_of(dataset, members), verbose=0)
+    check = RuntimeCheck(
+        softmax(answers.logits / temperature, axis=1),
+        out_of_fold_residual(features, answers.folds, TRAINING_PHOTOS),
+        -logsumexp(answers.logits.astype(np.float64), axis=1),
+        time_ms,
+    )
+    return check, dataset.targets[members]
 
 
 def draft_artifact(
@@ -124,13 +161,13 @@ def finished_artifact(
     check: RuntimeCheck,
     targets: NDArray[np.int64],
     params: ConvertParams,
-    fingerprint: str,
+    facts: Mapping[str, Any],
 ) -> Artifact:
-    """The draft with the chosen file, its prediction sets, and its figures on the validation photos."""
+    """The draft with the chosen file, its prediction sets, and its figures on the photos of `check`, with `facts`."""
     threshold = conformal_threshold(check.probabilities, targets, draft.conformal_alpha)
     figures = served_metrics(draft.labels, targets, check, threshold, draft.conformal_alpha)
     validation = {
-        "data_fingerprint": fingerprint,
+        **facts,
         **carried(figures),
         "agreement_with_keras": chosen.agreement,
     }

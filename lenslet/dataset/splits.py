@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenslet.config import TrainParams
-from lenslet.dataset.dataset import NO_PAIRS
+from lenslet.dataset.dataset import NO_PAIRS, Dataset
 from lenslet.dataset.duplicates import cluster_names
 from lenslet.dataset.photos import Photo
 from lenslet.inference.artifact import sha256_of
@@ -55,14 +55,56 @@ def _other_folds(
     copies in the same fold."""
     fold, folds = params.fold or (1, 1)
     members = [number for number in range(len(photos)) if splits[number] == "train"]
-    members.sort(key=lambda number: sha256_of(f"fold {params.split_seed} {clusters[number]}".encode()))
+    labels, names = ([photos[each].label for each in members], [clusters[each] for each in members])
+    dealt = dealt_folds(labels, names, folds, params.split_seed)
+    return {number for number, each in zip(members, dealt, strict=True) if each != fold - 1}
+
+
+def dealt_folds(labels: Sequence[str], clusters: Sequence[str], folds: int, seed: int) -> list[int]:
+    """The fold of each photo, from 0: of equal size, class by class, with the photos of a cluster in the same fold."""
+    order = sorted(
+        range(len(labels)), key=lambda number: sha256_of(f"fold {seed} {clusters[number]}".encode())
+    )
     of_cluster: dict[str, int] = {}
     assigned: Counter[str] = Counter()
-    for number in members:
+    for number in order:
         if clusters[number] not in of_cluster:
-            of_cluster[clusters[number]] = assigned[photos[number].label] % folds + 1
-            assigned[photos[number].label] += 1
-    return {number for number in members if of_cluster[clusters[number]] != fold}
+            of_cluster[clusters[number]] = assigned[labels[number]] % folds
+            assigned[labels[number]] += 1
+    return [of_cluster[cluster] for cluster in clusters]
+
+
+def cross_validation_folds(
+    dataset: Dataset, members: NDArray[np.int64], folds: int, seed: int
+) -> NDArray[np.int64] | None:
+    """The fold of each of these photos, from 0; a class of fewer photos is in fewer folds.
+
+    Copies and photos of one group share a fold, as far as a class is not mostly copies of each other. None if a class
+    cannot be in two folds.
+    """
+    photos = [dataset.photos[each] for each in members]
+    hashes = [dataset.hashes[each] for each in members]
+    labels, position = (
+        [photo.label for photo in photos],
+        {each: row for row, each in enumerate(members.tolist())},
+    )
+    pairs = [
+        (position[first], position[second], bits)
+        for first, second, bits in dataset.duplicates.tolist()
+        if first in position and second in position
+    ]
+    known = np.array(pairs, np.int64).reshape(-1, 3)
+    clusters = cluster_names(hashes, np.concatenate([known, _group_pairs(photos)]))
+    exact = [photo.group or digest for photo, digest in zip(photos, hashes, strict=True)]
+    groups = _groups(dict(enumerate(labels)), clusters, exact, 1 / folds)
+    names = [""] * len(photos)
+    for name, numbers in groups.items():
+        for number in numbers:
+            names[number] = name
+    dealt = np.array(dealt_folds(labels, names, folds, seed))
+    targets = dataset.targets[members]
+    is_apart = all(len(set(dealt[targets == label])) > 1 for label in np.unique(targets))
+    return dealt if is_apart else None
 
 
 def _group_pairs(photos: Sequence[Photo]) -> NDArray[np.int64]:

@@ -37,6 +37,7 @@ SET_SIZE = 200  # pictures of each generated set
 CHOICE_SIZE = 40  # of each, to choose the kind of score
 SUBSPACE_DIMENSIONS = 32  # 80 kB; 64 found no more (EXPERIMENTS.md)
 TILES = 4  # a side
+EPSILON = 1e-12  # of features that are all zero
 
 
 class NoOodPhotos(InputError):
@@ -56,6 +57,31 @@ def principal_subspace(features: NDArray[np.float32]) -> NDArray[np.float32]:
     dimensions = max(1, min(SUBSPACE_DIMENSIONS, len(features) // 4))
     directions: NDArray[np.float32] = np.linalg.svd(features, full_matrices=False)[2][:dimensions].T
     return np.ascontiguousarray(directions, np.float32)
+
+
+def feature_residual(features: NDArray[np.float32], subspace: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The share of the features' length outside the subspace, 0…1, shape (photos,): as `served_network` computes it."""
+    whole = np.square(features.astype(np.float64)).sum(axis=1)
+    inside = np.square(features.astype(np.float64) @ subspace).sum(axis=1)
+    residual: NDArray[np.float64] = np.sqrt(np.maximum(1 - inside / (whole + EPSILON), 0))
+    return residual
+
+
+def out_of_fold_residual(
+    features: NDArray[np.float32], folds: NDArray[np.int64], at_most: int
+) -> NDArray[np.float64]:
+    """`feature_residual` of each photo outside the subspace of the photos of other folds, of `at_most` of these.
+
+    `features`: shape (photos, channels); `folds`: shape (photos,). The subspace that a photo itself spans would find it
+    more in distribution than a new one.
+    """
+    residual = np.empty(len(features))
+    for fold in np.unique(folds):
+        is_held_out = folds == fold
+        others = features[~is_held_out]
+        chosen = np.linspace(0, len(others) - 1, min(at_most, len(others))).astype(int)
+        residual[is_held_out] = feature_residual(features[is_held_out], principal_subspace(others[chosen]))
+    return residual
 
 
 def unlike_photos(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

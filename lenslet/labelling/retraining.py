@@ -119,7 +119,7 @@ class Composed:
     photos: int
     added: int
     corrected: int  # training photos of the data whose label is now another, or the same
-    judging: int  # in the validation or test split, which stay as they are: the models are compared on them
+    judging: int  # in the test split or a validation split of the data's own, which stay: models are compared on them
 
     def text(self) -> str:
         kept = f", {self.judging:,} judge models and stay as they are" if self.judging else ""
@@ -137,7 +137,8 @@ def compose(
     cache: Path,
     relative_to: Path | None = None,
 ) -> Composed:
-    """Write the list: the photos of `data` in the splits that a training on them has, and the labelled ones to train.
+    """Write the list: the photos of `data`, those that only a draw made validate among those to train, and the labelled
+    ones to train.
 
     A labelled photo is one of the data if it has the same content, wherever it lies. Photos below `relative_to` are
     named relative to it, so that folder and list can be moved together. Raises: DatasetError.
@@ -149,7 +150,10 @@ def compose(
     corrected: set[str] = set()
     judging: set[str] = set()
     for photo, content in zip(dataset.photos, contents, strict=True):
-        row, split = labelled.by_content.get(content.sha256), photo.split or "train"
+        # A training draws its validation photos itself, or needs none (train.calibration).
+        is_drawn = photo.split == "validation" and "validation" not in dataset.given_splits
+        split = "train" if is_drawn or not photo.split else photo.split
+        row = labelled.by_content.get(content.sha256)
         if row is not None:
             (corrected if split == "train" else judging).add(content.sha256)
         label = photo.label if row is None or split != "train" else row.label

@@ -37,7 +37,9 @@ def acceleration(gpus: Sequence[Capability], first_batch: int) -> Acceleration:
 
 def acceleration_here(photos: Mapping[str, int], batch_size: int) -> Acceleration:
     """`acceleration` for the GPUs of this machine; `photos`: split → number of its photos."""
-    return acceleration(found_gpus(), first_batch=min(photos["train"], photos["validation"], batch_size))
+    return acceleration(
+        found_gpus(), first_batch=min(photos["train"], photos.get("validation", batch_size), batch_size)
+    )
 
 
 def found_gpus() -> list[Capability]:

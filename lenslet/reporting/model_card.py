@@ -11,7 +11,7 @@ from lenslet.inference.artifact import Artifact, read_artifact, write_artifact
 from lenslet.inference.atomic import write_text
 from lenslet.inference.errors import ArtifactError
 from lenslet.inference.folder_lock import folder_lock
-from lenslet.reporting.model_facts import model_facts
+from lenslet.reporting.model_facts import model_facts, title_of
 
 CARD_NAME = "MODEL_CARD.md"
 BEGIN, END = "<!-- facts: written by lenslet convert and lenslet evaluate -->", "<!-- end of facts -->"
@@ -71,7 +71,7 @@ def facts_markdown(artifact: Artifact) -> str:
     facts = [f"| {name} | {value} |" for name, value in model_facts(artifact).items()]
     splits = artifact.metrics
     measured = [
-        f"| metric | {' | '.join(name.replace('_', ' ') for name in splits)} |",
+        f"| metric | {' | '.join(title_of(*each) for each in splits.items())} |",
         "| --- |" + " ---: |" * len(splits),
     ]
     for key, metric in METRICS.items():

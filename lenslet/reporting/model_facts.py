@@ -8,15 +8,32 @@ from lenslet.evaluation.calibration import guaranteed_coverage
 from lenslet.inference.artifact import Artifact
 
 
+def title_of(split: str, figures: Mapping[str, Any]) -> str:
+    """What figures of `metrics` are called: without validation photos, cross-validation takes their place."""
+    return "cross-validated" if split == "validation" and "folds" in figures else split.replace("_", " ")
+
+
+def cross_validated_figures(artifact: Artifact) -> Mapping[str, float]:
+    """Of the model's own kind, out of fold, or of a simpler model; empty if there are none."""
+    own: Mapping[str, float] = artifact.metrics.get("validation", {})
+    return own if "folds" in own else artifact.metrics.get("cross_validation", {})
+
+
 def coverage_guarantee(artifact: Artifact) -> float:
     """The share of photos whose prediction set is guaranteed to contain the true label."""
     return guaranteed_coverage(artifact.conformal_alpha, artifact.metrics["validation"]["photos"])
 
 
 def coverage_sentence(artifact: Artifact) -> str:
-    """Guaranteed coverage of the prediction sets in words, and why it is no higher than the validation photos allow."""
+    """Coverage of the prediction sets in words, and why it is no higher than the validation photos allow.
+
+    Of out-of-fold answers (cross-conformal prediction: Vovk 2015) it is what is to be expected, without a guarantee.
+    """
     photos, wanted = artifact.metrics["validation"]["photos"], 1 - artifact.conformal_alpha
     least = coverage_guarantee(artifact)
+    if "folds" in artifact.metrics["validation"]:
+        words = f"they contain the true label of about {math.floor(100 * least + 1e-9)}% of photos"
+        return f"{words}, cross-validated over {photos:,.0f} photos"
     if least >= wanted:
         return f"they contain the true label of at least {least:.0%} of photos"
     words = f"they contain the true label of at least {math.floor(100 * least)}% of photos"

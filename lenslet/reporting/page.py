@@ -26,7 +26,7 @@ from lenslet.inference.artifact import Artifact
 from lenslet.reporting.confusions import CLASSES_SHOWN, most_confused
 from lenslet.reporting.gallery import Exhibit
 from lenslet.reporting.learning_curves import TrainingCurves, training_sentences
-from lenslet.reporting.model_facts import coverage_sentence, model_facts
+from lenslet.reporting.model_facts import coverage_sentence, cross_validated_figures, model_facts
 from lenslet.reporting.next_steps import confused_pairs, next_steps
 from lenslet.reporting.plots import svg
 
@@ -116,8 +116,8 @@ def few_sentences(figures: Mapping[str, float], cross_validated: Mapping[str, fl
     if cross_validated:
         low, high = cross_validated["accuracy_low"], cross_validated["accuracy_high"]
         sentences.append(
-            f"Cross-validated on the {cross_validated['photos']:,.0f} photos of training and validation, a simpler "
-            f"model of the same kind is right for about {100 * cross_validated['accuracy']:.0f} of 100 "
+            f"Cross-validated on the {cross_validated['photos']:,.0f} other photos, a model of the same kind, or a "
+            f"simpler one, is right for about {100 * cross_validated['accuracy']:.0f} of 100 "
             f"(95 % interval: {100 * low:.0f} to {100 * high:.0f})."
         )
     return [*sentences, f"With {MIN_TEST_PHOTOS} test photos or more, this page shows all figures."]
@@ -128,7 +128,7 @@ def summary_sentences(
 ) -> list[str]:
     """The main figures in sentences that need no explanation.
 
-    `cross_validated`: figures of `lenslet.training.cross_validation`, for models with few test photos.
+    `cross_validated`: as `cross_validated_figures` gives them, for models with few test photos.
     """
     if are_few(figures):
         return few_sentences(figures, cross_validated or {})
@@ -206,7 +206,7 @@ def report_page(
         artifact=artifact,
         figures=figures,
         interval=lambda key: interval_text(figures, key),
-        summary=summary_sentences(figures, artifact.labels, artifact.metrics.get("cross_validation")),
+        summary=summary_sentences(figures, artifact.labels, cross_validated_figures(artifact)),
         headlines=[key for key in HEADLINES if key in figures and not few],
         few=few,
         sections=[each for each in SECTIONS if each.topic not in left_out],

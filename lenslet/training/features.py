@@ -52,15 +52,20 @@ def features_by_split(
     return {split: cached_features(extractor, dataset, dataset.members(split), cache) for split in splits}
 
 
+def labelled_features(
+    backbone: keras.Model, dataset: Dataset, params: TrainParams, split: str, cache: Path
+) -> LabelledFeatures:
+    """Features and labels of the photos of a split. Raises: CacheFull."""
+    found = features_by_split(backbone, dataset, params, (split,), cache)
+    return LabelledFeatures(found[split], dataset.targets[dataset.members(split)])
+
+
 def head_features(
     backbone: keras.Model, dataset: Dataset, params: TrainParams, cache: Path
 ) -> tuple[LabelledFeatures, LabelledFeatures]:
     """Features and labels of the training and of the validation photos: what a head is fitted to and judged by."""
-    features = features_by_split(backbone, dataset, params, ("train", "validation"), cache)
-    train, validation = (
-        LabelledFeatures(features[split], dataset.targets[dataset.members(split)]) for split in features
-    )
-    return train, validation
+    how = (backbone, dataset, params)
+    return labelled_features(*how, "train", cache), labelled_features(*how, "validation", cache)
 
 
 def _extract_into(

@@ -3,17 +3,20 @@
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 from tqdm import tqdm
 
 from lenslet.config import HeadParams, TrainParams
-from lenslet.evaluation.metrics import accuracy, log_loss
+from lenslet.dataset.out_of_fold import OutOfFold
 from lenslet.network.assembly import set_head
 from lenslet.network.head import build_head
 from lenslet.training.class_weights import ClassWeights, class_weights
 from lenslet.training.features import LabelledFeatures
-from lenslet.training.logistic_head import fit_logistic_head, fits
+from lenslet.training.logistic_head import fit_logistic_head, out_of_fold_logits
 from lenslet.training.record import History
+from lenslet.training.small_folders import is_logistic
+from lenslet.training.validation import figures_of
+
+CHOSEN = "head: logistic regression, C = {strength:g} of cross-validation (train.head.solver)"
 
 
 def fit_head(
@@ -56,21 +59,36 @@ def train_head(
     """Fit a head to features of the training and validation photos, and put it into the network."""
     train, validation = features
     classes = network.output["probabilities"].shape[-1]
-    if fits(params.head, len(train.targets), classes):
-        weights, strength = fit_logistic_head(train, classes, params.class_weights)
-        print(f"head: logistic regression, C = {strength:g} of cross-validation (train.head.solver)")
-        history: History = {
-            f"{prefix}{name}": [value]
-            for prefix, split in (("", train), ("val_", validation))
-            for name, value in _figures(weights, split).items()
-        }
-    else:
+    if not is_logistic(params.head, len(train.targets), classes):
         weights, history = fit_head(train, validation, classes, params.head, params.class_weights)
+        set_head(network, weights)
+        return history
+    weights, strength = fit_logistic_head(train, classes, params.class_weights)
+    print(CHOSEN.format(strength=strength))
     set_head(network, weights)
-    return history
+    answers = validation.features @ weights[0] + weights[1]
+    return _history(train, weights, figures_of(answers, validation.targets))
 
 
-def _figures(weights: list[NDArray[np.float32]], split: LabelledFeatures) -> dict[str, float]:
-    probabilities = softmax(split.features @ weights[0] + weights[1], axis=1)
-    found = {"accuracy": accuracy, "log_loss": log_loss}
-    return {name: measure(split.targets, probabilities) for name, measure in found.items()}
+def train_head_on_all(
+    network: keras.Model, train: LabelledFeatures, folds: NDArray[np.int64], params: TrainParams
+) -> tuple[History, OutOfFold]:
+    """Fit a logistic head to features of all photos and put it into the network.
+
+    `folds`: of each photo, shape (photos,). Returns: history, and the answers of heads that were fitted without the
+    fold that they answer for, which validate.
+    """
+    classes = network.output["probabilities"].shape[-1]
+    weights, strength = fit_logistic_head(train, classes, params.class_weights)
+    print(CHOSEN.format(strength=strength))
+    set_head(network, weights)
+    answers = OutOfFold(out_of_fold_logits(train, folds, classes, strength, params.class_weights), folds)
+    return _history(train, weights, figures_of(answers.logits, train.targets)), answers
+
+
+def _history(
+    train: LabelledFeatures, weights: list[NDArray[np.float32]], validation: dict[str, float]
+) -> History:
+    learned = figures_of(train.features @ weights[0] + weights[1], train.targets)
+    found = {**learned, **{f"val_{name}": value for name, value in validation.items()}}
+    return {name: [value] for name, value in found.items()}

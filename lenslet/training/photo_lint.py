@@ -10,7 +10,7 @@ from lenslet.dataset.lint import lint, mislabelled, out_of_fold_of, report_findi
 from lenslet.training.cross_validation import cross_validated
 from lenslet.training.features import features_by_split
 
-LEARNED = ("train", "validation")
+LEARNED = ("train", "validation")  # there are no photos of the latter where cross-validation takes its place
 
 
 def check_photos(
@@ -29,10 +29,11 @@ def check_photos(
     findings = lint(dataset, cache, splits=LEARNED)
     is_refused = params.leaks == "refuse" and any(finding.kind == "leak" for finding in findings)
     found: dict[str, float] = {}
+    learned = [split for split in LEARNED if len(dataset.members(split))]
     if backbone is None:
         print("labels are not checked: a training that starts from weights does that")
     elif not is_refused:  # else the refusal comes first, before the backbone has run for a minute
-        features = features_by_split(backbone, dataset, params, LEARNED, cache)
+        features = features_by_split(backbone, dataset, params, learned, cache)
         findings += mislabelled(dataset, features, cache)
         found = cross_validated(dataset, features, out_of_fold_of(dataset, features, cache))
     report_findings(findings, lint_csv, params.leaks)

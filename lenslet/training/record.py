@@ -10,6 +10,7 @@ from typing import Any
 
 from lenslet.config import ParamsError, TrainParams, parse_params
 from lenslet.dataset.dataset import Dataset, photos_per_split
+from lenslet.dataset.out_of_fold import OutOfFold, answers_for, packed_answers, unpacked_answers
 from lenslet.dataset.recorded_splits import Recorded, key_of, packed_splits, unpacked_splits
 from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
@@ -54,6 +55,17 @@ class TrainingRecord:
     splits: Mapping[str, str] = field(
         default_factory=dict
     )  # as `packed_splits` gives them; empty before 0.3.0
+    # As `packed_answers` gives them, where the head learned from all photos; empty: validation photos judge.
+    out_of_fold: Mapping[str, str] = field(default_factory=dict)
+
+    def answers_for(self, dataset: Dataset) -> OutOfFold | None:
+        """The out-of-fold answers for the training photos of `dataset`, if they judge. Raises: RecordError."""
+        if not self.out_of_fold:
+            return None
+        try:
+            return answers_for(self.out_of_fold, dataset, dataset.members("train"))
+        except ValueError as error:
+            raise RecordError(f"{RECORD_NAME} is damaged ({error}): train again") from error
 
     @property
     def recorded(self) -> Recorded:
@@ -76,8 +88,12 @@ def record_of(
     history: Mapping[str, History],
     minutes: float,
     cross_validation: Mapping[str, float],
+    answers: OutOfFold | None = None,
 ) -> TrainingRecord:
-    """The record of a network that was trained on `dataset` just now."""
+    """The record of a network that was trained on `dataset` just now.
+
+    `answers`: for its training photos, where these judged the head out of fold.
+    """
     return TrainingRecord(
         name,
         params,
@@ -89,6 +105,7 @@ def record_of(
         versions=installed_versions(),
         cross_validation=cross_validation,
         splits=packed_splits(dataset),
+        out_of_fold=packed_answers(dataset, dataset.members("train"), answers) if answers else {},
     )
 
 
@@ -170,6 +187,8 @@ def read_record(folder: Path) -> TrainingRecord:
         # A record of 0.1.0 does not name it: that version trained on photos whose copies judge.
         params = {"leaks": "keep", **content["params"]}
         unpacked_splits(content.get("splits", {}))
+        if content.get("out_of_fold"):
+            unpacked_answers(content["out_of_fold"])
         return TrainingRecord(**{**content, "params": parse_params(params, TrainParams, "params")})
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist: lenslet train writes it when it has finished") from None

@@ -200,8 +200,6 @@ def _killed_runs(runs: Path, out: str) -> Iterator[tuple[Path, Run]]:
 
 def _changes(run: Run, wanted: Run) -> str:
     """The differences, as part of a sentence; empty if there are none."""
-    if run.data_fingerprint != wanted.data_fingerprint:
-        return "the photos, their labels or their splits have changed since it was started"
     if run.precision != wanted.precision:
         return f"it computes in {run.precision}, and would now in {wanted.precision}"
     as_read = json.loads(json.dumps(wanted.params))  # a tuple comes back as a list
@@ -210,7 +208,10 @@ def _changes(run: Run, wanted: Run) -> str:
     before, now = flat(run.params, "train."), flat(as_read, "train.")
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     listed = ", ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in changed)
-    return f"the parameters have changed since it was started ({listed})" if changed else ""
+    if changed:  # first, because splits follow from them
+        return f"the parameters have changed since it was started ({listed})"
+    is_same = run.data_fingerprint == wanted.data_fingerprint
+    return "" if is_same else "the photos, their labels or their splits have changed since it was started"
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

@@ -21,6 +21,12 @@ def validate(network: keras.Model, dataset: Dataset, params: TrainParams) -> dic
     return {"accuracy": accuracy(targets, probabilities), "log_loss": log_loss(targets, probabilities)}
 
 
+def figures_of(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy and log loss of softmax(logits); `logits`: shape (photos, classes); `targets`: shape (photos,)."""
+    probabilities = softmax(logits, axis=1)
+    return {"accuracy": accuracy(targets, probabilities), "log_loss": log_loss(targets, probabilities)}
+
+
 def validation_probabilities(network: keras.Model, dataset: Dataset, batch_size: int) -> NDArray[np.float32]:
     """The network's probabilities for the validation photos, shape (photos, classes)."""
     answering = keras.Model(network.input, network.output["probabilities"])
@@ -35,11 +41,14 @@ def calibrated_figures(logits: NDArray[np.float32], targets: NDArray[np.int64]) 
 
     `logits`: shape (photos, classes); `targets`: class indices, shape (photos,).
     """
-    probabilities = softmax(logits / fit_temperature(logits, targets), axis=1)
-    return {"accuracy": accuracy(targets, probabilities), "log_loss": log_loss(targets, probabilities)}
+    return figures_of(logits / fit_temperature(logits, targets), targets)
 
 
 def in_words(figures: Mapping[str, float], photos: int) -> str:
-    """Accuracy, with the number of `photos` that it is of, and log loss as a line of the output."""
+    """Accuracy, with the number of `photos` that it is of, and log loss as a line of the output.
+
+    Figures of out-of-fold answers have the number of `folds`.
+    """
     right = f"{figures['accuracy'] * photos:,.0f} of {photos:,}"
-    return f"validation accuracy {figures['accuracy']:.4f} ({right}), log loss {figures['log_loss']:.4f}"
+    kind = "cross-validated" if "folds" in figures else "validation"
+    return f"{kind} accuracy {figures['accuracy']:.4f} ({right}), log loss {figures['log_loss']:.4f}"

@@ -89,13 +89,14 @@ def test_agreement_is_measured_beyond_the_labelled_photos() -> None:
 
 
 def test_calibration_photos_are_training_photos_drawn_by_the_seed() -> None:
-    from lenslet.conversion.candidates import calibration_pixels
+    from lenslet.conversion.candidates import drawn_training_photos, pixels_of
     from tests.support.tiny import tiny_dataset
 
     dataset = tiny_dataset()
     training = [picture.tobytes() for picture in dataset.pixels[:16]]
-    drawn = [picture.tobytes() for picture in calibration_pixels(dataset, 6, seed=1)]
+    members = drawn_training_photos(dataset, 6, seed=1)
+    drawn = [picture.tobytes() for picture in pixels_of(dataset, members)]
     assert len(set(drawn)) == 6
     assert set(drawn) <= set(training)
-    assert drawn != [picture.tobytes() for picture in calibration_pixels(dataset, 6, seed=2)]
-    assert len(calibration_pixels(dataset, 99, seed=1)) == 16
+    assert members.tolist() != drawn_training_photos(dataset, 6, seed=2).tolist()
+    assert len(drawn_training_photos(dataset, 99, seed=1)) == 16

@@ -11,9 +11,11 @@ from lenslet.evaluation.metric_table import METRICS
 from lenslet.evaluation.ood import (
     OOD_SETS,
     NoOodPhotos,
+    feature_residual,
     ood_auroc,
     ood_sets,
     ood_threshold,
+    out_of_fold_residual,
     principal_subspace,
     unlike_photos,
 )
@@ -62,6 +64,20 @@ def test_subspace_is_spanned_by_what_most_features_share() -> None:
     assert subspace.shape == (6, 2)  # a quarter of the photos
     np.testing.assert_allclose(subspace.T @ subspace, np.eye(2), atol=1e-5)
     np.testing.assert_allclose(np.abs(subspace[:, 0]), [0, 0.6, 0, 0.8, 0, 0], atol=0.02)
+
+
+def test_residual_is_the_share_of_the_length_outside_the_subspace() -> None:
+    subspace = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
+    found = feature_residual(np.array([[3, 0, 4], [1, 2, 0], [0, 0, 5], [0, 0, 0]], np.float32), subspace)
+    np.testing.assert_allclose(found, [0.8, 0, 1, 1], atol=1e-6)
+
+
+def test_photo_is_not_measured_with_a_subspace_of_its_own() -> None:
+    """Each photo points where no other does, so that all of its length is outside what the others span."""
+    features, folds = np.eye(8, dtype=np.float32), np.arange(8) % 4
+    np.testing.assert_allclose(out_of_fold_residual(features, folds, at_most=500), np.ones(8))
+    alike = np.tile(np.array([[1, 2, 3]], np.float32), (8, 1))
+    np.testing.assert_allclose(out_of_fold_residual(alike, folds, at_most=4), np.zeros(8), atol=1e-3)
 
 
 def test_unlike_photos_are_generated_ones_and_tiles_of_photos_in_another_order() -> None:

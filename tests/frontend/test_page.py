@@ -470,6 +470,15 @@ def test_model_card_of_few_test_photos_has_the_cross_validated_accuracy_as_headl
     assert len(page.table) == 1  # no recall of a class that had a handful of photos
 
 
+def test_model_card_calls_figures_out_of_fold_cross_validated(monkeypatch):
+    metrics = {"validation": {"photos": 108.0, "folds": 10.0, "accuracy": 0.7}, "test": {"photos": 12.0}}
+    with answering(description=Answer(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
+        page = opened(endpoint, monkeypatch)
+    assert [(each.label, each.value) for each in page.metric] == [("accuracy", "70.0 %"), ("photos", "108")]
+    text = "\n".join(each.value for each in page.markdown)
+    assert "These figures are from: cross-validated." in text.replace("\\", "")
+
+
 def test_model_card(monkeypatch):
     with answering() as endpoint:
         page = opened(endpoint, monkeypatch)

@@ -128,6 +128,21 @@ def test_list_can_be_moved_with_its_photos(tmp_path: Path) -> None:
     assert {"photos/red/00.png", str(new.resolve())} <= listed and len(listed) == 17
 
 
+def test_photos_that_were_drawn_to_validate_may_train(tmp_path: Path) -> None:
+    """The training on the list draws others, or trains on all; a split named validation would be kept apart."""
+    for number, (label, colour) in enumerate((("red", RED), ("green", GREEN))):
+        write_class(tmp_path / "data" / label, 12, colour, first_seed=100 * number)
+    params = replace(read_params(Path("params.yaml")).train, image_size=32)
+    before = read_dataset(tmp_path / "data", params, tmp_path / "cache")
+    assert len(before.members("validation"))
+    compose(tmp_path / "photos.csv", tmp_path / "data", [], params, tmp_path / "cache")
+    with (tmp_path / "photos.csv").open() as file:
+        assert {row["split"] for row in csv.DictReader(file)} == {"train", "test"}
+    after = read_dataset(tmp_path / "photos.csv", params, tmp_path / "cache")
+    assert after.test_fingerprint == before.test_fingerprint
+    assert after.given_splits == {"train", "test"}
+
+
 def test_state_is_json_that_a_page_can_show(tmp_path: Path) -> None:
     State("first", "0" * 64, 3, figures={"before": {"accuracy": 0.5}}).save(tmp_path)
     assert json.loads((tmp_path / "state.json").read_text())["figures"] == {"before": {"accuracy": 0.5}}

@@ -47,7 +47,8 @@ def trained(folder: Path) -> str:
     done = run("train.py", "--data", SAMPLE, *places, *options)
     figures = json.loads(done.stdout)
     assert (figures["model"], figures["photos"]["test"]) == ("drawings", 60)
-    assert f"validation accuracy {figures['validation']['accuracy']:.4f}" in done.stderr
+    assert figures["photos"]["train"] == 180  # of the training folder all, none to validate
+    assert f"cross-validated accuracy {figures['validation']['accuracy']:.4f}" in done.stderr
     return done.stderr
 
 
@@ -64,7 +65,7 @@ def evaluated(folder: Path, converted: str) -> str:
 
 
 def test_training_learns_the_drawings(trained: str, folder: Path) -> None:
-    accuracy = float(re.search(r"network: validation accuracy ([0-9.]+)", trained)[1])
+    accuracy = float(re.search(r"network: cross-validated accuracy ([0-9.]+)", trained)[1])
     assert accuracy >= 0.8
     assert (folder / "model" / "model.keras").exists()
     assert not (folder / "model" / "model.json").exists()  # not servable yet, and it does not say it is
@@ -75,6 +76,22 @@ def test_conversion_compares_precisions_in_the_serving_runtime(converted: str, f
         assert re.search(rf"^{precision} ", converted, re.MULTILINE), converted
     assert "chosen: " in converted
     assert read_artifact(folder / "model").metrics["validation"]["agreement_with_keras"] >= 0.995
+
+
+def test_head_of_all_photos_is_calibrated_by_cross_validation(
+    converted: str, evaluated: str, folder: Path
+) -> None:
+    """Sets and probabilities keep on test photos what they promise; a head calibrated on its own photos would not."""
+    artifact = read_artifact(folder / "model")
+    figures = artifact.metrics["validation"]
+    assert (figures["photos"], figures["folds"], artifact.reference["photos"]) == (180, 10, 180)
+    assert "true label of about 95% of photos, cross-validated over 180 photos" in converted
+    test = json.loads((folder / "report" / "metrics.json").read_text())
+    assert test["coverage"] >= 0.9
+    assert test["calibration_error"] <= max(0.05, test["calibration_error_chance"])
+    assert 0.8 <= test["ood_true_positive_rate"] < 1 or artifact.ood_kind == "energy"
+    card = (folder / "model" / "MODEL_CARD.md").read_text()
+    assert "| metric | cross-validated | test |" in card
 
 
 KERAS_SIDE = """
@@ -251,8 +268,10 @@ def test_servable_folder_serves_its_model_until_the_next_one_is_whole(converted:
     assert "serves its former model until the new one is converted" in printed.stdout
     now = {path.name: path.read_bytes() for path in retrained.iterdir() if path.is_file()}
     assert now == before
-    # The second head took decoded photos and features from the cache.
-    assert {path: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()} == cached
+    # The second training took decoded photos from the cache, and left what it did not need.
+    again = {path: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()}
+    assert cached.items() <= again.items()
+    assert not [path for path in again.keys() - cached.keys() if path.name.startswith("pixels")]
     Classifier.load(retrained)
     network = (retrained / "next" / "model.keras").read_bytes()
     run("convert.py", "--data", SAMPLE, "--model", retrained, *places)

@@ -26,6 +26,7 @@ from lenslet.inference.decode import decode
 from lenslet.reporting.gallery import Exhibit, confident_mistakes, least_certain, overlay, typical
 from lenslet.reporting.learning_curves import TrainingCurves, training_sentences
 from lenslet.reporting.model_card import facts_markdown, with_facts
+from lenslet.reporting.model_facts import coverage_sentence, cross_validated_figures
 from lenslet.reporting.next_steps import confused_pairs
 from lenslet.reporting.page import SECTIONS, Background, confusions, report_page, summary_sentences
 from lenslet.reporting.plots import roc_figure
@@ -446,6 +447,17 @@ def test_class_of_few_photos_has_no_figures_of_its_own() -> None:
     curves = roc_figure(("no", "yes"), evidence.targets, evidence.check.probabilities)
     legend = [each.get_text() for each in curves.legends[0].get_texts()]
     assert legend == ["classes with fewer than 5 photos", "guessing (0.50)"]
+
+
+def test_figures_out_of_fold_are_called_cross_validated() -> None:
+    own = {"photos": 108.0, "folds": 10.0, "accuracy": 0.7, "accuracy_low": 0.6, "accuracy_high": 0.78}
+    artifact = replace(ARTIFACT, conformal_alpha=0.05, metrics={"validation": own})
+    sentence = coverage_sentence(artifact)
+    assert sentence == "they contain the true label of about 95% of photos, cross-validated over 108 photos"
+    assert "| metric | cross-validated |" in facts_markdown(artifact)
+    assert cross_validated_figures(artifact) == own
+    few = replace(artifact, metrics={"validation": {**own, "photos": 14.0}})
+    assert coverage_sentence(few).startswith("they contain the true label of about 93% of photos")  # 14 of 15
 
 
 def test_corruptions_never_keep_more_than_the_accuracy() -> None:

@@ -65,6 +65,26 @@ def test_noisier_features_get_a_stronger_penalty() -> None:
     assert noisy < clear
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_answers_out_of_fold_do_not_know_the_labels_that_they_answer_for(classes: int) -> None:
+    """Labels drawn at random: a head fits those that it saw, and is right by chance about the others."""
+    from lenslet.training.features import LabelledFeatures
+    from lenslet.training.logistic_head import fit_at, out_of_fold_logits
+
+    random = np.random.default_rng(4)
+    targets = np.arange(120) % classes
+    shown = LabelledFeatures(random.normal(size=(120, 300)).astype(np.float32), targets)
+    folds = np.arange(120) // classes % 10
+    logits = out_of_fold_logits(shown, folds, classes, 0.02)
+    kernel, bias = fit_at(shown, classes, 0.02)
+    assert ((shown.features @ kernel + bias).argmax(axis=1) == targets).mean() > 0.95
+    assert (logits.argmax(axis=1) == targets).mean() == pytest.approx(1 / classes, abs=0.15)
+    one = folds == 3
+    others = LabelledFeatures(shown.features[~one], targets[~one])
+    kernel, bias = fit_at(others, classes, 0.02)
+    np.testing.assert_allclose(logits[one], shown.features[one] @ kernel + bias, atol=1e-5)
+
+
 def test_balanced_class_weights_count() -> None:
     """Of 4 photos against 60 that look alike, the rare class gets a higher probability with balanced weights."""
     from lenslet.training.features import LabelledFeatures
@@ -91,7 +111,7 @@ def test_class_of_one_photo_and_constant_features_are_fitted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("solver", "hidden", "count", "is_logistic"),
+    ("solver", "hidden", "count", "expected"),
     [
         ("auto", 0, 6000, True),
         ("auto", 0, 6001, False),
@@ -101,11 +121,12 @@ def test_class_of_one_photo_and_constant_features_are_fitted() -> None:
     ],
 )
 def test_solver_follows_from_settings_and_photos(
-    params: HeadParams, solver: str, hidden: int, count: int, is_logistic: bool
+    params: HeadParams, solver: str, hidden: int, count: int, expected: bool
 ) -> None:
-    from lenslet.training.logistic_head import fits
+    from lenslet.training.small_folders import is_logistic
 
-    assert fits(replace(params, solver=solver, hidden_units=hidden), count, 2) is is_logistic  # type: ignore[arg-type]
+    chosen = replace(params, solver=solver, hidden_units=hidden)  # type: ignore[arg-type]
+    assert is_logistic(chosen, count, 2) is expected
 
 
 def test_setting_of_gradient_descent_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:

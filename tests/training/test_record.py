@@ -98,11 +98,16 @@ def test_other_photos_are_refused_with_what_differs(photos: Path) -> None:
             check_fingerprint(record, again, photos)
 
 
+DAMAGED_SPLITS = ({"train": "?"}, {"train": 3}, ["train"], "train", {"train": "AAAAAAAAAAA"})
+DAMAGED_ANSWERS = (3, ["photos"], {"photos": "AAAA"}, {"photos": "?", "folds": "", "logits": ""})
+
+
 @pytest.mark.parametrize(
-    "splits", [{"train": "?"}, {"train": 3}, ["train"], "train", {"train": "AAAAAAAAAAA"}]
+    ("key", "value"),
+    [("splits", value) for value in DAMAGED_SPLITS] + [("out_of_fold", value) for value in DAMAGED_ANSWERS],
 )
-def test_damaged_splits_are_one_sentence(splits: object, tmp_path: Path) -> None:
+def test_damaged_splits_and_answers_are_one_sentence(key: str, value: object, tmp_path: Path) -> None:
     content = json.loads((SHIPPED / "training.json").read_text(encoding="utf-8"))
-    (tmp_path / "training.json").write_text(json.dumps({**content, "splits": splits}), encoding="utf-8")
+    (tmp_path / "training.json").write_text(json.dumps({**content, key: value}), encoding="utf-8")
     with pytest.raises(RecordError, match="is damaged or of another version"):
         read_record(tmp_path)

@@ -34,6 +34,7 @@ def write_params(path: Path, **fine_tune: object) -> None:
         "epochs": EPOCHS,
         "batch_size": 8,
         "min_steps_per_epoch": 1,
+        "min_photos_per_class": 0,
         "min_validation_photos": 1,
         "learning_rate": 0.002,
         "patience": 3,

@@ -13,6 +13,9 @@ def test_accuracy_comes_with_its_count() -> None:
     assert in_words({"accuracy": 0.5, "log_loss": 0.93584}, 18) == (
         "validation accuracy 0.5000 (9 of 18), log loss 0.9358"
     )
+    assert in_words({"accuracy": 0.5, "log_loss": 0.93584, "folds": 10.0}, 18).startswith(
+        "cross-validated accuracy 0.5000 (9 of 18)"
+    )
 
 
 @pytest.mark.parametrize(("photos", "is_said"), [(18, True), (29, True), (30, False)])
