@@ -55,7 +55,9 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
         raise InputError(f"a setting is wrong: {error}") from error
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    ready = partial(say_ready, f"Lenslet answers on http://{host}:{port} (Ctrl-C stops it)")
+    ready = partial(
+        say_ready, f"Lenslet answers on http://{host}:{port} and explains its API on /docs (Ctrl-C stops it)"
+    )
     if not serve(listener, arguments.workers, arguments.waiting, ready, prepare, training):
         print("lenslet serve: a process has died; the others have ended", file=sys.stderr)
         return 1

@@ -32,7 +32,7 @@ KINDS = {
     "narrow": "one side is more than three times the other, and the model sees a square",
     **{kind: check.meaning for kind, check in CHECKS.items()},
     "rare class": "the class has few photos, or few beside the largest",
-    "mislabelled": "looks like another class: two in three are wrong where 5 % of all are, fewer in clean folders",
+    "mislabelled": "the label may be wrong: so it is for two in three of these where 5 % of all are, else for fewer",
 }
 ENLARGED_AT_MOST = 2  # times; the Intel set, 150 pixels wide, is a good one at 160
 ASPECT_AT_MOST = 3

@@ -106,7 +106,10 @@ def _doubt(metric: str, limit: float, figures: Mapping[str, float]) -> str:
     """Why the number of photos cannot decide this limit; empty if it can."""
     photos = figures.get("photos", 0)
     if are_few(figures) and METRICS[metric].topic != "speed" and metric != "agreement_with_keras":
-        return f"{photos:,.0f} test photos are too few; {MIN_TEST_PHOTOS} and more decide it"
+        return (
+            f"{photos:,.0f} test photos are too few; {MIN_TEST_PHOTOS} and more decide it, which are a tenth of "
+            f"{10 * MIN_TEST_PHOTOS} photos, or a folder test/ of their own"
+        )
     if metric == "min_recall" and metric not in figures and (small := untested_classes(figures)):
         return f"classes with fewer than {MIN_CLASS_PHOTOS} test photos: {len(small):,}; so many of each decide it"
     chance, error = figures.get("calibration_error_chance", 0.0), figures.get(metric, 0.0)

@@ -106,7 +106,10 @@ def test_undecided_limit_says_what_would_help() -> None:
         == "perfect probabilities show up to 0.1560 on 40 photos; about 390 test photos decide it"
     )
     [verdict] = check_limits({"photos": 12, "accuracy": 1.0}, limits({"accuracy": 0.9}, {}))
-    assert verdict.undecided == "12 test photos are too few; 30 and more decide it"
+    assert verdict.undecided == (
+        "12 test photos are too few; 30 and more decide it, which are a tenth of 300 photos, or a folder test/ of "
+        "their own"
+    )
 
 
 def test_own_limits_of_a_model_come_besides_and_the_stricter_counts() -> None:

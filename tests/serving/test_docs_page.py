@@ -32,12 +32,14 @@ class Links(HTMLParser):
 def test_page_shows_every_path_and_schema_and_loads_nothing() -> None:
     page = docs_page(read_contract())
     for heading in ("POST /predict", "GET /", "GET /health", "GET /openapi.json"):
-        assert f"<h2><code>{heading}</code></h2>" in page
+        assert f"<code>{heading}</code></h2>" in page
+        assert f"<code>{heading}</code></a>" in page  # a link to it, at the top
     assert "<tr><th>415</th><td><code>not_an_image</code>: the data are" in page
     links = Links(page)
     assert not links.elements & {"script", "link", "img", "iframe", "form"}
     assert links.targets - links.anchors == {"openapi.json"}
-    assert links.anchors == {f"#{name}" for name in read_contract()["components"]["schemas"]}
+    assert links.anchors >= {f"#{name}" for name in read_contract()["components"]["schemas"]}
+    assert {"#operation-predict", "#operation-describe"} <= links.anchors & links.targets
 
 
 def test_text_of_the_contract_is_escaped() -> None:

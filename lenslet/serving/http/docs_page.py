@@ -32,10 +32,15 @@ def docs_page(contract: Node) -> str:
     title = f"{contract['info']['title']} {contract['info']['version']}"
     parts = [HEAD.format(title=escape(title)), f"<h1>{escape(title)}</h1>", *_prose(contract["info"])]
     parts.append('<p>For programs: <a href="openapi.json">openapi.json</a></p>')
-    for path, operations in contract["paths"].items():
-        for method, operation in operations.items():
-            if method in ("get", "post"):
-                parts += _operation(contract, f"{method.upper()} {path}", operation)
+    described = [
+        (f"{method.upper()} {path}", operation)
+        for path, operations in contract["paths"].items()
+        for method, operation in operations.items()
+        if method in ("get", "post")
+    ]
+    parts += _contents(described)
+    for heading, operation in described:
+        parts += _operation(contract, heading, operation)
     parts.append("<h2>Schemas</h2>")
     for name, schema in contract["components"]["schemas"].items():
         parts.append(f'<h3 id="{escape(name)}">{escape(name)}</h3>')
@@ -43,8 +48,21 @@ def docs_page(contract: Node) -> str:
     return "\n".join(parts) + "\n</html>\n"
 
 
+def _contents(described: list[tuple[str, Node]]) -> Iterator[str]:
+    """Links to the operations: the page is twenty screens long."""
+    yield "<nav><ul>"
+    for heading, operation in described:
+        link = f'<a href="#{_anchor(operation)}"><code>{escape(heading)}</code></a>'
+        yield f"<li>{link} {_inline(operation.get('summary', ''))}</li>"
+    yield "</ul></nav>"
+
+
+def _anchor(operation: Node) -> str:
+    return escape(f"operation-{operation['operationId']}")
+
+
 def _operation(contract: Node, heading: str, operation: Node) -> Iterator[str]:
-    yield f"<h2><code>{escape(heading)}</code></h2>"
+    yield f'<h2 id="{_anchor(operation)}"><code>{escape(heading)}</code></h2>'
     yield f"<p>{_inline(operation.get('summary', ''))}</p>"
     yield from _prose(operation)
     for name, content in operation.get("requestBody", {}).get("content", {}).items():
