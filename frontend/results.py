@@ -91,7 +91,8 @@ def show_table(
 ) -> None:
     """The answered photos, least certain first, and all of them as a file."""
     if answered:
-        with st.container(height=TALLEST_TABLE if len(answered) > ROWS_SHOWN else "content", border=False):
+        height = TALLEST_TABLE if len(answered) > ROWS_SHOWN else "content"
+        with st.container(height=height, border=False, key="answers"):
             st.table(table(answered), border="horizontal", hide_index=True)
     columns = labels or sorted({label for _, answer in answered for label, _ in answer.ranked})
     rows = [photo.row for photo, _ in answered] + [photo.row for photo in failed]
