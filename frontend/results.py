@@ -91,8 +91,8 @@ def show_table(
 ) -> None:
     """The answered photos, least certain first, and all of them as a file."""
     if answered:
-        height = TALLEST_TABLE if len(answered) > ROWS_SHOWN else "content"
-        with st.container(height=height, border=False, key="answers"):
+        is_tall = len(answered) > ROWS_SHOWN
+        with st.container(height=TALLEST_TABLE if is_tall else "content", border=False, key="answers"):
             st.table(table(answered), border="horizontal", hide_index=True)
     columns = labels or sorted({label for _, answer in answered for label, _ in answer.ranked})
     rows = [photo.row for photo, _ in answered] + [photo.row for photo in failed]
