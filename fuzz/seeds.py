@@ -44,8 +44,8 @@ def write_seeds(folder: Path, formats: Collection[str]) -> int:
 
 @cache
 def pictures() -> tuple[bytes, ...]:
-    """Every combination that Pillow can write, and a run-length BMP, which it can only read."""
-    return (*_plain(), *_with_metadata(), *_animated(), _run_length_bmp())
+    """Every combination that Pillow can write, a run-length BMP, which it can only read, and JPEGs that are cut off."""
+    return (*_plain(), *_with_metadata(), *_animated(), _run_length_bmp(), *_cut_off())
 
 
 def _plain() -> list[bytes]:
@@ -54,6 +54,15 @@ def _plain() -> list[bytes]:
         for image_format, modes, variants in VARIANTS
         for mode in modes
         for options in variants
+    ]
+
+
+def _cut_off() -> list[bytes]:
+    """JPEGs without their end marker, which are completed."""
+    return [
+        _saved(_drawn(mode), "JPEG", progressive=is_progressive)[:-2]
+        for mode in ("L", "RGB", "CMYK")
+        for is_progressive in (True, False)
     ]
 
 
