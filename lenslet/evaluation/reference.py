@@ -1,4 +1,4 @@
-"""Reference distributions of a model's answers on validation photos: what drift is measured against."""
+"""Reference distributions of a model's answers on validation photos, or out of fold: what drift is measured against."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

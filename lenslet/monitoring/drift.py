@@ -193,7 +193,7 @@ def table(report: DriftReport, labels: Sequence[str]) -> str:
     mark = "ALARM" if report.is_accuracy_alarm else "ok"
     lines.append(
         f"estimated accuracy  {found.value:.3f} ({found.low:.3f} to {found.high:.3f}), "
-        f"on validation photos {report.reference_accuracy:.3f}  {mark}"
+        f"on reference photos {report.reference_accuracy:.3f}  {mark}"
     )
     lines.append(f"{'test':<18}{'distance':>10}{'p':>12}  verdict")
     for test in report.tests:

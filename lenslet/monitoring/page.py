@@ -23,7 +23,9 @@ LIMITS_OF_IT = (
 
 def page(report: DriftReport, reference: Reference, window: Window, labels: Sequence[str], title: str) -> str:
     """HTML of the report."""
-    verdict = "Alarm: the answers differ from those on validation photos." if report.is_alarm else "No alarm."
+    verdict = (
+        "Alarm: the answers differ from those on the reference photos." if report.is_alarm else "No alarm."
+    )
     kind = "alarm" if report.is_alarm else "ok"
     plots = [_score_plot(name, reference, window) for name in window.scores] if report.tests else []
     if report.tests:
@@ -46,7 +48,7 @@ def _score_plot(name: str, reference: Reference, window: Window) -> Figure:
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.add_subplot()
     quantiles, values = reference.quantiles[name], np.sort(window.scores[name])
-    axes.plot(quantiles, np.linspace(0, 1, len(quantiles)), label="validation photos", color="#7a7a85")
+    axes.plot(quantiles, np.linspace(0, 1, len(quantiles)), label="reference photos", color="#7a7a85")
     axes.plot(values, np.arange(1, len(values) + 1) / len(values), label="window", color="#1f5fbf")
     axes.set_xlabel(SCORES[name])
     axes.set_ylabel("share of answers below")
@@ -55,14 +57,14 @@ def _score_plot(name: str, reference: Reference, window: Window) -> Figure:
 
 
 def _label_plot(report: DriftReport, reference: Reference, labels: Sequence[str]) -> Figure:
-    """Share of each label: true on validation photos, estimated in the window."""
+    """Share of each label: true on the reference photos, estimated in the window."""
     known = reference.confusion.sum(axis=1) / reference.confusion.sum()
     order = np.argsort(-np.abs(report.label_shares[:, 0] - known))[:MAX_BARS][::-1]
     figure = Figure(figsize=(7, 1 + 0.3 * len(order)), layout="constrained")
     axes = figure.add_subplot()
     rows = np.arange(len(order))
     share, low, high = report.label_shares[order].T
-    axes.barh(rows + 0.2, known[order], 0.35, label="validation photos", color="#c9c9d1")
+    axes.barh(rows + 0.2, known[order], 0.35, label="reference photos", color="#c9c9d1")
     errors = np.maximum([share - low, high - share], 0)
     axes.barh(rows - 0.2, share, 0.35, xerr=errors, label="window, estimated", color="#1f5fbf")
     axes.set_yticks(rows, [labels[number].replace("$", r"\$") for number in order])

@@ -13,8 +13,8 @@ from lenslet.monitoring.drift import DriftLimits
 DAY_S = 86_400
 # Metric of the function, 0 or 1 for each photo → what its alarm says.
 SHARES = {
-    "Uncertain": "The model was uncertain about more photos of a day than of its validation photos",
-    "OutOfDistribution": "More photos of a day than of the validation photos were unlike the training photos",
+    "Uncertain": "The model was uncertain about more photos of a day than of its reference photos",
+    "OutOfDistribution": "More photos of a day than of the reference photos were unlike the training photos",
 }
 
 
@@ -60,7 +60,7 @@ def _alarm(metric: str, share: float, photos: int, stage: str, limits: DriftLimi
             "AlarmName": f"lenslet-{stage}-drift-{metric.lower()}",
             "AlarmDescription": f"{SHARES[metric]} ({share:.1%}); lenslet drift on the log says more.",
             "Metrics": [
-                {"Id": "statistic", "Label": "z², against the validation photos", "Expression": expression},
+                {"Id": "statistic", "Label": "z², against the reference photos", "Expression": expression},
                 _daily("share", metric, "Average", stage),
                 _daily("photos", metric, "SampleCount", stage),
             ],
