@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lenslet.evaluation.calibration import guaranteed_coverage
+from lenslet.evaluation.metrics import share_interval
 from lenslet.inference.artifact import Artifact
 
 
@@ -14,9 +15,13 @@ def title_of(split: str, figures: Mapping[str, Any]) -> str:
 
 
 def cross_validated_figures(artifact: Artifact) -> Mapping[str, float]:
-    """Of the model's own kind, out of fold, or of a simpler model; empty if there are none."""
+    """Of the model's own kind, out of fold, or of a simpler model, with an interval; empty if there are none."""
     own: Mapping[str, float] = artifact.metrics.get("validation", {})
-    return own if "folds" in own else artifact.metrics.get("cross_validation", {})
+    if "folds" not in own:
+        other: Mapping[str, float] = artifact.metrics.get("cross_validation", {})
+        return other
+    low, high = share_interval(own["accuracy"], own["photos"])
+    return {**own, "accuracy_low": low, "accuracy_high": high}
 
 
 def coverage_guarantee(artifact: Artifact) -> float:
