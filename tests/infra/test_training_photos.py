@@ -143,10 +143,10 @@ def test_photos_that_judge_keep_their_labels(data: Bucket) -> None:
     data.put_upload("2026-10", 10)
     data.annotate(*((f"{SOURCE}/2026-10/red/{number}.png", "green") for number in range(10)))
     found = data.listed()
-    labels = {split: set() for split in ("train", "validation", "test")}  # type: dict[str | None, set[str]]
+    labels: dict[str | None, set[str]] = {split: set() for split in ("train", "test")}
     for path, (label, split) in found.items():
         labels[split] |= {label} if "/red/" in path else set()
-    assert labels == {"train": {"green"}, "validation": {"red"}, "test": {"red"}}
+    assert labels == {"train": {"green"}, "test": {"red"}}  # the training draws its validation photos itself
 
 
 def test_folder_without_uploads_stays_one_data_set(data: Bucket) -> None:
