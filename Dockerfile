@@ -58,7 +58,7 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash packages
 FROM function AS server
 COPY --from=server-packages /build/packages ./
 COPY lenslet/__main__.py lenslet/cli.py lenslet/
-COPY lenslet/commands/__init__.py lenslet/commands/options.py lenslet/commands/parser.py lenslet/commands/serve.py lenslet/commands/table.py lenslet/commands/
+COPY lenslet/commands/__init__.py lenslet/commands/hints.py lenslet/commands/options.py lenslet/commands/parser.py lenslet/commands/serve.py lenslet/commands/table.py lenslet/commands/
 COPY lenslet/shipped/__init__.py lenslet/shipped/
 COPY lenslet/serving/http/ lenslet/serving/http/
 EXPOSE 8080

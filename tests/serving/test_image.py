@@ -98,8 +98,8 @@ def test_build_context_is_what_the_dockerfile_copies() -> None:
         "model/model.tflite", "model/model.json",
         # for the stage `server`
         "requirements/http.txt", "lenslet/__main__.py", "lenslet/cli.py", "lenslet/commands/__init__.py",
-        "lenslet/commands/options.py", "lenslet/commands/parser.py", "lenslet/commands/serve.py",
-        "lenslet/commands/table.py", "lenslet/shipped/__init__.py", "lenslet/serving/http",
+        "lenslet/commands/hints.py", "lenslet/commands/options.py", "lenslet/commands/parser.py",
+        "lenslet/commands/serve.py", "lenslet/commands/table.py", "lenslet/shipped/__init__.py", "lenslet/serving/http",
     }  # fmt: skip
     context = build_context((ROOT / ".dockerignore").read_text(encoding="utf-8"))
     assert sorted(copied(sorted(names), context)) == context
@@ -159,6 +159,17 @@ def test_function_needs_nothing_that_the_image_does_not_hold() -> None:
         lambda_func.handler(json.loads((EVENTS / f"{name}.json").read_bytes()), None) for name in names
     ]
     assert late == []
+
+
+def test_build_context_holds_what_the_server_imports(tmp_path: Path) -> None:
+    for path in build_context((ROOT / ".dockerignore").read_text(encoding="utf-8")):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).symlink_to(ROOT / path)
+    code = "import lenslet.__main__, lenslet.commands.serve, lenslet.serving.http.server, lambda_func"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_dockerfile_lines_are_read_as_docker_reads_them() -> None:
