@@ -16,7 +16,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from infra.console import say
@@ -26,6 +25,7 @@ from lenslet.dataset.csv_file import write_cells
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import Photo
 from lenslet.dataset.remote import answered, bucket_client, fetch_all
+from lenslet.inference.artifact import sha256_of
 from lenslet.inference.errors import InputError
 from lenslet.inference.object_keys import S3_URL, objects_below
 from lenslet.labelling.annotations import Row
@@ -161,7 +161,7 @@ def annotations_beside(source: str) -> str:
 
 def name_of(file: Path, address: str) -> str:
     """By content, so that a photo which is annotated twice is one file."""
-    return sha256(file.read_bytes()).hexdigest() + PurePosixPath(address).suffix
+    return sha256_of(file.read_bytes()) + PurePosixPath(address).suffix
 
 
 def check(folder: Path, params: TrainParams, cache: Path) -> None:

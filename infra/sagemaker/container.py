@@ -6,7 +6,6 @@ SageMaker itself calls the image with the word `train`. Exit code as of the comm
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from infra import snapshot, training_inputs
 from lenslet.cli import main as lenslet
+from lenslet.inference.artifact import sha256_of
 
 ML = Path("/opt/ml")
 AS_IN_FILE = "-"
@@ -82,7 +82,7 @@ def train(arguments: argparse.Namespace) -> int:
 def identity(photos: Path, params: Path, weights: str) -> str:
     """A name that trainings share whose photos, settings and start are the same."""
     parts = (snapshot.manifest_of(photos), params.read_text(encoding="utf-8"), weights)
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+    return sha256_of("\0".join(parts).encode(errors="surrogateescape"))
 
 
 def convert(arguments: argparse.Namespace) -> int:

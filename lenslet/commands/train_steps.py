@@ -73,7 +73,7 @@ def network_with_head(
     checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
     history = dict(run.history)
     if chosen.folds is not None:
-        features = labelled_features(backbone, dataset, params, "train", arguments.cache)
+        [features] = labelled_features(backbone, dataset, params, ("train",), arguments.cache)
         history["head"], answers = train_head_on_all(network, features, chosen.folds, params)
         return network, history, {}, answers
     if pretrained and "head" not in history:

@@ -53,19 +53,22 @@ def features_by_split(
 
 
 def labelled_features(
-    backbone: keras.Model, dataset: Dataset, params: TrainParams, split: str, cache: Path
-) -> LabelledFeatures:
-    """Features and labels of the photos of a split. Raises: CacheFull."""
-    found = features_by_split(backbone, dataset, params, (split,), cache)
-    return LabelledFeatures(found[split], dataset.targets[dataset.members(split)])
+    backbone: keras.Model, dataset: Dataset, params: TrainParams, splits: Iterable[str], cache: Path
+) -> list[LabelledFeatures]:
+    """Features and labels of the photos of each split. Raises: CacheFull."""
+    found = features_by_split(backbone, dataset, params, splits, cache)
+    return [
+        LabelledFeatures(features, dataset.targets[dataset.members(split)])
+        for split, features in found.items()
+    ]
 
 
 def head_features(
     backbone: keras.Model, dataset: Dataset, params: TrainParams, cache: Path
 ) -> tuple[LabelledFeatures, LabelledFeatures]:
     """Features and labels of the training and of the validation photos: what a head is fitted to and judged by."""
-    how = (backbone, dataset, params)
-    return labelled_features(*how, "train", cache), labelled_features(*how, "validation", cache)
+    train, validation = labelled_features(backbone, dataset, params, ("train", "validation"), cache)
+    return train, validation
 
 
 def _extract_into(
