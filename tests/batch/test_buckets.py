@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 from lenslet.batch import outputs
 from lenslet.cli import main
+from tests.support.aws import mocked_aws
 from tests.support.batch import SAMPLES
 from tests.support.endpoint import ROOT
 
@@ -20,12 +20,9 @@ WORDS = ("--model", str(ROOT / "model"), "--part-photos", "2")
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client() -> Iterator[Any]:
     """Buckets `in`, with six photos and a note, and `out`."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws():
+    with mocked_aws():
         client = boto3.client("s3")
         for bucket in ("in-photos", "out-answers"):
             client.create_bucket(Bucket=bucket)

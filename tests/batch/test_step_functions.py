@@ -6,11 +6,11 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from lenslet.batch import step_functions
 from lenslet.batch.step_functions import AwsError, follow, places_on_aws, start
 from lenslet.cli import main
+from tests.support.aws import mocked_aws
 
 GIVEN = {"source": "s3://photos/set", "bucket": "answers", "prefix": "set"}
 STACK = {
@@ -29,11 +29,8 @@ STACK = {
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws():
+def aws() -> Iterator[None]:
+    with mocked_aws():
         yield
 
 

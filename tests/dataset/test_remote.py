@@ -10,23 +10,20 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from lenslet.dataset import remote
 from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError
 from tests.dataset.test_archives import FILES, zipped
 from tests.dataset.test_layouts import counts, found
+from tests.support.aws import mocked_aws
 from tests.support.link_server import serving_links
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket() -> Iterator[Any]:
     """An S3 client, and a bucket called photos."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws():
+    with mocked_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="photos")
         yield client

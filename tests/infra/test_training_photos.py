@@ -10,7 +10,6 @@ from pathlib import Path
 import boto3
 import pytest
 import yaml
-from moto import mock_aws
 
 from infra import snapshot, training_photos
 from infra.preflight import ReleaseError
@@ -19,6 +18,7 @@ from lenslet.dataset.layouts import find_photos
 from lenslet.dataset.photos import DatasetError
 from lenslet.dataset.remote import fetch_prefix
 from lenslet.inference.errors import InputError
+from tests.support.aws import mocked_aws
 from tests.support.photos import GREEN, RED, noisy
 
 ROOT = Path(__file__).parents[2]
@@ -85,11 +85,8 @@ def read(folder: Path) -> dict[str, tuple[str, str | None]]:
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
+def data(tmp_path: Path) -> Iterator[Bucket]:
+    with mocked_aws("eu-central-1"):
         yield Bucket(tmp_path)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from lenslet.config.params import read_params
 from lenslet.dataset.photos import DatasetError
@@ -18,6 +17,7 @@ from lenslet.inference.errors import InputError
 from lenslet.labelling.annotations import Row
 from lenslet.labelling.labelled import find_labelled
 from lenslet.labelling.retraining import REFUSED, REGISTERED, State, begin, compose, read_state
+from tests.support.aws import mocked_aws
 from tests.support.photos import BLUE, GREEN, RED, write_class
 
 
@@ -178,11 +178,8 @@ def test_of_two_labels_of_a_photo_the_latest_counts(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws():
+def bucket() -> Iterator[Any]:
+    with mocked_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="scenes")
         yield client

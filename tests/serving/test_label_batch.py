@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 import lambda_func
 from lenslet.cli import main
@@ -19,6 +18,7 @@ from lenslet.inference.classifier import Classifier
 from lenslet.serving import label_batch
 from lenslet.serving.label_batch import StorageAway, TaskRefused, run_task
 from lenslet.serving.s3 import s3_client
+from tests.support.aws import mocked_aws
 from tests.support.batch import SAMPLES
 from tests.support.endpoint import ROOT
 
@@ -27,11 +27,8 @@ PLACES = {"source": "s3://in-photos/set", "out": "s3://out-answers/run"}
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setattr(label_batch, "PART_PHOTOS", 3)
-    with mock_aws():
+    with mocked_aws():
         s3_client.cache_clear()
         client = boto3.client("s3")
         for bucket in ("in-photos", "out-answers"):

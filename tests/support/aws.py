@@ -36,3 +36,16 @@ def s3_at(address: str) -> Iterator[pytest.MonkeyPatch]:
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
         patch.setenv("NO_PROXY", "127.0.0.1")
         yield patch
+
+
+@contextmanager
+def mocked_aws(region: str = "us-east-1") -> Iterator[None]:
+    """Clients that boto3 makes within the block reach moto in this process."""
+    from moto import mock_aws  # imported here, as above
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", region)
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        with mock_aws():
+            yield
