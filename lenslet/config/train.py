@@ -61,6 +61,7 @@ class FineTuneParams:
     patience: int
     min_validation_photos: int
     min_photos_per_class: int = 0  # of records that do not name it
+    ema: Annotated[float, Range(0, 0.99999)] = 0.0
 
 
 @dataclass(frozen=True)

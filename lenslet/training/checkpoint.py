@@ -13,17 +13,21 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
+from lenslet.training.moving_average import MovingAverage
 from lenslet.training.run import Checkpoint, CheckpointError, write_checkpoint
 
 
-def state_of(model: keras.Model) -> list[NDArray[Any]]:
-    """Weights, states of the random seeds, and variables of the optimizer, its step count included."""
-    return [keras.ops.convert_to_numpy(each) for each in _variables(model)]
+def state_of(model: keras.Model, average: MovingAverage | None = None) -> list[NDArray[Any]]:
+    """Weights, states of the random seeds, variables of the optimizer, its step count included, and of `average`."""
+    return [keras.ops.convert_to_numpy(each) for each in _variables(model, average)]
 
 
-def restore(model: keras.Model, checkpoint: Checkpoint) -> None:
-    """Set the variables of a compiled model to those of a checkpoint. Raises: CheckpointError if they do not fit."""
-    variables = _variables(model)
+def restore(model: keras.Model, checkpoint: Checkpoint, average: MovingAverage | None = None) -> None:
+    """Set the variables of a compiled model, and of the average of its weights, to those of a checkpoint.
+
+    Raises: CheckpointError if they do not fit.
+    """
+    variables = _variables(model, average)
     for own, found in ((variables, checkpoint.variables), (model.weights, checkpoint.best)):
         if [(tuple(each.shape), str(each.dtype)) for each in own] != [
             (each.shape, str(each.dtype)) for each in found
@@ -33,8 +37,8 @@ def restore(model: keras.Model, checkpoint: Checkpoint) -> None:
         variable.assign(value)
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    return [*model.variables, *model.optimizer.variables]
+def _variables(model: keras.Model, average: MovingAverage | None) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables, *(average.variables if average else ())]
 
 
 class TimeLimit(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
@@ -64,12 +68,20 @@ class Checkpointing(keras.callbacks.Callback):  # type: ignore[misc]  # Keras sh
     """Write a checkpoint after every epoch, keep the best weights, and stop when patience is exhausted.
 
     Without enough validation photos (`is_judged` is false), every epoch counts as better than those before.
+    With an `average` of the weights, that is what is kept.
     """
 
-    def __init__(self, folder: Path, checkpoint: Checkpoint, patience: int, is_judged: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        checkpoint: Checkpoint,
+        patience: int,
+        is_judged: bool = True,
+        average: MovingAverage | None = None,
+    ) -> None:
         super().__init__()
         self.checkpoint = checkpoint
-        self._folder, self._patience, self._is_judged = folder, patience, is_judged
+        self._folder, self._patience, self._is_judged, self._average = folder, patience, is_judged, average
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -81,8 +93,10 @@ class Checkpointing(keras.callbacks.Callback):  # type: ignore[misc]  # Keras sh
         self.checkpoint = replace(
             before,
             history=history,
-            variables=state_of(self.model),
-            best=self.model.get_weights() if is_best else before.best,
+            variables=state_of(self.model, self._average),
+            best=(self._average.weights() if self._average else self.model.get_weights())
+            if is_best
+            else before.best,
             minutes=before.minutes + (now - self._began) / 60,
         )
         self._began = now

@@ -22,6 +22,7 @@ from lenslet.training.checkpoint import Checkpointing, TimeLimit, restore, state
 from lenslet.training.class_weights import class_weights
 from lenslet.training.features import LabelledFeatures
 from lenslet.training.head_fit import train_head
+from lenslet.training.moving_average import MovingAverage
 from lenslet.training.record import History
 from lenslet.training.run import Checkpoint, read_checkpoint, write_checkpoint
 
@@ -41,7 +42,8 @@ def fine_tune(
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
     The best epoch has the lowest validation loss; if none is lower than that of the network on entry, its weights
-    stay. With fewer than `min_validation_photos` validation photos the last epoch counts as the best.
+    stay. With fewer than `min_validation_photos` validation photos the last epoch counts as the best. Where `ema` is
+    above 0, the moving average of the weights is what is validated and kept.
     `run` is the folder for logs and checkpoint; training resumes from a checkpoint that it holds. `precision`: the
     backbone's Keras dtype policy during training. `on_epoch_end` is called after an epoch's checkpoint is written.
     `targets` is as `train_batches` takes it. `deadline`: seconds of `time.monotonic` at which training ends, as if the
@@ -73,13 +75,16 @@ def _fit(
     is_judged = len(dataset.members("validation")) >= tuned.min_validation_photos
     patience = tuned.patience if is_judged else tuned.epochs
     validation = split_batches(dataset, "validation", tuned.batch_size)
-    checkpoint = _start_or_resume(trained, validation, run)
+    average = MovingAverage(trained, tuned.ema) if tuned.ema else None
+    checkpoint = _start_or_resume(trained, validation, run, average)
     first = len(checkpoint.losses)
     if first >= tuned.epochs or checkpoint.is_at_end_of(patience):
         return checkpoint
-    kept, clock = Checkpointing(run, checkpoint, patience, is_judged), TimeLimit(deadline)
+    kept, clock = Checkpointing(run, checkpoint, patience, is_judged, average), TimeLimit(deadline)
     # Scalars only: the graph and profiles are large, and slow every epoch.
     board = keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0)
+    reporting = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+    averaging = [average] if average else []
     with unfiltered_output():
         trained.fit(
             train_batches(dataset, params, range(first, tuned.epochs), targets),
@@ -90,7 +95,7 @@ def _fit(
             verbose=1 if sys.stdout.isatty() else 2,  # a file or a pipe gets one line an epoch, and no bars
             shuffle=False,  # the batches come in an order of their own
             class_weight=class_weights(dataset.targets[members], len(dataset.labels), params.class_weights),
-            callbacks=[clock, kept, board, keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)],
+            callbacks=[*averaging, clock, kept, board, reporting],
         )
     if clock.is_over:
         done = len(kept.checkpoint.losses)
@@ -126,15 +131,18 @@ def fine_tuning_optimizer(
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
-def _start_or_resume(trained: keras.Model, validation: tf.data.Dataset, run: Path) -> Checkpoint:
-    """The checkpoint of `run`, put into the compiled model; a first one if there is none."""
+def _start_or_resume(
+    trained: keras.Model, validation: tf.data.Dataset, run: Path, average: MovingAverage | None
+) -> Checkpoint:
+    """The checkpoint of `run`, put into the compiled model and `average`; a first one if there is none."""
     trained.optimizer.build(trained.trainable_variables)
     checkpoint = read_checkpoint(run)
     if checkpoint:
-        restore(trained, checkpoint)
+        restore(trained, checkpoint, average)
     else:
         loss, _ = trained.evaluate(validation, verbose=0)
-        checkpoint = Checkpoint(entry_loss=loss, variables=state_of(trained), best=trained.get_weights())
+        state = state_of(trained, average)
+        checkpoint = Checkpoint(entry_loss=loss, variables=state, best=trained.get_weights())
     write_checkpoint(run, checkpoint)
     return checkpoint
 

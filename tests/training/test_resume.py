@@ -220,7 +220,7 @@ def test_changed_parameters_and_other_weights_end_with_exit_code_2(
 
 
 def test_two_devices_and_half_precision_leave_a_float32_network(unbroken, folder: Path) -> None:
-    write_params(folder / "short.yaml", epochs=2)
+    write_params(folder / "short.yaml", epochs=2, ema=0.9)
     options = ("--weights", folder / "unbroken" / "model.keras", "--params", folder / "short.yaml")
     printed = run_in_subprocess(TWO_DEVICES, command(folder, "mirrored", *options), 0)
     assert (
