@@ -1,5 +1,6 @@
 """Set-up of every test: no tracking, and each module in one process when several share the work."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ LONGEST = (
     "tests/reporting/test_notebook.py",
     "tests/dataset/test_lint.py",
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The same weights and dropout in every run: Keras draws the seeds that it is not given from `random`."""
+    random.seed(item.nodeid)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -71,21 +71,6 @@ def test_hidden_units_leave_no_map(params: TrainParams) -> None:
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("hidden_units", [0, 5])
-def test_dropout_is_in_the_network_and_rests_outside_of_training(
-    params: TrainParams, hidden_units: int
-) -> None:
-    from lenslet.network.assembly import logits_of
-
-    network = logits_of(
-        build(replace(params, head=replace(params.head, dropout=0.5, hidden_units=hidden_units)))
-    )
-    first, second = (network(pictures(), training=True).numpy() for _ in range(2))
-    assert (first != second).any()
-    answers = [network(pictures(), training=False).numpy() for _ in range(2)]
-    np.testing.assert_array_equal(*answers)
-
-
 def test_temperature_divides_the_logits(params: TrainParams) -> None:
     from lenslet.network.assembly import logits_of, served_network
 
@@ -281,11 +266,13 @@ def test_notice_names_every_file_of_weights_with_its_checksum() -> None:
         assert file.stat().st_size <= 7.5e6
 
 
-@pytest.mark.parametrize(("dropout", "is_random"), [(0.5, True), (0.0, False)])
-def test_head_drops_channels_in_training_alone(dropout: float, is_random: bool, params: TrainParams) -> None:
+@pytest.mark.parametrize(("dropout", "hidden_units"), [(0.5, 0), (0.5, 5), (0.0, 0)])
+def test_head_drops_channels_in_training_alone(dropout: float, hidden_units: int, params: TrainParams) -> None:
     from lenslet.network.assembly import logits_of
 
-    network = logits_of(build(replace(params, head=replace(params.head, dropout=dropout))))
-    first, second = (network(pictures(), training=True).numpy() for _ in range(2))
-    assert bool(np.abs(first - second).max() > 1e-4) == is_random
-    np.testing.assert_array_equal(network(pictures(), training=False), network(pictures(), training=False))
+    head = replace(params.head, dropout=dropout, hidden_units=hidden_units)
+    network = logits_of(build(replace(params, head=head)))
+    many = pictures(16)  # in few pictures, all hidden units that are not zero may be kept twice
+    first, second = (network(many, training=True).numpy() for _ in range(2))
+    assert bool(np.abs(first - second).max() > 1e-4) == (dropout > 0)
+    np.testing.assert_array_equal(network(many, training=False), network(many, training=False))
