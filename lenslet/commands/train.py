@@ -99,16 +99,19 @@ def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker"
     folder, run, accelerated = begin_run(chosen.params, dataset, arguments, tracker)
     started -= 60 * run.minutes
     network, history, checked, answers = network_with_head(chosen, run, accelerated, arguments)
-    params = without_overrun(chosen.params, arguments.deadline)
+    params, doubtful = without_overrun(chosen.params, arguments.deadline), None
     if params.fine_tune.epochs:
         run = replace(run, history=history, minutes=(time.monotonic() - started) / 60)
-        history["fine_tune"] = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
+        tuned = fine_tune_run(network, dataset, params, (folder, run), arguments, tracker)
+        history["fine_tune"], doubtful = tuned
     validation, photos = judged(network, dataset, params, answers)
     print(f"network: {in_words(validation, photos)}")
     if said := checked_in_words(checked, photos):
         print(said)
     minutes = (time.monotonic() - started) / 60
-    record = record_of(arguments.name, params, dataset, validation, history, minutes, checked, answers)
+    record = record_of(
+        arguments.name, params, dataset, validation, history, minutes, checked, answers, doubtful
+    )
     place = save_trained(network, record, arguments.out, folder)
     print(f"{place / KERAS_NAME} written after {record.minutes:g} minutes; make it servable with")
     print(command_line("lenslet", "convert", "--data", arguments.data, "--model", arguments.out))

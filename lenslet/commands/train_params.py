@@ -21,6 +21,10 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     params = replace(params, backbone=replace(params.backbone, weights=weights))
     given = overrides_of(arguments).get("overrides", {})
     params = for_fine_tuning(for_descent(params, given), given)
+    if "train.distill.doubtful_weight" in given and params.distill.teachers == "none":
+        raise ParamsError(
+            "train.distill.doubtful_weight is of labels that teachers deny: name them in train.distill.teachers"
+        )
     if arguments.time_budget:
         params = within_budget(params, arguments)
     if arguments.no_fine_tune:

@@ -116,9 +116,12 @@ def fine_tune_run(
     begun: "tuple[Path, Run]",
     arguments: argparse.Namespace,
     tracker: "Tracker",
-) -> "History":
-    """Fine-tune in the folder of the run, which is made if the run is new; each epoch is tracked as it ends."""
-    from lenslet.training.distillation import distillation_targets
+) -> "tuple[History, Mapping[str, int]]":
+    """Fine-tune in the folder of the run, which is made if the run is new; each epoch is tracked as it ends.
+
+    Returns: the history, and how many photos of each label weighed less.
+    """
+    from lenslet.training.distillation import labels_of_teachers
     from lenslet.training.fine_tuning import fine_tune
     from lenslet.training.run import start_run
 
@@ -126,6 +129,10 @@ def fine_tune_run(
     if not folder.exists():
         start_run(folder, run)
     tracker.note(folder)
-    targets = distillation_targets(dataset, params, arguments.data, arguments.cache)
-    on_epoch = partial(tracker.add_epoch, "fine_tune")
-    return fine_tune(network, dataset, params, folder, run.precision, on_epoch, targets, arguments.deadline)
+    labels = labels_of_teachers(dataset, params, arguments.data, arguments.cache)
+    targets, weights, doubtful = (
+        (labels.targets, labels.weights, labels.doubtful) if labels else (None, None, {})
+    )
+    on_epoch, deadline = partial(tracker.add_epoch, "fine_tune"), arguments.deadline
+    history = fine_tune(network, dataset, params, folder, run.precision, on_epoch, targets, deadline, weights)
+    return history, doubtful

@@ -91,6 +91,7 @@ class DistillParams:
     teachers: str = "none"
     share: Share = 0.5
     temperature: Annotated[float, Range(0.1, 20)] = 1.0
+    doubtful_weight: Share = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Soft labels from teachers, out of fold: knowledge distillation (Hinton et al. 2015) of photos with labels.
 
 Each teacher labels only training photos that it has not learned from: of the others it would repeat the label, right or
-wrong. Its logits are the mean of those for a photo and for its mirror image, and calibrated.
+wrong. Its logits are the mean of those for a photo and for its mirror image, and calibrated. Photos whose
+label the teachers deny can weigh less in the loss.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -26,6 +28,8 @@ from lenslet.training.batches import one_hot
 from lenslet.training.record import KERAS_NAME, load_network, read_record
 
 BATCH_SIZE = 64
+# Mean calibrated probabilities of the teachers for the label, and for some other class, of a doubtful label.
+LABEL_BELOW, OTHER_ABOVE = 0.1, 0.5
 
 
 class DistillationRefused(InputError):
@@ -37,37 +41,77 @@ class SoftLabels:
     targets: NDArray[np.float32]  # probabilities to learn, shape (photos of the dataset, classes)
     photos: int  # training photos that at least one teacher has labelled
     accuracy: float  # of the teachers' mean probabilities on these
+    weights: NDArray[np.float32] | None = (
+        None  # in the loss, shape (photos of the dataset,); None: all the same
+    )
+    doubtful: Mapping[str, int] = field(default_factory=dict)  # label → photos that weigh less
 
 
 def soft_labels(dataset: Dataset, params: TrainParams, place: Path, cache: Path) -> SoftLabels:
     """Targets for fine-tuning on `dataset`, which is read from `place`: labels mixed with what the teachers say.
 
-    A photo that every teacher has learned from keeps its label alone.
+    A photo that every teacher has learned from keeps its label alone, and is not in doubt.
     Raises: DistillationRefused; RecordError if a teacher's folder is unfinished or damaged; DatasetError; CacheFull.
     """
     total = np.zeros((len(dataset.photos), len(dataset.labels)), np.float32)
+    calibrated = np.zeros_like(total)
     votes = np.zeros(len(dataset.photos), np.int64)
     for folder in teacher_folders(params.distill):
         unseen, logits = _out_of_fold(folder, dataset, place, cache)
-        calibrated = fit_temperature(logits, dataset.targets[unseen])
-        total[unseen] += softmax(logits / (calibrated * params.distill.temperature), axis=1)
+        temperature = fit_temperature(logits, dataset.targets[unseen])
+        total[unseen] += softmax(logits / (temperature * params.distill.temperature), axis=1)
+        calibrated[unseen] += softmax(logits / temperature, axis=1)
         votes[unseen] += 1
     labelled = np.flatnonzero(votes)
     means = total[labelled] / votes[labelled, np.newaxis]
     targets = one_hot(dataset)
     targets[labelled] += params.distill.share * (means - targets[labelled])
-    return SoftLabels(targets, len(labelled), accuracy(dataset.targets[labelled], means))
+    doubted = labelled[
+        is_doubtful(calibrated[labelled] / votes[labelled, np.newaxis], dataset.targets[labelled])
+    ]
+    weights, doubtful = None, {}
+    if params.distill.doubtful_weight < 1 and len(doubted):
+        weights = np.ones(len(dataset.photos), np.float32)
+        weights[doubted] = params.distill.doubtful_weight
+        counts = np.bincount(dataset.targets[doubted], minlength=len(dataset.labels))
+        doubtful = {label: int(count) for label, count in zip(dataset.labels, counts, strict=True) if count}
+    found = accuracy(dataset.targets[labelled], means)
+    return SoftLabels(targets, len(labelled), found, weights, doubtful)
 
 
-def distillation_targets(
-    dataset: Dataset, params: TrainParams, place: Path, cache: Path
-) -> NDArray[np.float32] | None:
-    """Targets for `fine_tune`, as `soft_labels` gives them, or None without teachers; prints how many there are."""
+def is_doubtful(probabilities: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the teachers deny the label of each photo, shape (photos,).
+
+    `probabilities`: their calibrated mean, shape (photos, classes); `targets`: the labels, shape (photos,). Denied is a
+    label of less than LABEL_BELOW where another class has more than OTHER_ABOVE.
+    """
+    rows = np.arange(len(targets))
+    denied: NDArray[np.bool_] = (probabilities[rows, targets] < LABEL_BELOW) & (
+        probabilities.max(axis=1) > OTHER_ABOVE
+    )
+    return denied
+
+
+def labels_of_teachers(dataset: Dataset, params: TrainParams, place: Path, cache: Path) -> SoftLabels | None:
+    """What `fine_tune` learns, as `soft_labels` gives it, or None without teachers; prints how many photos it is of."""
     if not teacher_folders(params.distill):
         return None
     labels = soft_labels(dataset, params, place, cache)
     print(f"{labels.photos:,} photos labelled by teachers, {labels.accuracy:.4f} as by people")
-    return labels.targets
+    if params.distill.doubtful_weight < 1:
+        print(doubtful_in_words(labels, params.distill.doubtful_weight))
+    return labels
+
+
+def doubtful_in_words(labels: SoftLabels, weight: float) -> str:
+    """How many photos of each class weigh less, as a line of the output."""
+    count = sum(labels.doubtful.values())
+    said = f"{count:,} of these photos have a label that the teachers deny"
+    if not count:
+        return said
+    commonest = sorted(labels.doubtful.items(), key=lambda each: -each[1])
+    listed = ", ".join(f"{label} {number:,}" for label, number in commonest)
+    return f"{said}; their weight is {weight:g} (train.distill.doubtful_weight): {listed}"
 
 
 def teacher_folders(params: DistillParams) -> list[Path]:

@@ -38,6 +38,7 @@ def fine_tune(
     on_epoch_end: EpochCallback | None = None,
     targets: NDArray[np.float32] | None = None,
     deadline: float = math.inf,
+    weights: NDArray[np.float32] | None = None,
 ) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
@@ -46,8 +47,8 @@ def fine_tune(
     above 0, the moving average of the weights is what is validated and kept.
     `run` is the folder for logs and checkpoint; training resumes from a checkpoint that it holds. `precision`: the
     backbone's Keras dtype policy during training. `on_epoch_end` is called after an epoch's checkpoint is written.
-    `targets` is as `train_batches` takes it. `deadline`: seconds of `time.monotonic` at which training ends, as if the
-    epochs were over; the learning rate has not decayed then.
+    `targets` and `weights` are as `train_batches` takes them. `deadline`: seconds of `time.monotonic` at which training
+    ends, as if the epochs were over; the learning rate has not decayed then.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
     unfreeze(network, params.backbone)
@@ -55,7 +56,7 @@ def fine_tune(
         trained = fold_network(network)
     with network.distribute_strategy.scope(), computing_in(precision, trained.get_layer("backbone")):
         _compile(trained, params, steps_per_epoch(len(dataset.members("train")), params.fine_tune), precision)
-        checkpoint = _fit(trained, dataset, params, run, on_epoch_end, targets, deadline)
+        checkpoint = _fit(trained, dataset, params, run, on_epoch_end, targets, deadline, weights)
         trained.set_weights(checkpoint.best)
     unfold(trained, network)
     return checkpoint.history
@@ -69,6 +70,7 @@ def _fit(
     on_epoch_end: EpochCallback | None,
     targets: NDArray[np.float32] | None,
     deadline: float,
+    weights: NDArray[np.float32] | None,
 ) -> Checkpoint:
     """Fit the compiled model for the epochs that the checkpoint of `run` lacks. Returns: the last checkpoint."""
     tuned, members = params.fine_tune, dataset.members("train")
@@ -83,18 +85,20 @@ def _fit(
     kept, clock = Checkpointing(run, checkpoint, patience, is_judged, average), TimeLimit(deadline)
     # Scalars only: the graph and profiles are large, and slow every epoch.
     board = keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0)
+    classes, rule = len(dataset.labels), params.class_weights
+    by_class = None if weights is not None else class_weights(dataset.targets[members], classes, rule)
     reporting = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
     averaging = [average] if average else []
     with unfiltered_output():
         trained.fit(
-            train_batches(dataset, params, range(first, tuned.epochs), targets),
+            train_batches(dataset, params, range(first, tuned.epochs), targets, weights),
             validation_data=validation,
             initial_epoch=first,
             epochs=tuned.epochs,
             steps_per_epoch=steps_per_epoch(len(members), tuned),
             verbose=1 if sys.stdout.isatty() else 2,  # a file or a pipe gets one line an epoch, and no bars
             shuffle=False,  # the batches come in an order of their own
-            class_weight=class_weights(dataset.targets[members], len(dataset.labels), params.class_weights),
+            class_weight=by_class,
             callbacks=[*averaging, clock, kept, board, reporting],
         )
     if clock.is_over:

@@ -30,6 +30,7 @@ SHAPES = {
     "minutes": float,
     "versions": {str: str},
 }
+LATER_SHAPES = {"doubtful_labels": {str: float}}  # absent from older records
 
 RECORD_NAME = "training.json"
 KERAS_NAME = "model.keras"
@@ -57,6 +58,8 @@ class TrainingRecord:
     )  # as `packed_splits` gives them; empty before 0.3.0
     # As `packed_answers` gives them, where the head learned from all photos; empty: validation photos judge.
     out_of_fold: Mapping[str, str] = field(default_factory=dict)
+    # Label → training photos with it that weighed less, because teachers deny it (train.distill.doubtful_weight).
+    doubtful_labels: Mapping[str, int] = field(default_factory=dict)
 
     def answers_for(self, dataset: Dataset) -> OutOfFold | None:
         """The out-of-fold answers for the training photos of `dataset`, if they judge. Raises: RecordError."""
@@ -89,10 +92,12 @@ def record_of(
     minutes: float,
     cross_validation: Mapping[str, float],
     answers: OutOfFold | None = None,
+    doubtful_labels: Mapping[str, int] | None = None,
 ) -> TrainingRecord:
     """The record of a network that was trained on `dataset` just now.
 
-    `answers`: for its training photos, where these judged the head out of fold.
+    `answers`: for its training photos, where these judged the head out of fold. `doubtful_labels`: label → training
+    photos that weighed less.
     """
     return TrainingRecord(
         name,
@@ -106,6 +111,7 @@ def record_of(
         cross_validation=cross_validation,
         splits=packed_splits(dataset),
         out_of_fold=packed_answers(dataset, dataset.members("train"), answers) if answers else {},
+        doubtful_labels=doubtful_labels or {},
     )
 
 
@@ -182,6 +188,7 @@ def read_record(folder: Path) -> TrainingRecord:
     try:
         content: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         wrong = [key for key, shape in SHAPES.items() if not has_shape(content[key], shape)]
+        wrong += [key for key, shape in LATER_SHAPES.items() if not has_shape(content.get(key, {}), shape)]
         if wrong:
             raise ValueError(f"{wrong[0]} is not what lenslet train writes")
         # A record of 0.1.0 does not name it: that version trained on photos whose copies judge.

@@ -1,15 +1,18 @@
 """Soft labels: which photos each teacher labels, how they are mixed with the labels, and which teachers are refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lenslet.config import BackboneParams, DistillParams, TrainParams, read_params
+from lenslet.cli import main
+from lenslet.config import BackboneParams, DistillParams, ParamsError, TrainParams, read_params
 from lenslet.dataset.dataset import Dataset
 from lenslet.dataset.reading import read_dataset
-from tests.support.photos import BLUE, RED, write_class
+from lenslet.training.record import RecordError, read_record
+from tests.support.photos import BLUE, RED, noisy, write_class
 
 pytestmark = pytest.mark.slow
 
@@ -167,7 +170,142 @@ def test_teachers_that_cannot_label_are_one_sentence(
 
 @pytest.mark.parametrize("fold", ["2/1", "0/2", "half", "1/", "1/2/3"])
 def test_fold_that_does_not_exist_is_one_sentence(fold: str, params: TrainParams) -> None:
-    from lenslet.config import ParamsError
-
     with pytest.raises(ParamsError, match=rf"train\.training_fold must be all, or k/n .*{fold}"):
         replace(params, training_fold=fold)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "is_denied"),
+    [
+        ([0.05, 0.9, 0.05], True),
+        ([0.05, 0.55, 0.4], True),
+        ([0.05, 0.5, 0.45], False),  # no class has more than a half
+        ([0.1, 0.8, 0.1], False),  # the label has no less than a tenth
+        ([0.9, 0.05, 0.05], False),
+    ],
+)
+def test_label_is_in_doubt_where_teachers_are_sure_of_another(
+    probabilities: list[float], is_denied: bool
+) -> None:
+    from lenslet.training.distillation import is_doubtful
+
+    assert is_doubtful(np.array([probabilities]), np.array([0])).tolist() == [is_denied]
+
+
+@pytest.fixture(scope="module")
+def mislabelled(tmp_path_factory: pytest.TempPathFactory, params: TrainParams) -> tuple[Path, TrainParams]:
+    """40 blue and 20 red photos, of which two of the blue ones look red, and teachers that are always right."""
+    folder = tmp_path_factory.mktemp("mislabelled")
+    write_class(folder / "photos" / "train" / "blue", 38, BLUE)
+    write_class(folder / "photos" / "train" / "red", 20, RED, first_seed=100)
+    for seed in (200, 201):
+        (folder / "photos" / "train" / "blue" / f"{seed}.png").write_bytes(noisy(seed, RED))
+    for seed, split in ((300, "val"), (400, "test")):
+        write_class(folder / "photos" / split / "blue", 2, BLUE, first_seed=seed)
+        write_class(folder / "photos" / split / "red", 2, RED, first_seed=seed + 50)
+    for fold in ("1/2", "2/2"):
+        write_teacher(folder / fold[0], folder / "photos", params, fold)
+    wanted = distilled(params, folder / "1", folder / "2", share=0.0)
+    return folder / "photos", replace(wanted, distill=replace(wanted.distill, doubtful_weight=0.25))
+
+
+def test_photos_whose_label_is_denied_weigh_less(
+    mislabelled: tuple[Path, TrainParams], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lenslet.training.distillation import labels_of_teachers
+
+    photos, params = mislabelled
+    cache = photos.parent / "cache"
+    dataset = read_dataset(photos, params, cache)
+    labels = labels_of_teachers(dataset, params, photos, cache)
+    assert labels is not None
+    assert labels.weights is not None
+    light = {dataset.photos[each].path.name for each in np.flatnonzero(labels.weights == 0.25)}
+    assert light == {"200.png", "201.png"}
+    assert np.bincount((labels.weights * 4).astype(int)).tolist() == [0, 2, 0, 0, len(dataset.photos) - 2]
+    assert labels.doubtful == {"blue": 2}
+    assert (
+        "2 of these photos have a label that the teachers deny; their weight is 0.25 "
+        "(train.distill.doubtful_weight): blue 2\n" in capsys.readouterr().out
+    )
+    off = replace(params, distill=replace(params.distill, doubtful_weight=1.0))
+    same = labels_of_teachers(dataset, off, photos, cache)
+    assert same is not None
+    assert (same.weights, same.doubtful) == (None, {})
+    assert "deny" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.2])
+def test_batches_carry_the_weights(dataset: Dataset, params: TrainParams, mixup: float) -> None:
+    """Photos of the first class weigh a quarter."""
+    from lenslet.training.batches import train_batches
+
+    augmentation = replace(params.augmentation, mixup=mixup, mixup_min_photos=0)
+    wanted = replace(params, augmentation=augmentation)
+    weights = np.where(dataset.targets == 0, 0.25, 1.0).astype(np.float32)
+    for _, targets, found in train_batches(dataset, wanted, weights=weights):
+        np.testing.assert_allclose(targets.numpy().sum(axis=1), 1, atol=1e-6)
+        # Of a blend, λ/4 + (1 − λ) is the weight, and λ/4 of that is the first class's.
+        first = targets.numpy()[:, 0] * found.numpy()
+        np.testing.assert_allclose(found.numpy(), 1 - 3 * first, atol=1e-6)
+        assert mixup or set(found.numpy().tolist()) <= {0.25, 1.0}
+
+
+def test_fine_tuning_weighs_the_photos(mislabelled: tuple[Path, TrainParams], tmp_path: Path) -> None:
+    """With a head of bias alone, 1 for blue, blue photos lose 0.3133 each and red ones 1.3133."""
+    from lenslet.network.assembly import build_network, set_head
+    from lenslet.network.backbones import build_backbone
+    from lenslet.training.distillation import labels_of_teachers
+    from lenslet.training.fine_tuning import fine_tune
+
+    photos, params = mislabelled
+    dataset = read_dataset(photos, params, photos.parent / "cache")
+    still = replace(params.fine_tune, learning_rate=0.0, epochs=1, label_smoothing=0.0, batch_size=60)
+    still = replace(still, min_steps_per_epoch=1)
+    labels = labels_of_teachers(dataset, params, photos, photos.parent / "cache")
+    assert labels is not None
+    balanced = replace(params, fine_tune=still, class_weights="balanced")
+    network = build_network(build_backbone(params.backbone), 2, balanced)
+    set_head(network, [np.zeros((128, 2), np.float32), np.array([1, 0], np.float32)])
+    learned = labels.targets, labels.weights
+    history = fine_tune(network, dataset, balanced, tmp_path, targets=learned[0], weights=learned[1])
+    # Weights of the classes: 60 / (2 × 40) and 60 / (2 × 20).
+    expected = (0.75 * 38.5 * 0.3133 + 1.5 * 20 * 1.3133) / 60
+    assert history["loss"] == pytest.approx([expected], abs=1e-3)
+
+
+def test_command_records_how_many_photos_of_which_label_weigh_less(
+    mislabelled: tuple[Path, TrainParams], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, params = mislabelled
+    folders = [f"--{each}={tmp_path / each}" for each in ("out", "runs", "cache")]
+    small = ("image_size=8", "backbone.name=small_cnn", "backbone.weights=none")
+    still = ("fine_tune.epochs=1", "fine_tune.learning_rate=1e-9")
+    command = ["train", f"--data={photos}", *folders, *(f"--set=train.{each}" for each in (*small, *still))]
+    teachers, weight = f"teachers={params.distill.teachers}", "doubtful_weight={}"
+    assert main([*command, "--set=train.distill.doubtful_weight=0.25"]) == 2
+    assert "is of labels that teachers deny: name them in train.distill.teachers" in capsys.readouterr().err
+    losses = []
+    for value in (0.999, 0.25):
+        settings = (teachers, weight.format(value))
+        assert main([*command, *(f"--set=train.distill.{each}" for each in settings)]) == 0
+        assert "(train.distill.doubtful_weight): blue 2" in capsys.readouterr().out
+        record = read_record(tmp_path / "out")
+        assert record.doubtful_labels == {"blue": 2}
+        losses.append(record.history["fine_tune"]["loss"][0])
+    assert losses[1] < losses[0] - 0.005  # 2 × 0.75 × log 2 / 60 photos, or thereabouts
+    path = tmp_path / "out" / "training.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["doubtful_labels"], content["params"]["distill"]["doubtful_weight"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    older = read_record(tmp_path / "out")
+    assert (older.doubtful_labels, older.params.distill.doubtful_weight) == ({}, 1.0)
+    path.write_text(json.dumps({**content, "doubtful_labels": {"blue": "two"}}), encoding="utf-8")
+    with pytest.raises(RecordError, match="doubtful_labels is not what lenslet train writes"):
+        read_record(tmp_path / "out")
+
+
+@pytest.mark.parametrize("weight", ["1.5", "-1", "less"])
+def test_weight_out_of_range_is_one_sentence(weight: str) -> None:
+    with pytest.raises(ParamsError, match=r"train\.distill\.doubtful_weight must be "):
+        read_params(Path("params.yaml"), [f"train.distill.doubtful_weight={weight}"])
