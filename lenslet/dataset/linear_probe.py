@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lenslet.dataset.array_file import cached_values
+from lenslet.dataset.blas_threads import suitable_threads
 from lenslet.inference.artifact import sha256_of
 
 FOLDS = 5
@@ -30,9 +31,10 @@ def out_of_fold(values: NDArray[np.floating[Any]], targets: NDArray[np.int64]) -
     `values`: any numbers that describe the photos, shape (photos, numbers).
     """
     folds = StratifiedKFold(max(2, min(FOLDS, int(np.bincount(targets).min()))), shuffle=True, random_state=0)
-    found: NDArray[np.float64] = cross_val_predict(
-        linear_model(), values, targets, cv=folds, method="predict_proba"
-    )
+    with suitable_threads(values):
+        found: NDArray[np.float64] = cross_val_predict(
+            linear_model(), values, targets, cv=folds, method="predict_proba"
+        )
     return found
 
 

@@ -11,6 +11,7 @@ from sklearn.manifold import TSNE
 from sklearn.model_selection import StratifiedShuffleSplit, cross_validate
 from sklearn.neighbors import NearestNeighbors
 
+from lenslet.dataset.blas_threads import suitable_threads
 from lenslet.dataset.linear_probe import linear_model
 from lenslet.dataset.photo_size import photo_size
 
@@ -84,7 +85,8 @@ def learning_curve(
     fitted, unseen = [], []
     for size in sizes:
         draws = StratifiedShuffleSplit(REPEATS, train_size=int(size), test_size=held_out, random_state=0)
-        scores = cross_validate(linear_model(), features, targets, cv=draws, return_train_score=True)
+        with suitable_threads(features):
+            scores = cross_validate(linear_model(), features, targets, cv=draws, return_train_score=True)
         fitted.append(scores["train_score"])
         unseen.append(scores["test_score"])
     return sizes, np.array(fitted), np.array(unseen)

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold
 
+from lenslet.dataset.blas_threads import suitable_threads
 from lenslet.training.class_weights import ClassWeights
 from lenslet.training.features import LabelledFeatures
 
@@ -84,7 +85,7 @@ def _fitted(model: LogisticRegression, train: LabelledFeatures, classes: int) ->
     # for all of them: their relative lengths tell which matter.
     centre = train.features.mean(axis=0)
     scale = max(float((train.features - centre).std()), EPSILON)
-    with warnings.catch_warnings():
+    with suitable_threads(train.features), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the weakest penalties, which are not chosen
         model.fit((train.features - centre) / scale, train.targets)
     kernel, bias = model.coef_.T / scale, model.intercept_

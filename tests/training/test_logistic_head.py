@@ -58,6 +58,25 @@ def test_logits_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(softmax(shown.features @ kernel + bias, axis=1), expected, atol=2e-3)
 
 
+def test_head_of_few_photos_is_fitted_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.linear_model import LogisticRegressionCV
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    from lenslet.training.logistic_head import fit_logistic_head
+
+    seen: set[int] = set()
+    fitted = LogisticRegressionCV.fit
+
+    def note(self, *arguments, **options):
+        seen.update(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return fitted(self, *arguments, **options)
+
+    monkeypatch.setattr(LogisticRegressionCV, "fit", note)
+    with threadpool_limits(2, user_api="blas"):
+        fit_logistic_head(photos(2, 20, 0.5, channels=6), 2)
+    assert seen == {1}
+
+
 def test_noisier_features_get_a_stronger_penalty() -> None:
     from lenslet.training.logistic_head import fit_logistic_head
 
