@@ -22,8 +22,6 @@ from lenslet.commands.parser import CommandParser, parser_for
 if TYPE_CHECKING:
     from lenslet.registry.tracking import Tracker
 
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the second network's weights
-
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
@@ -55,7 +53,8 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
     """All steps from two trained networks to one. Returns: its figures, and those of all that were tried."""
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.atomic import write_or_keep
-    from lenslet.network.weight_averaging import AveragingRefused, answers_between, average_into
+    from lenslet.network.weight_averaging import AveragingRefused, average_into
+    from lenslet.training.averaging import SHARES, try_shares
     from lenslet.training.record import (
         KERAS_NAME,
         check_fingerprint,
@@ -65,7 +64,6 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
         record_json,
         save_network,
     )
-    from lenslet.training.validation import calibrated_figures
 
     record = read_record(arguments.second)
     if read_record(arguments.first).data_fingerprint != record.data_fingerprint:
@@ -80,26 +78,22 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
         )
     dataset = read_dataset(arguments.data, record.params, arguments.cache, recorded=record.recorded)
     check_fingerprint(record, dataset, arguments.data)
-    members = dataset.members("validation")
-    pixels, targets = dataset.pixels[dataset.rows[members]], dataset.targets[members]
     first, second = (load_network(folder) for folder in (arguments.first, arguments.second))
     if read_record(arguments.second) != record:  # a training that ended meanwhile
         raise AveragingRefused(f"{arguments.second} changed while it was read: run this again")
 
-    tried = [
-        calibrated_figures(each.logits, targets) for each in answers_between(first, second, SHARES, pixels)
-    ]
+    found = try_shares(first, second, dataset)
+    tried, best = found.figures, found.best
     parents = {"first": arguments.first, "second": arguments.second}
     tracker.begin(record.name, {"average": parents, "train": asdict(record.params)}, dataset.fingerprint)
     print("of the second   accuracy   log loss   on the validation photos, calibrated")
     for share, figures in zip(SHARES, tried, strict=True):
         print(f"{share:>13.0%}{figures['accuracy']:>11.4f}{figures['log_loss']:>11.4f}")
-    best = min(range(len(SHARES)), key=lambda number: tried[number]["log_loss"])
     average_into(second, first, second, SHARES[best])
 
     history = {name: [figures[name] for figures in tried] for name in ("accuracy", "log_loss")}
     steps = {**record.history, "average": {"share": list(SHARES), **history}}
-    averaged = replace(record, validation=tried[best], history=steps)
+    averaged = replace(record, validation=tried[best], history=steps, seeds={})
     place = place_of_training(arguments.out)
     write_or_keep(partial(save_network, second, averaged), place)
     print(f"{place / KERAS_NAME} holds {SHARES[best]:.0%} of the second; make it servable with")

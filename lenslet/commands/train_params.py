@@ -31,6 +31,11 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
         params = replace(params, fine_tune=replace(params.fine_tune, epochs=0))
     if weights not in ("imagenet", "none") and ":" not in weights and not Path(weights).is_file():
         raise ParamsError(f"the initial weights {weights} do not exist: give a .keras file, imagenet or none")
+    if params.backbone.weights == "none" and arguments.seeds > 1:
+        raise ParamsError(
+            "--seeds averages networks that begin with the same weights, which a backbone without weights does not: "
+            "give --weights, or leave --seeds out"
+        )
     if params.backbone.weights == "none" and not params.fine_tune.epochs:
         raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
     return params
@@ -68,8 +73,8 @@ def within_budget(params: TrainParams, arguments: argparse.Namespace) -> TrainPa
     files, classes = [photo.path for photo in photos], len({photo.label for photo in photos})
     tests = sum(photo.split == "test" for photo in photos) or round(params.test_fraction * len(photos))
     params, _ = without_needless_fine_tuning(params, len(photos) - tests, classes)
-    chosen = plan(params, len(files), usual_side(files), arguments.time_budget)
-    print(chosen.sentence)
+    chosen = plan(params, len(files), usual_side(files), arguments.time_budget / arguments.seeds)
+    print(chosen.sentence + (f", for each of {arguments.seeds} seeds" if arguments.seeds > 1 else ""))
     return chosen.params
 
 

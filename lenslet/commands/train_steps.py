@@ -52,12 +52,16 @@ def begin_run(
 
 
 def network_with_head(
-    chosen: "Chosen", run: "Run", accelerated: "Acceleration", arguments: argparse.Namespace
+    chosen: "Chosen",
+    run: "Run",
+    accelerated: "Acceleration",
+    arguments: argparse.Namespace,
+    checked: "Mapping[str, float] | None" = None,
 ) -> "tuple[Any, dict[str, History], Mapping[str, float], OutOfFold | None]":
     """The Keras network with a head fitted to the backbone's features, unless the resumed `run` has fitted it.
 
-    Returns: the network, the history so far, the cross-validated figures of the photos, and the out-of-fold answers
-    where no photos validate.
+    `checked`: what the check of the photos has found, if it was made before. Returns: the network, the history so far,
+    the cross-validated figures of the photos, and the out-of-fold answers where no photos validate.
     """
     from lenslet.network.assembly import initial_network
     from lenslet.registry.versions import weights_at_hand
@@ -70,7 +74,8 @@ def network_with_head(
     with weights_at_hand(params.backbone.weights) as weights:
         backbone, network = initial_network(params, len(dataset.labels), accelerated, weights)
     pretrained = backbone if params.backbone.weights != "none" else None
-    checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
+    if checked is None:
+        checked = check_photos(dataset, params, pretrained, arguments.cache, arguments.lint_csv)
     history = dict(run.history)
     if chosen.folds is not None:
         [features] = labelled_features(backbone, dataset, params, ("train",), arguments.cache)

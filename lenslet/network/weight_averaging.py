@@ -32,10 +32,10 @@ def answers_between(
     Raises: AveragingRefused if the architectures differ.
     """
     averaged = keras.models.clone_model(second)
-    tried = []
+    answering, tried = logits_of(averaged), []
     for share in tqdm(shares, "averaging", unit=" averages", leave=False, disable=None):
         average_into(averaged, first, second, share)
-        tried.append(AveragedAnswers(share, logits_of(averaged).predict(pixels, verbose=0)))
+        tried.append(AveragedAnswers(share, answering.predict(pixels, verbose=0)))
     return tried
 
 

@@ -30,7 +30,7 @@ SHAPES = {
     "minutes": float,
     "versions": {str: str},
 }
-LATER_SHAPES = {"doubtful_labels": {str: float}}  # absent from older records
+LATER_SHAPES = {"doubtful_labels": {str: float}, "seeds": {str: float}}  # absent from older records
 
 RECORD_NAME = "training.json"
 KERAS_NAME = "model.keras"
@@ -60,6 +60,9 @@ class TrainingRecord:
     out_of_fold: Mapping[str, str] = field(default_factory=dict)
     # Label → training photos with it that weighed less, because teachers deny it (train.distill.doubtful_weight).
     doubtful_labels: Mapping[str, int] = field(default_factory=dict)
+    # Of an average of several trainings (lenslet train --seeds): train.seed of each → share of the weights. The
+    # settings are those of the first.
+    seeds: Mapping[str, float] = field(default_factory=dict)
 
     def answers_for(self, dataset: Dataset) -> OutOfFold | None:
         """The out-of-fold answers for the training photos of `dataset`, if they judge. Raises: RecordError."""
@@ -171,7 +174,8 @@ def record_json(record: TrainingRecord) -> dict[str, Any]:
     """The model, its photos and its figures as plain values, for --json."""
     facts = {"model": record.name, "data_fingerprint": record.data_fingerprint, "photos": record.photos}
     figures = {"validation": record.validation, "cross_validation": record.cross_validation}
-    return {**facts, "minutes": record.minutes, **figures}
+    seeds = {"seeds": record.seeds} if record.seeds else {}
+    return {**facts, "minutes": record.minutes, **figures, **seeds}
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:

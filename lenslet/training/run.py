@@ -179,7 +179,8 @@ def _finished_training(runs: Path, out: Path, wanted: Run) -> Path | None:
         record = read_record(place)
         params = json.loads(json.dumps(asdict(record.params)))
         done = replace(wanted, params=params, data_fingerprint=record.data_fingerprint)
-        return place if (place / KERAS_NAME).exists() and not _changes(done, wanted) else None
+        is_other = record.seeds or _changes(done, wanted)
+        return place if (place / KERAS_NAME).exists() and not is_other else None
     return None
 
 
@@ -272,8 +273,6 @@ def save_trained(network: Any, record: TrainingRecord, out: Path, folder: Path) 
     write_or_keep(partial(save_network, network, record), place)
     if record.params.fine_tune.epochs:
         finish_run(folder, place)
-    if place != out:
-        print(f"{out} serves its former model until the new one is converted")
     return place
 
 

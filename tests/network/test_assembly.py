@@ -267,7 +267,9 @@ def test_notice_names_every_file_of_weights_with_its_checksum() -> None:
 
 
 @pytest.mark.parametrize(("dropout", "hidden_units"), [(0.5, 0), (0.5, 5), (0.0, 0)])
-def test_head_drops_channels_in_training_alone(dropout: float, hidden_units: int, params: TrainParams) -> None:
+def test_head_drops_channels_in_training_alone(
+    dropout: float, hidden_units: int, params: TrainParams
+) -> None:
     from lenslet.network.assembly import logits_of
 
     head = replace(params.head, dropout=dropout, hidden_units=hidden_units)

@@ -341,6 +341,20 @@ def test_average_is_a_run(client: Any, folder: Path, untracked: Path, tracked: s
 
 
 @pytest.mark.slow
+def test_each_seed_is_a_run_and_so_is_their_average(client: Any, folder: Path, untracked: Path) -> None:
+    places = ["--out", str(folder / "soup"), "--name", "soup", "--weights", str(untracked / "model.keras")]
+    settings = ["--seeds", "2", "--set", "train.fine_tune.epochs=1"]
+    assert main(["train", *common(folder), *places, *settings]) == 0
+    runs = {run.info.run_name: run for run in runs_of(client, "photos") if "soup" in run.info.run_name}
+    assert set(runs) == {"soup", "soup-20", "soup-21"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert [runs[f"soup-{seed}"].data.params["train.seed"] for seed in (20, 21)] == ["20", "21"]
+    assert runs["soup"].data.params["average.seeds"] == "[20, 21]"
+    assert run_of(folder / "soup") == runs["soup"].info.run_id
+    assert len(client.get_metric_history(runs["soup"].info.run_id, "average/log_loss")) == 11
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "status"), [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lenslet.config import TrainParams, read_params
-from lenslet.training.record import KERAS_NAME, TrainingRecord, write_record
+from lenslet.training.record import KERAS_NAME, TrainingRecord, read_record, write_record
 from lenslet.training.run import (
     Checkpoint,
     CheckpointError,
@@ -88,6 +88,13 @@ def test_finished_training_is_not_resumed_though_it_left_no_run(tmp_path: Path) 
         resume_or_begin(runs, wanted, out, is_resuming=True)
     kill(runs, "20260102-mine", wanted, [0.6])
     assert resume_or_begin(runs, wanted, out, is_resuming=True)[0] == runs / "20260102-mine"
+
+
+def test_average_of_several_seeds_is_not_the_training_of_one(tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    wanted = trained(out, read_params(None, []).train)
+    write_record(replace(read_record(out), seeds={"20": 0.5, "21": 0.5}), out)
+    assert resume_or_begin(tmp_path / "runs", wanted, out, is_resuming=True)[1] == wanted
 
 
 @pytest.mark.parametrize("change", [{"data_fingerprint": "others"}, {"params": {"seed": 1}}])
