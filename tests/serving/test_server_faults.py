@@ -300,6 +300,69 @@ def test_head_that_takes_long_to_read_is_refused(address, head):
         assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def statuses(address, *sent, shut=True):
+    """Of all answers on one connection, until the server closes it."""
+    with socket.create_connection(("127.0.0.1", port_of(address)), 30) as client:
+        for part in sent:
+            client.sendall(part)
+        if shut:
+            client.shutdown(socket.SHUT_WR)
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+    return re.findall(rb"HTTP/1.1 (\d+)", answers)
+
+
+def test_requests_that_do_not_wait_are_answered_in_turn(address):
+    unknown = HEALTH.replace(b"/health", b"/nothing")
+    assert statuses(address, HEALTH + unknown + HEALTH) == [b"200", b"404", b"200"]
+
+
+def test_connection_is_closed_after_many_requests_that_do_not_wait(address):
+    """Each takes memory: of 256 KB that arrive at once, ten thousand would."""
+    assert len(statuses(address, HEALTH * 32)) == 32
+    with suppress(ConnectionResetError):  # of what was sent and never read
+        assert len(statuses(address, HEALTH * 5000)) <= 40
+    assert requests.get(f"{address}/health", timeout=5).status_code == 200
+
+
+def test_broken_request_behind_another_leaves_its_answer_alone(address):
+    photo = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
+    assert statuses(address, photo.encode() + PHOTO + b"nonsense\r\n\r\n", shut=False) == [b"200"]
+
+
+def test_broken_chunk_is_refused(address):
+    head, _, _ = chunked([]).partition(b"\r\n\r\n")
+    assert statuses(address, head + b"\r\n\r\n5\r\n{}", b"no chunk\r\n", shut=False) == [b"400"]
+
+
+@pytest.mark.parametrize("method", ["GET /health", "POST /predict"])
+def test_wish_for_another_protocol_is_ignored(address, method):
+    """Java's client sends it with each request; one for WebSocket ends no differently."""
+    body = PHOTO if method.startswith("POST") else b""
+    for protocol in ("h2c", "websocket"):
+        head = (
+            f"{method} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\n"
+            f"HTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        assert statuses(address, (head.encode() + body) * 2 + HEALTH) == [b"200"] * 3
+
+
+def test_header_that_never_ends_is_refused(address):
+    endless = b"GET /health HTTP/1.1\r\nHost: x\r\nX: "
+    with suppress(ConnectionResetError, BrokenPipeError):
+        assert statuses(address, endless, *[b"y" * 8192] * 100, shut=False) == [b"400"]
+    slow = [endless, b"y" * 20_000, b"\r\n\r\n"]
+    assert statuses(address, *slow) == [b"200"]
+
+
+def test_many_headers_after_a_body_are_refused(address):
+    assert statuses(address, chunked([b"{}"]) + b"0\r\n" + b"X: y\r\n" * 500 + b"\r\n", shut=False) == [
+        b"400"
+    ]
+
+
 def test_more_requests_than_open_files_allow():
     done = subprocess.run(
         [*SERVE, "--workers", "1", "--waiting", "100"],

@@ -1,18 +1,22 @@
 """Timeouts for headers and for clients that do not read, caps on connections and chunks, which uvicorn lacks."""
 
 import asyncio
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # As for a body. The rest of a body that was answered before it had arrived must come within it, too.
 HEADER_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 30.0  # for a client to read what is ready for it: about 64 KB, beside what the system keeps
 UNLIMITED = 1 << 16
-# Of a body: a chunk takes 25 µs of the event loop, one of a byte as one of 64 KB.
+# Of a body: each piece is a call from the parser, whose time a byte takes as much as a page.
 FREE_PIECES, MIN_PIECE_BYTES = 1000, 512
 MAX_HEAD_BYTES, MAX_HEADERS = 32 << 10, 128  # API Gateway lets 10 KB through
+# Requests that wait for the answer to one before them on their connection. After these it is closed: a client that
+# sends more without waiting has to send them again.
+MAX_PIPELINED = 32
 
 
 def max_connections() -> int:
@@ -31,14 +35,11 @@ MAX_IDLE = min(256, MAX_CONNECTIONS // 2)
 MAX_UNREAD = min(64, MAX_CONNECTIONS // 4)
 
 
-def check_head(request: h11.Request) -> None:
-    """Raises: RemoteProtocolError, if reading the head on would take long: h11 limits only what arrives in parts."""
-    size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
-    if size > MAX_HEAD_BYTES or len(request.headers) > MAX_HEADERS:
-        raise h11.RemoteProtocolError("the head of the request is too large", error_status_hint=431)
+class RequestRefused(ValueError):
+    """Raised within the parser, which makes an HttpParserError of it: status 400."""
 
 
-class HttpConnection(H11Protocol):
+class HttpConnection(HttpToolsProtocol):
     """uvicorn's connection, closed when headers take too long to arrive, or an answer too long to be read.
 
     When too many are idle or unread, the one that has been for the longest time is closed: a client with a request
@@ -51,13 +52,11 @@ class HttpConnection(H11Protocol):
     unread: ClassVar[dict["HttpConnection", None]] = {}
     _timeout: asyncio.TimerHandle
     _unread: asyncio.TimerHandle | None = None  # while the client does not read
+    _method, _version = b"", ""  # of a request that asks for another protocol
+    _heads, _in_head = 0, False  # that have begun; whether the last one still arrives
+    _head_bytes, _headers, _unparsed_bytes = 0, 0, 0  # of the head that arrives, or has
     _pieces, _piece_bytes = 0, 0  # of the body that arrives
     _half_closed = False  # the client has sent all it wants to send, and waits for the answer
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self._next_event = self.conn.next_event
-        self.conn.next_event = self._counted_event  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -66,27 +65,107 @@ class HttpConnection(H11Protocol):
         if len(self.all_open) > MAX_CONNECTIONS:  # none but requests in progress: then it is this one
             next(iter(self.unread or self.idle))._abort()
 
-    def _counted_event(self) -> Any:
-        """The next event of h11; none, and the connection is closed, if a body comes in too many pieces.
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        left, heads = memoryview(data), self._heads if self._in_head else -1
+        while left:
+            try:
+                self.parser.feed_data(left)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                self.parser = httptools.HttpRequestParser(self)
+                left = memoryview(self._head_without_upgrade() + left[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                self._refuse()
+                return
+        if self._in_head and heads == self._heads:  # of a header without an end, the parser keeps all
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > MAX_HEAD_BYTES:
+                self._refuse()
 
-        Raises: RemoteProtocolError, which uvicorn answers with status 400.
+    def _refuse(self) -> None:
+        """Answer status 400, unless another answer is on its way, and close."""
+        if self.transport.is_closing():
+            return
+        if self.cycle and not self.cycle.more_body and not self.cycle.response_complete:
+            self.cycle.keep_alive = False  # to requests before the broken one
+            self.flow.pause_reading()
+        elif self.cycle and self.cycle.more_body and self.cycle.response_started:
+            self.transport.close()
+        else:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head that asks for another protocol, as Java's client does for HTTP/2 with each request, without asking.
+
+        A server may ignore it, but the parser would not read the body.
         """
-        event = self._next_event()
-        if type(event) is h11.Request:
-            check_head(event)
-            self._pieces = self._piece_bytes = 0
-        elif type(event) is h11.Data:
-            self._pieces += 1
-            self._piece_bytes += len(event.data)
-            if self._pieces > FREE_PIECES + self._piece_bytes // MIN_PIECE_BYTES:
-                self._abort()
-                return h11.NEED_DATA
-        return event
+        fields = (b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade")
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (
+            self._method,
+            self.url,
+            self._version.encode(),
+            b"".join(fields),
+        )
 
-    def handle_events(self) -> None:
-        super().handle_events()
-        if self.cycle and not self.cycle.response_complete:
-            self._stop_waiting()
+    # Called by the parser.
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise RequestRefused("too many requests wait for their turn")
+        super().on_message_begin()
+        self._heads, self._in_head = self._heads + 1, True
+        self._head_bytes = self._headers = self._unparsed_bytes = self._pieces = self._piece_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Also of those after a body in chunks."""
+        super().on_header(name, value)
+        self._headers += 1
+        self._count_head(len(name) + len(value))
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES or self._headers > MAX_HEADERS:
+            raise RequestRefused("the head of the request is too large")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self.parser.should_upgrade():
+            self._method, self._version = self.parser.get_method(), self.parser.get_http_version()
+            if self._method == b"CONNECT":
+                raise RequestRefused("this server is no proxy")
+            return
+        super().on_headers_complete()
+        self._stop_waiting()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of a body, without a copy of it where it is read before the next one comes."""
+        self._pieces += 1
+        self._piece_bytes += len(body)
+        if self._pieces > FREE_PIECES + self._piece_bytes // MIN_PIECE_BYTES:
+            self._abort()
+            raise RequestRefused("the body comes in too many pieces")
+        if self.cycle.response_complete:
+            return
+        if not self.cycle.body:
+            self.cycle.body = body  # type: ignore[assignment]  # uvicorn's `bytes(…)` of bytes are the same object
+        else:
+            if isinstance(self.cycle.body, bytes):
+                self.cycle.body = bytearray(self.cycle.body)
+            self.cycle.body += body
+        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
+
+    # Called by the event loop, and by uvicorn.
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -105,9 +184,11 @@ class HttpConnection(H11Protocol):
         return self._half_closed
 
     def on_response_complete(self) -> None:
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self.pipeline:
             self._await_headers()
-        super().on_response_complete()  # may find the next request, which has arrived already
+        super().on_response_complete()  # starts the next request, if one has arrived already
+        if self.pipeline:
+            self.flow.pause_reading()
         if self._half_closed and self.cycle.response_complete:
             self.transport.close()
 
