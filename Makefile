@@ -55,7 +55,7 @@ help:  ## list these targets
 	@echo "Releases: STAGE=staging|production|everything ARCHITECTURE=arm64|x86_64 PARAMETERS='Name=value …' DIGEST=sha256:… YES=1 REQUESTS=number MS=number"
 
 demo: $(SERVE)  ## serve the shipped model, run the smoke check against it, stop
-	@POWERTOOLS_LOG_LEVEL=WARNING POWERTOOLS_METRICS_DISABLED=true \
+	@LENSLET_LOG_LEVEL=WARNING LENSLET_METRICS_DISABLED=true \
 	.venv-serve/bin/python -m lenslet serve --port $(PORT) --model "$$MODEL" & server=$$!; \
 	.venv-serve/bin/python -m lenslet test http://127.0.0.1:$(PORT) --wait 20; status=$$?; \
 	kill $$server 2>/dev/null || { echo "make demo: its server had ended already, so another one answered" >&2; status=2; }; \

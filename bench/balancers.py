@@ -49,7 +49,7 @@ START_S = 60
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     os.environ["LENSLET_MODEL"] = str(arguments.model.resolve())
-    os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
+    os.environ["LENSLET_METRICS_DISABLED"] = "true"
     report = measure(arguments.rounds, arguments.seconds)
     print(text_of(report))
     if arguments.json:

@@ -1,6 +1,6 @@
 """Median time of a prediction inside the function's image.
 
-    docker run --rm --interactive --env POWERTOOLS_LOG_LEVEL=WARNING --env POWERTOOLS_METRICS_DISABLED=true \\
+    docker run --rm --interactive --env LENSLET_LOG_LEVEL=WARNING --env LENSLET_METRICS_DISABLED=true \\
         --entrypoint python lenslet - < bench/image_speed.py
 
 Reads nothing of this repository but what the image holds. Prints milliseconds, decoding included.

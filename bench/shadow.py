@@ -67,7 +67,7 @@ GOALS = [
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    os.environ |= {"POWERTOOLS_METRICS_DISABLED": "true", "POWERTOOLS_LOG_LEVEL": "CRITICAL"}
+    os.environ |= {"LENSLET_METRICS_DISABLED": "true", "LENSLET_LOG_LEVEL": "CRITICAL"}
     seconds = measure(arguments.rounds)
     report: dict[str, Any] = {
         f"p{share}_ms": {name: percentile_ms(each, share) for name, each in seconds.items()}

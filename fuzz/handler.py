@@ -50,8 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-    lambda_func.telemetry.logger.setLevel("CRITICAL")
+    lambda_func.telemetry.level, lambda_func.telemetry.writes_metrics = "CRITICAL", False
     answered = ask_many(arguments.inputs, arguments.seed)
     stored = answered.pop("corrections stored")
     print(f"{answered.total():,} events, all answered as documented:")

@@ -5,7 +5,7 @@
 
 Each request becomes the event that a Function URL would send (payload format version 2.0; bodies that would be
 base64 are bytes), the function's own `handler` answers it in a worker thread, and its answer goes back as it is. One
-line of log for each request; POWERTOOLS_METRICS_DISABLED=false adds the lines of metrics that CloudWatch reads.
+line of log for each request; LENSLET_METRICS_DISABLED=false adds the lines of metrics that CloudWatch reads.
 
 There is a process for each processor, and connections go to them in turn. When all workers of a process are busy,
 some requests wait; more are answered 503 with Retry-After, at once. GET /health is always answered. On SIGTERM and
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
     """Serve until SIGTERM or Ctrl-C. `prepare` is for tests: each process calls it first."""
     arguments = make_parser().parse_args(argv)
 
-    os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")  # before the function is imported
+    os.environ.setdefault("LENSLET_METRICS_DISABLED", "true")  # before the function is imported
 
     from lenslet.serving.http.server import open_port, serve
 

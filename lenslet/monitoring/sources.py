@@ -217,7 +217,7 @@ def _cloudwatch(source: str, since: datetime | None, until: datetime | None) -> 
 
 
 def _time(text: object) -> datetime | None:
-    """The time of a log line, as powertools writes it ("2026-11-28 10:00:00,123+0000") or in ISO 8601."""
+    """The time of a log line, in ISO 8601, or as former versions wrote it ("2026-11-28 10:00:00,123+0000")."""
     if not isinstance(text, str):
         return None
     try:

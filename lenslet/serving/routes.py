@@ -19,8 +19,6 @@ HEALTH_PATH = "/health"  # needs no key: load balancers have none
 # HEAD is what uptime monitors send. It is answered as GET; the gateway or server drops the body.
 READING = ("GET", "HEAD")
 RETRY_AFTER_S = "60"  # `feedback.RateLimit` counts by the minute
-# A table instead of the resolvers of powertools: those keep the current event on a class
-# (`BaseRouter.current_event = …` in 3.37), and mix up requests when `lenslet serve` calls from several threads.
 ROUTES: dict[str, dict[str, Respond]] = {
     "/": dict.fromkeys(READING, lambda request, models, keep: description(models.default.artifact)),
     "/models": dict.fromkeys(READING, lambda request, models, keep: descriptions(models)),

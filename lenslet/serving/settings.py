@@ -22,7 +22,11 @@ SERVICE_SETTINGS = {
     "LENSLET_FEEDBACK": "folder or s3://bucket/prefix in which corrections are stored",
     "LENSLET_TRAINING_KEYS": "SHA-256 hashes of the keys of lenslet serve --with-training",
     "LENSLET_CONTACT": "address of a page about this deployment, sent when links are fetched",
+    "LENSLET_SERVICE_NAME": "name of this deployment in logs and metrics",
+    "LENSLET_LOG_LEVEL": "least level of the lines of log that are written",
+    "LENSLET_METRICS_DISABLED": "whether the lines of metrics are left out of the log",
 }
+FORMER_PREFIX = "POWERTOOLS_"  # of the last three, until version 0.3
 # Of `lenslet test`, `lenslet accept`, the page and compose.yaml. The service ignores them, because one shell or .env
 # file may serve both sides.
 CLIENT_SETTINGS = {
@@ -49,6 +53,9 @@ def check_settings(environment: Mapping[str, str]) -> None:
     for name in given:
         if name.upper().startswith(PREFIX) and not _is_known(name):
             raise ValueError(f"{name} is not a setting of Lenslet; {_suggestion(name)}")
+    for name in given:
+        if (renamed := name.replace(FORMER_PREFIX, PREFIX)) != name and renamed in SERVICE_SETTINGS:
+            raise ValueError(f"{name} is called {renamed} now")
     for name in CLIENT_KEYS:
         if name in given and "LENSLET_API_KEYS" not in given:
             raise ValueError(

@@ -3,20 +3,19 @@
 import json
 import re
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Any
-
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics.functions import is_metrics_disabled
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 from lenslet.serving.answer import Predicted
 
 Metric = tuple[str, str, float]  # name, unit, value
 NAMESPACE = "Lenslet"  # of the metrics; the stages of one account are told apart by the service's name
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LINK_FAILURES = (
     "link_failed",
     "link_timeout",
@@ -27,16 +26,17 @@ class Telemetry:
     """One service's log and metrics; may be used by many threads at once."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Read the settings of powertools. Raises ValueError if one of them is malformed."""
-        self.service = environment.get("POWERTOOLS_SERVICE_NAME") or "lenslet"
-        try:
-            self.logger = Logger(service=self.service, json_serializer=_log_line)
-            self._is_lost = False
-            for handler in self.logger.handlers:
-                handler.handleError = _raise  # type: ignore[method-assign]
-            is_metrics_disabled()
-        except ValueError as error:  # which names no setting
-            raise ValueError(f"POWERTOOLS_LOG_LEVEL or POWERTOOLS_METRICS_DISABLED: {error}") from error
+        """Read the settings of the log. Raises ValueError if one of them is malformed."""
+        self.service = environment.get("LENSLET_SERVICE_NAME", "").strip() or "lenslet"
+        level = environment.get("LENSLET_LOG_LEVEL", "").strip() or "INFO"
+        if level.upper() not in LEVELS:
+            raise ValueError(f"LENSLET_LOG_LEVEL takes {', '.join(LEVELS)}, not {level!r}")
+        self.level = level.upper()
+        is_off = environment.get("LENSLET_METRICS_DISABLED", "").strip() or "false"
+        if is_off.lower() not in ("true", "false"):
+            raise ValueError(f"LENSLET_METRICS_DISABLED takes true or false, not {is_off!r}")
+        self.writes_metrics = is_off.lower() == "false"
+        self._is_lost = False
 
     def record(
         self,
@@ -51,10 +51,12 @@ class Telemetry:
         `own_version`: of the default model; metrics of another one have its name as a dimension. A log that cannot be
         written (full disk, closed pipe) is no failure of the request: it is said once.
         """
-        try:
-            self._record(status, content, log_fields, latency_ms, own_version)
-        except (OSError, ValueError) as error:  # ValueError: the standard output is closed
-            self._say_lost(error)
+        results = [result for result in content.get("results", [content]) if "predictions" in result]
+        code = content.get("error", {}).get("code")
+        lines = self._answered(results, status, code, log_fields, latency_ms)
+        if self.writes_metrics:
+            lines += self._metrics_of(results, code, latency_ms, own_version)
+        self._write(lines)
 
     def record_comparison(
         self,
@@ -79,78 +81,78 @@ class Telemetry:
         fields |= {"candidate_label": candidate[0], "candidate_confidence": round(candidate[1], 6)}
         fields |= {"candidate_version": version, "candidate_cpu_ms": round(cpu_ms, 2)}
         fields["skipped"] = skipped
-        try:
-            self.logger.info("compared", request_id=request_id, **fields)
-            if not is_metrics_disabled():
-                counts = {"ShadowDisagreements": int(not agrees), "ShadowSkipped": skipped}
-                self._write_metrics([(name, "Count", count) for name, count in counts.items()])
-        except (OSError, ValueError) as error:
-            self._say_lost(error)
+        lines = self._line("INFO", "compared", {"request_id": request_id, **fields})
+        if self.writes_metrics:
+            counts = {"ShadowDisagreements": int(not agrees), "ShadowSkipped": skipped}
+            lines += self._metrics([(name, "Count", count) for name, count in counts.items()])
+        self._write(lines)
 
     def report_candidate(self, reason: str) -> None:
         """Write a line of log for a candidate that failed."""
-        try:
-            self.logger.error(f"the model of LENSLET_SHADOW has failed: {reason}")
-        except (OSError, ValueError) as lost:
-            self._say_lost(lost)
+        self._write(self._line("ERROR", f"the model of LENSLET_SHADOW has failed: {reason}", {}))
 
-    def _record(
+    def _answered(
         self,
+        results: Sequence[Any],
         status: int,
-        content: Mapping[str, Any],
+        code: str | None,
         log_fields: Mapping[str, Any],
         latency_ms: float,
-        own_version: str | None,
-    ) -> None:
-        results = [result for result in content.get("results", [content]) if "predictions" in result]
-        labels = [result["predictions"][0]["label"] for result in results]
-        code = content.get("error", {}).get("code")
-        rounded_ms = round(latency_ms, 2)
-        model = results[0]["model"] if results else {}
+    ) -> list[str]:
         # For `lenslet drift`; in the order of `labels`.
-        scores: dict[str, Any] = {
+        fields: dict[str, Any] = {
+            "labels": [result["predictions"][0]["label"] for result in results],
             "confidence": [result["predictions"][0]["probability"] for result in results],
             "ood_score": [result["ood_score"] for result in results],
         }
         if results and all(isinstance(result, Predicted) for result in results):
-            scores["entropy"] = [result.entropy for result in results]
-        if model:
-            scores["version"] = model["version"]  # of the model
-        self.logger.info(
-            "answered", **log_fields, status=status, code=code, latency_ms=rounded_ms, labels=labels, **scores
-        )
-        if is_metrics_disabled():
-            return
+            fields["entropy"] = [result.entropy for result in results]
+        if results:
+            fields["version"] = results[0]["model"]["version"]
+        common = {"status": status, "code": code, "latency_ms": round(latency_ms, 2)}
+        return self._line("INFO", "answered", {**log_fields, **common, **fields})
+
+    def _metrics_of(
+        self, results: Sequence[Any], code: str | None, latency_ms: float, own_version: str | None
+    ) -> list[str]:
         # With every answer, 0 or 1: an alarm takes them off the gateway's failures, minute by minute.
         metrics: list[Metric] = [("LinkFailures", "Count", int(code in LINK_FAILURES))]
+        model = results[0]["model"] if results else {}
         if model and model["version"] != (own_version or model["version"]):
-            self._write_metrics(metrics)
-            self._write_predictions(results, rounded_ms, [], Model=_in_ascii(model["name"]))
-        else:
-            self._write_predictions(results, rounded_ms, metrics)
+            named = _in_ascii(model["name"])
+            return self._metrics(metrics) + self._predictions(results, latency_ms, [], Model=named)
+        return self._predictions(results, latency_ms, metrics)
 
-    def _write_predictions(
+    def _predictions(
         self, results: Sequence[Any], latency_ms: float, metrics: list[Metric], **dimensions: str
-    ) -> None:
+    ) -> list[str]:
         """Metrics of the photos that one request had answered, in one line with these `metrics`; and one a label."""
         if results:
-            metrics.append(("Latency", "Milliseconds", latency_ms))
+            metrics.append(("Latency", "Milliseconds", round(latency_ms, 2)))
         metrics += [("Uncertain", "Count", int(not result["is_certain"])) for result in results]
         metrics += [
             ("OutOfDistribution", "Count", int(not result["is_in_distribution"])) for result in results
         ]
-        self._write_metrics(metrics, **dimensions)
+        lines = self._metrics(metrics, **dimensions)
         labels = Counter(result["predictions"][0]["label"] for result in results)
         for label, count in labels.items():
-            self._write_metrics([("Predictions", "Count", count)], **dimensions, Label=_in_ascii(label))
+            lines += self._metrics([("Predictions", "Count", count)], **dimensions, Label=_in_ascii(label))
+        return lines
 
     def log_exception(self, message: str, error: Exception, log_fields: Mapping[str, Any]) -> None:
-        """Write a line of log with the traceback; the log names the caller's line, not this one."""
+        """Write a line of log with the traceback."""
         fields = {**log_fields, "exception": _traceback(error), "exception_name": type(error).__name__}
+        self._write(self._line("ERROR", message, fields))
+
+    def _write(self, lines: Sequence[str]) -> None:
+        """Write whole lines at once: other threads write, too."""
+        if not lines:
+            return
         try:
-            self.logger.error(message, **fields, stacklevel=3)
-        except (OSError, ValueError) as lost:
-            self._say_lost(lost)
+            sys.stdout.write("".join(lines))
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:  # ValueError: the standard output is closed
+            self._say_lost(error)
 
     def _say_lost(self, error: Exception) -> None:
         if self._is_lost:
@@ -159,36 +161,34 @@ class Telemetry:
         with suppress(OSError, ValueError):
             print(f"the log cannot be written ({error}): requests are answered without it", file=sys.stderr)
 
-    def _write_metrics(self, metrics: Sequence[Metric], **dimensions: str) -> None:
-        """Write one line in CloudWatch's embedded metric format.
+    def _line(self, level: str, message: str, fields: Mapping[str, Any]) -> list[str]:
+        """One line of log, or none below the level that is wanted; fields without a value are left out."""
+        if LEVELS.index(level) < LEVELS.index(self.level):
+            return []
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        content = {"level": level, "message": message, "timestamp": now, "service": self.service}
+        content |= {name: value for name, value in fields.items() if value is not None}
+        text = json.dumps(content, default=str, separators=(",", ":"), ensure_ascii=False)
+        if not text.isprintable():  # labels may hold what would steer a terminal
+            text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+        return [text + "\n"]
 
-        A provider for each line: `Metrics` of powertools is one set of state for all threads. Written here, because
-        its `flush_metrics` prints line and line end in two steps, between which another thread may print.
-        """
-        provider = AmazonCloudWatchEMFProvider(
-            namespace=NAMESPACE, service=self.service, dimension_set=dimensions
-        )
-        for name, unit, value in metrics:
-            provider.add_metric(name, unit, value)
-        sys.stdout.write(json.dumps(provider.serialize_metric_set()) + "\n")
-
-
-def _log_line(content: Mapping[str, Any]) -> str:
-    """JSON as powertools writes it, and escaped what would steer a terminal: labels may hold anything."""
-    text = json.dumps(content, default=str, separators=(",", ":"), ensure_ascii=False)
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    def _metrics(self, metrics: Sequence[Metric], **dimensions: str) -> list[str]:
+        """One line in CloudWatch's embedded metric format, by which it makes metrics of the log."""
+        values: dict[str, list[float]] = {}
+        for name, _, value in metrics:
+            values.setdefault(name, []).append(value)
+        named = {"service": self.service, **dimensions}
+        units = {name: unit for name, unit, _ in metrics}
+        kinds = [{"Name": name, "Unit": unit} for name, unit in units.items()]
+        directive = {"Namespace": NAMESPACE, "Dimensions": [list(named)], "Metrics": kinds}
+        head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+        return [json.dumps({"_aws": head, **named, **values}) + "\n"]
 
 
 def _in_ascii(text: str) -> str:
     """CloudWatch takes no other text as a dimension."""
     return ascii(text)[1:-1]
-
-
-def _raise(record: object) -> None:
-    """Instead of logging's own answer to a line that cannot be written, a traceback on standard error each time."""
-    raise
 
 
 def _traceback(error: Exception) -> str:

@@ -149,8 +149,8 @@ AS_PICTURE = {"Content-Type": "image/png"}  # the type is not believed
 # does while the tests run.
 IN_A_PROCESS = """
 import json, os, sys, time
-os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
+os.environ["LENSLET_METRICS_DISABLED"] = "true"
+os.environ["LENSLET_LOG_LEVEL"] = "CRITICAL"
 import lambda_func
 from lenslet.serving.links import address
 

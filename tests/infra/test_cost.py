@@ -25,7 +25,7 @@ from infra.stacks import ACCOUNT_TEMPLATE, TEMPLATE, TemplateLoader
 from lenslet.inference.errors import InputError
 from lenslet.serving.label_batch import PART_PHOTOS
 from tests.support.endpoint import ROOT
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 
 # Round numbers: 100 ms and 4 % of 250 ms at 1 GB are 0.11 GB-seconds a request.
 ROUND = Prices(
@@ -189,7 +189,7 @@ def test_usage_is_that_of_the_function(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = read_prices(PRICES).usage
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
     event = json.loads((ROOT / "tests" / "events" / "rest_predict_raw_jpeg.json").read_text())
     for options in (event["queryStringParameters"], event["multiValueQueryStringParameters"]):
         del options["explain"]  # most callers ask for none

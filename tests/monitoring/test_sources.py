@@ -17,7 +17,7 @@ from lenslet.cli import main
 from lenslet.dataset.csv_file import write_cells
 from lenslet.inference.artifact import read_artifact
 from lenslet.monitoring.sources import SourceError, moment, read_window
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 
 LABELS = ("cat", "dog")
 
@@ -96,7 +96,7 @@ def test_log_of_the_function_has_every_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever a caller asks for: `top=1` leaves one probability in the answer."""
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
     image = base64.b64encode(Path("data/sample/test/forest/00.jpg").read_bytes()).decode()
     whole = lambda_func.handler({"images": [{"image": image}] * 2, "top": 1}, None)
     assert "entropy" not in whole["results"][0]

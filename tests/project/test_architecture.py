@@ -66,7 +66,7 @@ BY_VARIABLE = {"lenslet/inference/classifier.py", "bench/loopback.py"}
 PURE = {"lenslet.evaluation.metrics", "lenslet.evaluation.calibration"}
 FUNCTION_ROOMS = {"serving", "inference"}
 # What is in the image of the function, besides the standard library; the late ones only inside functions.
-FUNCTION_PACKAGES = {"numpy", "PIL", "tflite_runtime", "ai_edge_litert", "aws_lambda_powertools"}
+FUNCTION_PACKAGES = {"numpy", "PIL", "tflite_runtime", "ai_edge_litert"}
 LATE_FUNCTION_PACKAGES = {"boto3", "botocore", "certifi", "pillow_heif", "pi_heif", "pybase64"}
 TENSORFLOW_ROOMS = {"network", "training", "conversion", "tuning"}
 TENSORFLOW_FILES = {"lenslet/evaluation/attribution.py"}

@@ -257,7 +257,7 @@ def test_settings_are_those_of_the_code() -> None:
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED",
     }
     assert listed == {name for name in in_code - of_others if not KUBERNETES.fullmatch(name)}
-    others = set(re.findall(r"`((?:MLFLOW|POWERTOOLS|SSL_CERT|KERAS)_\w+)`", read("docs/settings.md")))
+    others = set(re.findall(r"`((?:MLFLOW|SSL_CERT|KERAS)_\w+)`", read("docs/settings.md")))
     # Those that MLflow and OpenSSL read are named in docstrings, or nowhere.
     assert {name for name in others if name not in text} <= {"SSL_CERT_FILE", "SSL_CERT_DIR"}
 
@@ -265,7 +265,7 @@ def test_settings_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_settings_are_listed(document: str) -> None:
     listed = read("docs/settings.md")
-    for name in re.findall(r"\b((?:LENSLET|POWERTOOLS|MLFLOW)_[A-Z0-9_]+)\b", read(document)):
+    for name in re.findall(r"\b((?:LENSLET|MLFLOW)_[A-Z0-9_]+)\b", read(document)):
         assert f"`{name}`" in listed, name
 
 

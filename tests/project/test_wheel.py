@@ -111,7 +111,7 @@ def test_installed_wheel_serves_and_checks_what_it_serves(commands: Path, tmp_pa
         port = asked.getsockname()[1]
     serve = subprocess.Popen(
         [commands / "lenslet", "serve", "--port", str(port)],
-        cwd=tmp_path, env={**environment(), "POWERTOOLS_LOG_LEVEL": "WARNING"},
+        cwd=tmp_path, env={**environment(), "LENSLET_LOG_LEVEL": "WARNING"},
     )  # fmt: skip
     try:
         done = run(commands, tmp_path, "test", f"http://127.0.0.1:{port}", "--wait", "30")

@@ -16,7 +16,7 @@ import lenslet.serving.access
 from lenslet.inference.errors import KeyMissing, KeyRefused
 from lenslet.serving.access import read_access
 from tests.support.endpoint import ROOT, running
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 
 EVENTS = ROOT / "tests" / "events"
 # `printf first | sha256sum`, and so on
@@ -44,7 +44,7 @@ def ask(name, headers=None):
 
 @pytest.fixture(autouse=True)
 def no_log(monkeypatch):
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from lenslet.serving.formats import read_formats
 from lenslet.serving.gateway import HttpRequest, read_base_path
 from lenslet.serving.links.delivered import check_delivered
 from lenslet.serving.routes import ROUTES
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 from tests.support.heif import avif, heic
 from tests.support.photos import RED, flat
 
@@ -30,7 +30,7 @@ Event = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def log_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
 
 
 def event_file(name: str) -> Event:

@@ -24,7 +24,7 @@ from lenslet.serving.models import Models
 from lenslet.serving.s3 import s3_client
 from tests.support.aws import moto_server, s3_at
 from tests.support.endpoint import running
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 from tests.support.photos import plain, quadrants
 
 EVENT = json.loads(Path("tests/events/function_url_feedback.json").read_text())
@@ -111,7 +111,7 @@ def test_the_same_correction_twice_is_one_and_another_label_is_another(folder: P
 def test_log_says_nothing_of_the_photo(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
     _, content = send()
     lines = capfd.readouterr().out
     [line] = [json.loads(line) for line in lines.splitlines() if "_aws" not in line]

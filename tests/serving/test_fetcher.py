@@ -32,7 +32,7 @@ from lenslet.serving.links.connection import Deadline
 from lenslet.serving.links.fetcher import fetch
 from lenslet.serving.links.rules import Rules
 from tests.support.aws import moto_server, s3_at
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 
 PHOTO = b"\xff\xd8\xff some photo"
 LIMIT_BYTES = 200_000
@@ -699,7 +699,7 @@ def test_answer_and_log_of_a_link(
 ) -> None:  # fmt: skip
     import lambda_func
 
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
     monkeypatch.setattr(remote, "TIMEOUT_S", LIMIT_S if status == 504 else 20.0)
     event: dict[str, Any] = json.loads((EVENTS / "function_url_predict_image.json").read_text())
     event |= {"isBase64Encoded": False}

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 import requests
@@ -233,11 +232,8 @@ TABLE = {
 
 
 @pytest.fixture(autouse=True)
-def printed(capfd, monkeypatch):
+def printed(capfd):
     """A function that gives all that has reached stdout and stderr since its last call."""
-    # The logger keeps the stream of the time of import, which pytest has replaced since.
-    now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.telemetry.logger.registered_handler, "stream", now)
     return lambda: "".join(capfd.readouterr())
 
 

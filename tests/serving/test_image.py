@@ -106,8 +106,8 @@ def test_build_context_is_what_the_dockerfile_copies() -> None:
 
 
 QUIET = {
-    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
-    "POWERTOOLS_METRICS_DISABLED": "true",
+    "LENSLET_LOG_LEVEL": "CRITICAL",
+    "LENSLET_METRICS_DISABLED": "true",
     "AWS_DEFAULT_REGION": "eu-central-1",
 }
 # Third parties that the function's image holds, with what they need.
@@ -115,7 +115,7 @@ IMPORTABLE = """
 import importlib.abc, json, sys
 
 PACKAGES = {
-    "numpy", "PIL", "tflite_runtime", "ai_edge_litert", "aws_lambda_powertools", "jmespath", "typing_extensions",
+    "numpy", "PIL", "tflite_runtime", "ai_edge_litert", "jmespath",
     "boto3", "botocore", "s3transfer", "dateutil", "six", "urllib3", "certifi",
 }
 OWN = ("lenslet.inference", "lenslet.serving")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ import lenslet.serving.request
 from lenslet.inference.classifier import Prediction
 from lenslet.inference.errors import LinkFailed, LinkRefused, LinkTimeout
 from lenslet.serving.models import Models
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 
 ROOT = Path(__file__).parents[2]
 ALPHA = 0.25  # one label is certain from a probability of 0.75
@@ -136,7 +137,7 @@ def fixed(probabilities, activation_map=None, threshold=0.15, is_in_distribution
 @pytest.fixture(autouse=True)
 def output(capsys, monkeypatch):
     """A function that gives the lines printed since its last call, as JSON objects."""
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -706,7 +707,7 @@ def test_link_failures_are_counted_with_every_answer(monkeypatch, output, error,
 
 
 def test_metrics_can_be_switched_off(monkeypatch, output):
-    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
+    monkeypatch.setattr(lambda_func.telemetry, "writes_metrics", False)
     ask({"image": PICTURE})
     assert [line["message"] for line in output()] == ["answered"]
 
@@ -769,18 +770,67 @@ def test_start_up_needs_no_tensorflow_and_loads_no_link_library():
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("setting", ["POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_DISABLED"])
-def test_malformed_setting_of_powertools_stops_the_start(setting):
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        (
+            "LENSLET_LOG_LEVEL",
+            "klingon",
+            "LENSLET_LOG_LEVEL takes DEBUG, INFO, WARNING, ERROR, CRITICAL, not 'klingon'",
+        ),
+        ("LENSLET_METRICS_DISABLED", "never", "LENSLET_METRICS_DISABLED takes true or false, not 'never'"),
+        ("POWERTOOLS_LOG_LEVEL", "ERROR", "POWERTOOLS_LOG_LEVEL is called LENSLET_LOG_LEVEL now"),
+    ],
+)
+def test_malformed_setting_of_the_log_stops_the_start(setting, value, said):
     done = subprocess.run(
         [sys.executable, "-c", "import lambda_func"],
         cwd=ROOT,
-        env={**os.environ, setting: "klingon"},
+        env={**os.environ, setting: value},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 1
-    assert "ValueError: POWERTOOLS_LOG_LEVEL or POWERTOOLS_METRICS_DISABLED: " in done.stderr
+    assert f"ValueError: {said}\n" in done.stderr
+
+
+def test_log_has_what_is_wanted_alone(monkeypatch, output):
+    monkeypatch.setattr(lambda_func.telemetry, "level", "ERROR")
+    monkeypatch.setattr(lambda_func.telemetry, "writes_metrics", False)
+    ask({"image": PICTURE})
+    assert output() == []
+    lambda_func.telemetry.log_exception(
+        "unexpected error", ValueError("why"), {"request_id": "7", "path": None}
+    )
+    (line,) = output()
+    assert line.pop("exception").endswith("ValueError: why\n")
+    assert datetime.fromisoformat(line.pop("timestamp")).tzinfo
+    assert line == {
+        "level": "ERROR", "message": "unexpected error", "service": "lenslet", "request_id": "7",
+        "exception_name": "ValueError",
+    }  # fmt: skip
+
+
+def test_metrics_are_in_the_embedded_format(output):
+    """CloudWatch's specification: https://docs.aws.amazon.com/AmazonCloudWatch (embedded metric format)."""
+    ask({"image": PICTURE})
+    _, of_photos, of_label = output()
+    head = of_label.pop("_aws")
+    assert abs(head["Timestamp"] / 1000 - time.time()) < 60
+    assert head["CloudWatchMetrics"] == [
+        {
+            "Namespace": "Lenslet", "Dimensions": [["service", "Label"]],
+            "Metrics": [{"Name": "Predictions", "Unit": "Count"}],
+        }
+    ]  # fmt: skip
+    assert of_label.keys() == {"service", "Label", "Predictions"}
+    assert of_label["service"] == "lenslet"
+    assert of_label["Predictions"] == [1]
+    units = {each["Name"]: each["Unit"] for each in of_photos["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert units == {
+        "LinkFailures": "Count", "Latency": "Milliseconds", "Uncertain": "Count", "OutOfDistribution": "Count",
+    }  # fmt: skip
 
 
 def test_broken_model_folder_stops_the_start(tmp_path):

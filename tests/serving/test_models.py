@@ -16,7 +16,7 @@ import lambda_func
 from lenslet.inference.errors import ArtifactError
 from lenslet.serving.models import Models, load_models
 from lenslet.serving.request import predict_request_of
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 from tests.support.other_models import SHIPPED, write_other_model
 from tests.support.photos import RED, flat, saved
 
@@ -38,7 +38,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 @pytest.fixture(autouse=True)
 def served(two: Models, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
     monkeypatch.setattr(lambda_func, "models", two)
     yield
 

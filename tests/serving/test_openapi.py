@@ -3,9 +3,7 @@
 import copy
 import hashlib
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import jsonschema
 import openapi_spec_validator
@@ -38,13 +36,6 @@ ERRORS = [
 def feedback(monkeypatch, tmp_path):
     monkeypatch.setenv("LENSLET_FEEDBACK", str(tmp_path))
     monkeypatch.setattr(feedback_module, "RATE_LIMIT", feedback_module.RateLimit())
-
-
-@pytest.fixture(autouse=True)
-def no_log(monkeypatch):
-    # The logger keeps the stream of the time of import, which pytest has closed since.
-    now = SimpleNamespace(write=lambda text: sys.stdout.write(text), flush=lambda: None)
-    monkeypatch.setattr(lambda_func.telemetry.logger.registered_handler, "stream", now)
 
 
 def resolve(node):

@@ -28,7 +28,7 @@ from lenslet.serving.models import Models
 from lenslet.serving.shadow import Shadow, Target, read_shadow
 from tests.support import candidates
 from tests.support.endpoint import ROOT
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 from tests.support.other_models import SHIPPED, write_other_model
 from tests.support.photos import RED, flat, saved
 
@@ -39,7 +39,7 @@ SERVED = read_artifact(SHIPPED)
 
 @pytest.fixture(autouse=True)
 def log_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
 
 
 class Printed:

@@ -17,7 +17,7 @@ from lenslet.serving.links import fetcher as remote
 from lenslet.serving.s3 import s3_client
 from lenslet.serving.uploads import Upload, read_uploads
 from tests.support.aws import moto_server, s3_at
-from tests.support.function_log import write_to_stdout
+from tests.support.function_log import write_metrics
 from tests.support.photos import GREEN, RED, plain
 
 EVENTS = Path(__file__).parents[1] / "events" / "s3"
@@ -109,7 +109,7 @@ def bucket(server: Any) -> Iterator[Any]:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
     """What the function has written so far, in objects."""
-    write_to_stdout(monkeypatch)
+    write_metrics(monkeypatch)
     return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 

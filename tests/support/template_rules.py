@@ -294,7 +294,7 @@ def stages_share_no_name(stack: Stack) -> Findings:
             ):
                 yield f"{name} is named {given} in both stages"
     service = [
-        each["Environment"]["Variables"].get("POWERTOOLS_SERVICE_NAME", "")
+        each["Environment"]["Variables"].get("LENSLET_SERVICE_NAME", "")
         for each in stack.of_type("AWS::Lambda::Function").values()
         if "ImageUri" in each["Code"]
     ]
