@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None, prepare: Callable[[], None] | None = Non
     """Serve until SIGTERM or Ctrl-C. `prepare` is for tests: each process calls it first."""
     arguments = make_parser().parse_args(argv)
 
-    os.environ.setdefault("LENSLET_METRICS_DISABLED", "true")  # before the function is imported
+    # Before the function is imported; blank is not set.
+    os.environ["LENSLET_METRICS_DISABLED"] = os.environ.get("LENSLET_METRICS_DISABLED", "").strip() or "true"
 
     from lenslet.serving.http.server import open_port, serve
 
