@@ -6,9 +6,6 @@ import sys
 
 import pytest
 
-from fuzz import handler
-from fuzz.handler import ask_many
-from fuzz.seeds import pictures
 from lenslet.inference.decode import decode
 from lenslet.inference.errors import LensletError
 from lenslet.serving.routes import ROUTES
@@ -17,7 +14,10 @@ from tests.support.endpoint import ROOT
 CRASHES = ROOT / "tests" / "crashes"
 
 
+# What is fuzzed is imported late: to draw the seeds takes a second, which every process that collects would spend.
 def test_every_seed_is_a_picture() -> None:
+    from fuzz.seeds import pictures
+
     assert len(pictures()) > 80
     for picture in pictures():
         assert decode(picture, 8).shape == (8, 8, 3)
@@ -32,6 +32,8 @@ def test_what_the_fuzzer_once_found_is_mended() -> None:
 
 
 def test_number_of_inputs_is_at_least_one(capsys: pytest.CaptureFixture[str]) -> None:
+    from fuzz import handler
+
     with pytest.raises(SystemExit, match="2"):
         handler.main(["--inputs", "0"])
     said = capsys.readouterr().err
@@ -41,6 +43,8 @@ def test_number_of_inputs_is_at_least_one(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.slow
 def test_handler_answers_a_few_hundred_events() -> None:
+    from fuzz.handler import ask_many
+
     answered = ask_many(300, random_seed=0)
     assert answered.total() >= 300
     assert answered["200"] > 0
@@ -49,6 +53,8 @@ def test_handler_answers_a_few_hundred_events() -> None:
 
 @pytest.mark.slow
 def test_handler_that_fails_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fuzz.handler import ask_many
+
     monkeypatch.setitem(ROUTES["/predict"], "POST", lambda request, models, keep: {"label": float("nan")})
     with pytest.raises(AssertionError, match="internal_error"):
         ask_many(500, random_seed=0)

@@ -26,7 +26,6 @@ from infra.images import Image, digest_before, digest_of, production_history
 from infra.preflight import Account, ReleaseError, ReleaseFailed
 from infra.stacks import Stack
 from lenslet.inference.artifact import read_artifact
-from tests.support import moto_gaps
 from tests.support.endpoint import ROOT
 from tests.support.release_project import FUNCTION_KEY, KEY, Project, git, put_program
 
@@ -373,6 +372,8 @@ def test_first_promotion_inherits_what_staging_was_given(project: Project) -> No
 
 @pytest.mark.slow
 def test_account_without_room_reserves_nothing(project: Project) -> None:
+    from tests.support import moto_gaps
+
     moto_gaps.limits.update(ConcurrentExecutions=10, UnreservedConcurrentExecutions=10)
     refused = project.run("deploy", "staging", "--parameter", "ReservedConcurrency=5")
     expect_refusal(refused, "ReservedConcurrency=5 has no room: this account may run 10 instances at once")

@@ -22,7 +22,6 @@ import boto3
 import pytest
 import requests
 
-from tests.support import moto_gaps
 from tests.support.aws import moto_server
 from tests.support.endpoint import ROOT, running
 
@@ -218,6 +217,8 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def project(tmp_path: Path, aws: str, endpoint: str) -> Project:
     requests.post(f"{aws}/moto-api/reset", timeout=10)
+    from tests.support import moto_gaps  # late, as in tests/support/aws.py
+
     moto_gaps.protected.clear()
     moto_gaps.limits.update(moto_gaps.USUAL_LIMITS)
     folder, programs, home = (tmp_path / name for name in ("project", "bin", "home"))
