@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 HASHES = ("--generate-hashes", "--only-binary", ":all:", "--emit-build-options")
 IMAGE = (*HASHES, "--python-platform", "linux")
+AT_ONCE = 4  # lists; each spends most of its time waiting for PyPI
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Lock:
     options: tuple[str, ...] = ("--universal",)
 
 
-# Order matters: a list may be a constraint (-c) on those that follow it.
+# A list that stands alone may be a constraint (-c) on others.
 LOCKS = {
     "requirements.txt": Lock(
         "The full environment, .venv: training, evaluation, page, releases, tests.", ("--extra", "dev")
@@ -90,13 +92,29 @@ def main(argv: list[str] | None = None) -> int:
         for path in LOCKS:
             if (ROOT / path).exists():
                 shutil.copy(ROOT / path, folder / path)
-        for path, lock in LOCKS.items():
-            text = resolve(folder, path, lock, ["--upgrade"] if arguments.upgrade else [])
-            (folder / path).write_text(text, encoding="utf-8")
+        upgrade = ["--upgrade"] if arguments.upgrade else []
+        for paths in waves():
+            with ThreadPoolExecutor(AT_ONCE) as threads:
+                texts = list(threads.map(lambda path: resolve_apart(folder, path, upgrade), paths))
+            for path, text in zip(paths, texts, strict=True):
+                (folder / path).write_text(text, encoding="utf-8")
         for path in LOCKS:
             (arguments.into / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(folder / path, arguments.into / path)
     return 0
+
+
+def waves() -> list[list[str]]:
+    """Lists that can be resolved at once, after those of the waves before, which constrain some of them."""
+    first = [path for path, lock in LOCKS.items() if "-c" not in lock.options]
+    return [first, [path for path in LOCKS if path not in first]]
+
+
+def resolve_apart(folder: Path, path: str, options: list[str]) -> str:
+    """`resolve` in a copy of the folder: uv reads settings of this list from its pyproject.toml."""
+    with TemporaryDirectory() as name:
+        copy = shutil.copytree(folder, Path(name) / "project")
+        return resolve(copy, path, LOCKS[path], options)
 
 
 def resolve(folder: Path, path: str, lock: Lock, options: list[str]) -> str:
