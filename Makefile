@@ -221,6 +221,8 @@ $(RAY): requirements/ray.txt
 
 # Tests in two processes, each module in one of them (tests/conftest.py).
 two_processes := --numprocesses 2 --dist loadscope --no-loadscope-reorder
+# OpenBLAS's threads spin while they wait for a core, which another of the processes has.
+fast test: export OPENBLAS_NUM_THREADS := 1
 
 $(LABEL_STUDIO): requirements/label-studio.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
