@@ -98,16 +98,10 @@ def bridge(function: Function, admission: AdmissionControl, training: Training |
             reason = error if isinstance(error, LensletError) else Overloaded("the server is stopping")
             answer = refuse(http_request(event), reason, function)
         status = answer["statusCode"]
-        headers = answer["headers"] | REFUSAL_HEADERS.get(status, {}) | closing_headers(request)
+        headers = answer["headers"] | REFUSAL_HEADERS.get(status, {})
         await Response(answer["body"], status, headers)(scope, receive, send)
 
     return application
-
-
-def closing_headers(request: Request) -> dict[str, str]:
-    """RFC 9112, section 6.1: with both, a proxy in front may see another end of the body, and another next request."""
-    both = "transfer-encoding" in request.headers and "content-length" in request.headers
-    return {"Connection": "close"} if both else {}
 
 
 def refuse(request: HttpRequest, error: LensletError, function: Function) -> dict[str, Any]:
