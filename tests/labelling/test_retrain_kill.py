@@ -24,6 +24,8 @@ QUICK = (
     "--set",
     "convert.explanation_photos=0",
     "--set",
+    "convert.precisions=[float16]",
+    "--set",
     "evaluate.corruption_photos=0",
     "--set",
     "gate.min.accuracy=0",

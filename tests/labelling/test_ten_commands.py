@@ -77,6 +77,7 @@ def right(place: Path, model: str) -> int:
     """How many of the 36 negatives that trained neither model are recognised."""
     words = ["evaluate", "--data", place / "negatives", "--all", "--model", place / model, "--json"]
     words += ["--cache", place / ".cache", "--report", place / "judged" / model, "--no-record"]
+    words += ["--set", "evaluate.corruption_photos=0"]
     done = subprocess.run(
         [sys.executable, "-m", "lenslet", *words], cwd=ROOT, capture_output=True, text=True, check=True
     )

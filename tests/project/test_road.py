@@ -55,13 +55,14 @@ def trained(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def converted(folder: Path, trained: str) -> str:
     arguments = ("--data", SAMPLE, "--model", folder / "model", "--cache", folder / "cache")
-    return run("convert.py", *arguments).stdout
+    return run("convert.py", *arguments, "--set", "convert.explanation_photos=6").stdout
 
 
 @pytest.fixture(scope="module")
 def evaluated(folder: Path, converted: str) -> str:
     arguments = ("--data", SAMPLE, "--model", folder / "model", "--cache", folder / "cache")
-    return run("evaluate", *arguments, "--report", folder / "report").stdout
+    few = ("--set", "evaluate.corruption_photos=6")
+    return run("evaluate", *arguments, "--report", folder / "report", *few).stdout
 
 
 def test_training_learns_the_drawings(trained: str, folder: Path) -> None:
@@ -172,6 +173,8 @@ def test_fine_tuning_a_two_class_folder_from_scratch(folder: Path) -> None:
     params["train"]["image_size"] = 32
     params["train"]["backbone"] = {"name": "small_cnn", "weights": "none", "layers_unfrozen": "all"}
     params["train"]["fine_tune"] |= {"epochs": 3, "batch_size": 8, "learning_rate": 0.002}
+    params["convert"] |= {"precisions": ["float32"], "explanation_photos": 2}
+    params["evaluate"]["corruption_photos"] = 2
     (folder / "small.yaml").write_text(yaml.safe_dump(params))
     places = ("--cache", folder / "cache", "--params", folder / "small.yaml")
     run(
@@ -185,8 +188,8 @@ def test_fine_tuning_a_two_class_folder_from_scratch(folder: Path) -> None:
         *places,
     )
     run("convert.py", "--data", folder / "two", "--model", folder / "two_model", *places)
-    model = ("--model", folder / "two_model", "--cache", folder / "cache")
-    run("evaluate", "--data", folder / "two", *model, "--report", folder / "two_report")
+    model = ("--model", folder / "two_model")
+    run("evaluate", "--data", folder / "two", *model, "--report", folder / "two_report", *places)
     figures = json.loads((folder / "two_report" / "metrics.json").read_text())
     assert figures["accuracy"] == 1.0  # red and blue
     assert (next((folder / "runs").iterdir()) / "log.csv").read_text().count(
@@ -274,7 +277,8 @@ def test_servable_folder_serves_its_model_until_the_next_one_is_whole(converted:
     assert not [path for path in again.keys() - cached.keys() if path.name.startswith("pixels")]
     Classifier.load(retrained)
     network = (retrained / "next" / "model.keras").read_bytes()
-    run("convert.py", "--data", SAMPLE, "--model", retrained, *places)
+    quick = ("--set", "convert.precisions=[float16]", "--set", "convert.explanation_photos=0")
+    run("convert.py", "--data", SAMPLE, "--model", retrained, *places, *quick)
     assert not (retrained / "next").exists()
     assert (retrained / "model.keras").read_bytes() == network
     assert Classifier.load(retrained).artifact.sha256 != json.loads(before["model.json"])["sha256"]

@@ -366,6 +366,7 @@ def test_overlay_is_bright_where_the_map_is() -> None:
 def test_evaluation_of_the_shipped_model_on_the_drawings(tmp_path: Path) -> None:
     places = ("--cache", tmp_path / "cache", "--report", tmp_path / "report")
     command = [sys.executable, "-m", "lenslet", "evaluate", "--data", "data/sample", *map(str, places)]
+    command += ["--set", "evaluate.corruption_photos=6"]
     before = Path("model/model.json").read_bytes()
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr

@@ -217,6 +217,7 @@ def accuracy(place: Path, model: str) -> float:
     """On negatives that trained neither model."""
     words = ["evaluate", "--data", str(place / "negatives"), "--all", "--model", str(place / model), "--json"]
     words += ["--cache", str(place / ".cache"), "--report", str(place / "report" / model), "--no-record"]
+    words += ["--set", "evaluate.corruption_photos=0"]
     done = subprocess.run(
         [sys.executable, "-m", "lenslet", *words], capture_output=True, text=True, check=True, env=os.environ
     )
