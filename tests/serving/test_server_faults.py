@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -361,6 +361,83 @@ def test_many_headers_after_a_body_are_refused(address):
     assert statuses(address, chunked([b"{}"]) + b"0\r\n" + b"X: y\r\n" * 500 + b"\r\n", shut=False) == [
         b"400"
     ]
+
+
+ECHO = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+CHUNKED = ECHO + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        CHUNKED + b"ZZ\r\n",
+        CHUNKED.replace(b"chunked", b"gzip"),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+    ids=["chunk", "coding", "no host", "no request"],
+)
+def test_requests_before_a_broken_one_are_answered(address, broken):
+    assert statuses(address, HEALTH * 2 + broken, shut=False) == [b"200", b"200"]
+    assert statuses(address, broken, shut=False) == [b"400"]
+
+
+def test_two_hosts_are_refused_and_none_is_enough_before_1_1(address):
+    assert statuses(address, b"GET /health HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", shut=False) == [b"400"]
+    assert statuses(address, b"GET /health HTTP/1.0\r\n\r\n", shut=False) == [b"200"]
+    early = b"POST /nothing HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}"
+    assert statuses(address, early, shut=False) == [b"404"]
+
+
+def test_trailers_are_no_headers(address):
+    """A proxy in front that sets or filters headers does not look at them."""
+    trailers = b"Origin: https://evil.example\r\nContent-Type: application/json\r\n\r\n"
+    sent = CHUNKED + b"%x\r\n%b\r\n0\r\n" % (len(PHOTO), PHOTO) + trailers
+    assert statuses(address, sent, HEALTH) == [b"200", b"200"]
+
+
+@pytest.mark.parametrize("endless", [b"2\r\n{}\r\n0\r\nX: ", b"2;x="], ids=["trailer", "extension"])
+def test_what_never_ends_behind_a_head_is_refused(address, endless):
+    with suppress(ConnectionResetError, BrokenPipeError):
+        assert statuses(address, CHUNKED + endless, *[b"y" * 8192] * 2000, shut=False) in ([b"400"], [])
+    assert requests.get(f"{address}/health", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        ECHO + b"Content-Length: 9000\r\n\r\nhalf",
+        CHUNKED + b"ZZ\r\n",
+    ],
+    ids=["close", "half a body", "broken"],
+)
+def test_connection_that_closes_unread_is_dropped(last):
+    """Its rest is less than what counts as unread; such connections would fill the server for good."""
+    numbers = [f"lenslet.serving.http.connection.{name}=2" for name in ("HEADER_TIMEOUT_S", "READ_TIMEOUT_S")]
+    with running_on_loopback("--workers", "1", numbers=numbers) as (address, process), ExitStack() as stack:
+        requests.get(f"{address}/health", headers={"Connection": "close"}, timeout=5)
+        before = sockets_of(process)
+        for pages in range(1, 13):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(("127.0.0.1", port_of(address)))
+            client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * pages + last)
+            if b"half" in last:
+                client.shutdown(socket.SHUT_WR)
+        end = time.monotonic() + 30
+        time.sleep(1)  # until all are accepted, and some are full
+        while sockets_of(process) > before:
+            assert time.monotonic() < end, sockets_of(process) - before
+            time.sleep(0.2)
+
+
+def sockets_of(process):
+    found = 0
+    for each in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(OSError):  # closed since
+            found += each.readlink().name.startswith("socket:")
+    return found
 
 
 def test_more_requests_than_open_files_allow():

@@ -1,11 +1,11 @@
 """Timeouts for headers and for clients that do not read, caps on connections and chunks, which uvicorn lacks."""
 
 import asyncio
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 # As for a body. The rest of a body that was answered before it had arrived must come within it, too.
 HEADER_TIMEOUT_S = 30.0
@@ -50,11 +50,16 @@ class HttpConnection(HttpToolsProtocol):
     all_open: ClassVar[dict["HttpConnection", None]] = {}
     idle: ClassVar[dict["HttpConnection", None]] = {}
     unread: ClassVar[dict["HttpConnection", None]] = {}
-    _timeout: asyncio.TimerHandle
+    _timeout: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None  # while the client does not read
     _method, _version = b"", ""  # of a request that asks for another protocol
-    _heads, _in_head = 0, False  # that have begun; whether the last one still arrives
-    _head_bytes, _headers, _unparsed_bytes = 0, 0, 0  # of the head that arrives, or has
+    _answering: RequestResponseCycle | None = (
+        None  # the one whose turn it is; self.cycle is the last that arrived
+    )
+    _in_head = False  # whether a head arrives
+    _head_bytes, _headers = 0, 0  # of the head that arrives, or has
+    _events, _unparsed_bytes = 0, 0  # of the parser; what has arrived since the last one
+    _refused = False  # nothing more is read
     _pieces, _piece_bytes = 0, 0  # of the body that arrives
     _half_closed = False  # the client has sent all it wants to send, and waits for the answer
 
@@ -67,7 +72,9 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        left, heads = memoryview(data), self._heads if self._in_head else -1
+        if self._refused:
+            return
+        left, events = memoryview(data), self._events
         while left:
             try:
                 self.parser.feed_data(left)
@@ -78,22 +85,33 @@ class HttpConnection(HttpToolsProtocol):
             except httptools.HttpParserError:
                 self._refuse()
                 return
-        if self._in_head and heads == self._heads:  # of a header without an end, the parser keeps all
+        if events == self._events:  # of a header without an end, a trailer's too, the parser keeps all
             self._unparsed_bytes += len(data)
             if self._unparsed_bytes > MAX_HEAD_BYTES:
                 self._refuse()
 
     def _refuse(self) -> None:
-        """Answer status 400, unless another answer is on its way, and close."""
+        """Close, after the answers to requests before the broken one; without any, with status 400."""
+        self._refused = True
         if self.transport.is_closing():
             return
-        if self.cycle and not self.cycle.more_body and not self.cycle.response_complete:
-            self.cycle.keep_alive = False  # to requests before the broken one
+        first = self._answering
+        if first and not first.response_complete and (first is not self.cycle or not first.more_body):
+            if self.pipeline and self.cycle.more_body:  # the broken one
+                self.pipeline.popleft()
+                self.cycle = self.pipeline[0][0] if self.pipeline else first
+            self.cycle.keep_alive = False
             self.flow.pause_reading()
-        elif self.cycle and self.cycle.more_body and self.cycle.response_started:
+            return
+        self._await_headers()  # of a client that does not read, the connection would stay
+        if first and first.more_body and first.response_started and not self._in_head:
             self.transport.close()
         else:
             self.send_400_response("Invalid HTTP request received.")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _head_without_upgrade(self) -> bytes:
         """The head that asks for another protocol, as Java's client does for HTTP/2 with each request, without asking.
@@ -114,16 +132,18 @@ class HttpConnection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RequestRefused("too many requests wait for their turn")
         super().on_message_begin()
-        self._heads, self._in_head = self._heads + 1, True
-        self._head_bytes = self._headers = self._unparsed_bytes = self._pieces = self._piece_bytes = 0
+        self._count_event()
+        self._in_head = True
+        self._head_bytes = self._headers = self._pieces = self._piece_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Also of those after a body in chunks."""
-        super().on_header(name, value)
+        """Also of the trailers of a body in chunks, which are no headers of the request (RFC 9110, section 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
         self._headers += 1
         self._count_head(len(name) + len(value))
 
@@ -132,10 +152,23 @@ class HttpConnection(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES or self._headers > MAX_HEADERS:
             raise RequestRefused("the head of the request is too large")
 
+    def _count_event(self) -> None:
+        self._events, self._unparsed_bytes = self._events + 1, 0
+
     def on_headers_complete(self) -> None:
+        self._count_event()
         self._in_head = False
+        self._version = self.parser.get_http_version()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self._version == "1.1"):
+            raise RequestRefused("a request names one host (RFC 9112, section 3.2)")
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings not in ([], [b"chunked"]):
+            raise RequestRefused("of the codings of a transfer, chunks alone are read")
+        if self._version == "1.0":
+            self.expect_100_continue = False
         if self.parser.should_upgrade():
-            self._method, self._version = self.parser.get_method(), self.parser.get_http_version()
+            self._method = self.parser.get_method()
             if self._method == b"CONNECT":
                 raise RequestRefused("this server is no proxy")
             return
@@ -143,11 +176,13 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_waiting()
 
     def on_message_complete(self) -> None:
+        self._count_event()
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of a body, without a copy of it where it is read before the next one comes."""
+        self._count_event()
         self._pieces += 1
         self._piece_bytes += len(body)
         if self._pieces > FREE_PIECES + self._piece_bytes // MIN_PIECE_BYTES:
@@ -181,10 +216,13 @@ class HttpConnection(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether the connection stays open: a client may close its half once its request is complete."""
         self._half_closed = bool(self.cycle and not self.cycle.more_body and not self.cycle.response_complete)
+        if not self._half_closed:  # closed once what is written has been read, if it ever is
+            self._await_headers()
         return self._half_closed
 
     def on_response_complete(self) -> None:
-        if not self.transport.is_closing() and not self.pipeline:
+        # Where it closes, too: of a client that does not read, the connection would stay.
+        if self in self.all_open and (self.transport.is_closing() or not self.pipeline):
             self._await_headers()
         super().on_response_complete()  # starts the next request, if one has arrived already
         if self.pipeline:
@@ -199,13 +237,15 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _await_headers(self) -> None:
+        self._stop_waiting()
         self._timeout = self.loop.call_later(HEADER_TIMEOUT_S, self._abort)
         self.idle[self] = None
         if len(self.idle) > MAX_IDLE:
             next(iter(self.idle))._abort()
 
     def _stop_waiting(self) -> None:
-        self._timeout.cancel()
+        if self._timeout:
+            self._timeout.cancel()
         self.idle.pop(self, None)
 
     def _stop_waiting_for_reader(self) -> None:
