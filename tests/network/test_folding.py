@@ -41,7 +41,8 @@ def test_folded_network_computes_and_learns_the_same(name: str) -> None:
     before = backbone.predict(pixels, verbose=0)
     np.testing.assert_allclose(folded.predict(pixels, verbose=0), before, atol=1e-3)
     for model in (reference, folded):
-        model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
+        # A small step: what processors round differently, fifty layers of ReLU6 would amplify after a large one.
+        model.compile(optimizer=keras.optimizers.SGD(3e-4), loss="mse")
         model.train_on_batch(pixels, np.full_like(before, 0.5))
     copy_kernels(folded, backbone)
     learned = reference.predict(pixels, verbose=0)
