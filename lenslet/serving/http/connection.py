@@ -52,10 +52,9 @@ class HttpConnection(HttpToolsProtocol):
     unread: ClassVar[dict["HttpConnection", None]] = {}
     _timeout: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None  # while the client does not read
-    _method, _version = b"", ""  # of a request that asks for another protocol
-    _answering: RequestResponseCycle | None = (
-        None  # the one whose turn it is; self.cycle is the last that arrived
-    )
+    _method, _version = b"", ""  # the former of a request that asks for another protocol alone
+    # The request whose turn it is; self.cycle is the one that arrived last.
+    _answering: RequestResponseCycle | None = None
     _in_head = False  # whether a head arrives
     _head_bytes, _headers = 0, 0  # of the head that arrives, or has
     _events, _unparsed_bytes = 0, 0  # of the parser; what has arrived since the last one
