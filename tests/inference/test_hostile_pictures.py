@@ -144,8 +144,6 @@ def test_limit_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 AS_PICTURE = {"Content-Type": "image/png"}  # the type is not believed
 
-# Five are promised. On a machine whose other tenants take its caches and its clock, the same work takes twice as many.
-MAX_SECONDS = 10
 # Sends the JSON of its standard input to the handler, with links to the loopback; prints the codes of the answer, its
 # seconds and the process's peak in MB. Seconds of the processor: those of the clock would measure what else the machine
 # does while the tests run.
@@ -193,7 +191,7 @@ def test_decompression_bomb_takes_little_memory_and_time(name: str) -> None:
     codes, seconds, peak_mb, _ = in_a_process(sent(bomb.build()))
     assert codes == [bomb.code]
     assert peak_mb < 512
-    assert seconds < MAX_SECONDS
+    assert seconds < 5
 
 
 @needs_proc
@@ -216,7 +214,7 @@ def test_sixteen_links_to_a_decompression_bomb_take_little_memory_and_time(
     assert None in codes  # there is room for some
     assert set(codes) <= {None, "request_too_large", "image_too_large"}
     assert peak_mb < 512
-    assert seconds < MAX_SECONDS
+    assert seconds < 5
 
 
 @needs_proc
