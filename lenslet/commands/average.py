@@ -54,7 +54,7 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
     from lenslet.dataset.reading import read_dataset
     from lenslet.inference.atomic import write_or_keep
     from lenslet.network.weight_averaging import AveragingRefused, average_into
-    from lenslet.training.averaging import SHARES, try_shares
+    from lenslet.training.averaging import SHARES, try_shares, validation_pixels
     from lenslet.training.record import (
         KERAS_NAME,
         check_fingerprint,
@@ -82,7 +82,7 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
     if read_record(arguments.second) != record:  # a training that ended meanwhile
         raise AveragingRefused(f"{arguments.second} changed while it was read: run this again")
 
-    found = try_shares(first, second, dataset)
+    found = try_shares(first, second, *validation_pixels(dataset))
     tried, best = found.figures, found.best
     parents = {"first": arguments.first, "second": arguments.second}
     tracker.begin(record.name, {"average": parents, "train": asdict(record.params)}, dataset.fingerprint)
@@ -91,8 +91,7 @@ def average(arguments: argparse.Namespace, tracker: "Tracker") -> dict[str, Any]
         print(f"{share:>13.0%}{figures['accuracy']:>11.4f}{figures['log_loss']:>11.4f}")
     average_into(second, first, second, SHARES[best])
 
-    history = {name: [figures[name] for figures in tried] for name in ("accuracy", "log_loss")}
-    steps = {**record.history, "average": {"share": list(SHARES), **history}}
+    steps = {**record.history, "average": found.history}
     averaged = replace(record, validation=tried[best], history=steps, seeds={})
     place = place_of_training(arguments.out)
     write_or_keep(partial(save_network, second, averaged), place)

@@ -80,7 +80,6 @@ class Telemetry:
         }
         fields |= {"candidate_label": candidate[0], "candidate_confidence": round(candidate[1], 6)}
         fields |= {"candidate_version": version, "candidate_cpu_ms": round(cpu_ms, 2)}
-        fields["skipped"] = skipped
         lines = self._line("INFO", "compared", {"request_id": request_id, **fields})
         if self.writes_metrics:
             counts = {"ShadowDisagreements": int(not agrees), "ShadowSkipped": skipped}

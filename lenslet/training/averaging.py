@@ -28,6 +28,12 @@ class Tried:
         """Position in SHARES of the lowest log loss; of equal ones, the first."""
         return min(range(len(SHARES)), key=lambda number: self.figures[number]["log_loss"])
 
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The shares, and their figures, in order."""
+        figures = {name: [each[name] for each in self.figures] for name in ("accuracy", "log_loss")}
+        return {"share": list(SHARES), **figures}
+
 
 @dataclass(frozen=True)
 class Averaged:
@@ -47,9 +53,8 @@ class Averaged:
         history: dict[str, list[float]] = {"seed": [], "share": [], "accuracy": [], "log_loss": []}
         for number, tried in self.added:
             history["seed"] += [seeds[number]] * len(SHARES)
-            history["share"] += SHARES
-            for name in ("accuracy", "log_loss"):
-                history[name] += [figures[name] for figures in tried.figures]
+            for name, values in tried.history.items():
+                history[name] += values
         return history
 
 
@@ -59,9 +64,10 @@ def validation_pixels(dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.i
     return dataset.pixels[dataset.rows[members]], dataset.targets[members]
 
 
-def try_shares(first: keras.Model, second: keras.Model, dataset: Dataset) -> Tried:
-    """Figures of the averages of both on the validation photos. Raises: AveragingRefused."""
-    pixels, targets = validation_pixels(dataset)
+def try_shares(
+    first: keras.Model, second: keras.Model, pixels: NDArray[np.uint8], targets: NDArray[np.int64]
+) -> Tried:
+    """Figures of the averages of both on photos, as `validation_pixels` gives them. Raises: AveragingRefused."""
     answers = answers_between(first, second, SHARES, pixels)
     return Tried([calibrated_figures(each.logits, targets) for each in answers])
 
@@ -79,7 +85,7 @@ def average_of(folders: Sequence[Path], dataset: Dataset) -> Averaged:
     network, figures, shares, added = networks[best], alone[best], [0.0] * len(networks), []
     shares[best] = 1.0
     for number in others:
-        tried = try_shares(network, networks[number], dataset)
+        tried = try_shares(network, networks[number], pixels, targets)
         share = SHARES[tried.best]
         average_into(network, network, networks[number], share)
         shares = [(1 - share) * each for each in shares]

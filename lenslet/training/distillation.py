@@ -41,9 +41,8 @@ class SoftLabels:
     targets: NDArray[np.float32]  # probabilities to learn, shape (photos of the dataset, classes)
     photos: int  # training photos that at least one teacher has labelled
     accuracy: float  # of the teachers' mean probabilities on these
-    weights: NDArray[np.float32] | None = (
-        None  # in the loss, shape (photos of the dataset,); None: all the same
-    )
+    # In the loss, shape (photos of the dataset,); None: all the same.
+    weights: NDArray[np.float32] | None = None
     doubtful: Mapping[str, int] = field(default_factory=dict)  # label → photos that weigh less
 
 

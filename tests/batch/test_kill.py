@@ -78,9 +78,8 @@ def content(place: Path) -> dict[str, bytes]:
 
 
 def test_killed_workers_are_replaced_and_nobody_outlives_the_run(tmp_path: Path) -> None:
-    photos = links(
-        tmp_path / "photos", 4 * PHOTOS
-    )  # seconds of work, so that no run ends before it is disturbed
+    # Seconds of work, so that no run ends before it is disturbed.
+    photos = links(tmp_path / "photos", 4 * PHOTOS)
     finish(start(photos, "--out", tmp_path / "whole.csv"))
     process = start(photos, "--out", tmp_path / "out.csv", "--workers", 2)
     killed: set[int] = set()

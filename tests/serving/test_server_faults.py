@@ -333,8 +333,7 @@ def test_broken_request_behind_another_leaves_its_answer_alone(address):
 
 
 def test_broken_chunk_is_refused(address):
-    head, _, _ = chunked([]).partition(b"\r\n\r\n")
-    assert statuses(address, head + b"\r\n\r\n5\r\n{}", b"no chunk\r\n", shut=False) == [b"400"]
+    assert statuses(address, chunked([]) + b"5\r\n{}", b"no chunk\r\n", shut=False) == [b"400"]
 
 
 @pytest.mark.parametrize("method", ["GET /health", "POST /predict"])
@@ -363,8 +362,8 @@ def test_many_headers_after_a_body_are_refused(address):
     ]
 
 
-ECHO = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
-CHUNKED = ECHO + b"Transfer-Encoding: chunked\r\n\r\n"
+OF_A_PHOTO = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+CHUNKED = OF_A_PHOTO + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -410,7 +409,7 @@ def test_what_never_ends_behind_a_head_is_refused(address, endless):
     "last",
     [
         b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        ECHO + b"Content-Length: 9000\r\n\r\nhalf",
+        OF_A_PHOTO + b"Content-Length: 9000\r\n\r\nhalf",
         CHUNKED + b"ZZ\r\n",
     ],
     ids=["close", "half a body", "broken"],

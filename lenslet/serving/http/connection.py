@@ -52,7 +52,6 @@ class HttpConnection(HttpToolsProtocol):
     unread: ClassVar[dict["HttpConnection", None]] = {}
     _timeout: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None  # while the client does not read
-    _method, _version = b"", ""  # the former of a request that asks for another protocol alone
     # The request whose turn it is; self.cycle is the one that arrived last.
     _answering: RequestResponseCycle | None = None
     _in_head = False  # whether a head arrives
@@ -79,8 +78,8 @@ class HttpConnection(HttpToolsProtocol):
                 self.parser.feed_data(left)
                 break
             except httptools.HttpParserUpgrade as upgrade:
-                self.parser = httptools.HttpRequestParser(self)
                 left = memoryview(self._head_without_upgrade() + left[upgrade.args[0] :])
+                self.parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self._refuse()
                 return
@@ -118,12 +117,8 @@ class HttpConnection(HttpToolsProtocol):
         A server may ignore it, but the parser would not read the body.
         """
         fields = (b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade")
-        return b"%b %b HTTP/%b\r\n%b\r\n" % (
-            self._method,
-            self.url,
-            self._version.encode(),
-            b"".join(fields),
-        )
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(fields))
 
     # Called by the parser.
 
@@ -157,18 +152,17 @@ class HttpConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._count_event()
         self._in_head = False
-        self._version = self.parser.get_http_version()
+        version = self.parser.get_http_version()
         hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and self._version == "1.1"):
+        if hosts > 1 or (not hosts and version == "1.1"):
             raise RequestRefused("a request names one host (RFC 9112, section 3.2)")
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings not in ([], [b"chunked"]):
             raise RequestRefused("of the codings of a transfer, chunks alone are read")
-        if self._version == "1.0":
+        if version == "1.0":
             self.expect_100_continue = False
         if self.parser.should_upgrade():
-            self._method = self.parser.get_method()
-            if self._method == b"CONNECT":
+            if self.parser.get_method() == b"CONNECT":
                 raise RequestRefused("this server is no proxy")
             return
         super().on_headers_complete()
