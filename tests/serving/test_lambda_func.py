@@ -314,7 +314,8 @@ def test_batch_of_one_is_still_a_batch():
     assert len(answer["results"]) == 1
 
 
-def test_batch_has_a_time_limit(monkeypatch):
+@pytest.mark.parametrize(("limit", "seconds"), [("BATCH_LIMIT_S", 0.3), ("MOST_BATCH_S", 0.55)])
+def test_batch_has_a_time_limit(limit, seconds, monkeypatch):
     def slowly(pixels):
         began = time.thread_time()
         while time.thread_time() - began < 0.2:
@@ -322,7 +323,7 @@ def test_batch_has_a_time_limit(monkeypatch):
         return fixed([0.2, 0.7, 0.1]).classify(pixels)
 
     monkeypatch.setattr(lambda_func, "models", Models.alone(FakeClassifier(slowly)))
-    monkeypatch.setattr("lenslet.serving.answer.BATCH_LIMIT_S", 0.3)
+    monkeypatch.setattr(f"lenslet.serving.answer.{limit}", seconds)
     _, answer = ask({"images": [{"image": PICTURE}] * 4})
     found = [result.get("error", {}).get("code") for result in answer["results"]]
     assert found == [None, None, "image_too_large", "image_too_large"]
