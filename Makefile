@@ -47,7 +47,7 @@ STEP_FUNCTIONS := .venv-step-functions/installed
 RAY := .venv-ray/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page install check fast lint types unsafe vulnerabilities test openapi clients wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
+.PHONY: help demo serve page install check fast lint types vulnerabilities test openapi clients wheel lock audit tune mlflow label-studio sagemaker pipeline notebook bench fuzz clean deploy promote rollback destroy cost template
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,11 +77,12 @@ page: $(PAGE)  ## the page alone on http://127.0.0.1:PAGE_PORT, for the function
 
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
-check: $(FULL)  ## format, lint, types, security lint and fast tests: 90 seconds on two cores
-	@$(MAKE) --no-print-directory --jobs 3 fast types lint unsafe vulnerabilities
+check: $(FULL)  ## format, lint (also for security), types and fast tests: 90 seconds on two cores
+	@$(MAKE) --no-print-directory --jobs 3 fast types lint vulnerabilities
 
+# Three on two cores, because some of the tests wait: for a timeout, a retry, a server.
 fast: $(FULL)
-	.venv/bin/pytest $(two_processes) -m "not slow"
+	.venv/bin/pytest --numprocesses 3 $(by_module) -m "not slow"
 
 lint: $(FULL)
 	.venv/bin/ruff format --check .
@@ -90,15 +91,11 @@ lint: $(FULL)
 types: $(FULL)
 	.venv/bin/mypy
 
-unsafe: $(FULL)
-	.venv/bin/bandit --quiet --skip B101 --recursive lenslet/inference lenslet/serving frontend lambda_func.py
-	.venv/bin/bandit --quiet --severity-level medium --recursive lenslet data infra bench fuzz requirements tests/support
-
 vulnerabilities: $(FULL)
 	@.venv/bin/python -m infra.audit
 
 test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) $(CLIENTS) $(STEP_FUNCTIONS) $(RAY) check  ## everything: check, then the slow tests (TensorFlow, real processes)
-	.venv/bin/pytest $(two_processes) -m slow || { test $$? -eq 1 && echo "What failed runs once more, alone:" && \
+	.venv/bin/pytest --numprocesses 2 $(by_module) -m slow || { test $$? -eq 1 && echo "What failed runs once more, alone:" && \
 		.venv/bin/pytest -m slow --last-failed --last-failed-no-failures none; }
 
 openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
@@ -219,8 +216,8 @@ $(RAY): requirements/ray.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv-ray,requirements/ray.txt)
 
-# Tests in two processes, each module in one of them (tests/conftest.py).
-two_processes := --numprocesses 2 --dist loadscope --no-loadscope-reorder
+# Tests in several processes, each module in one of them (tests/conftest.py).
+by_module := --dist loadscope --no-loadscope-reorder
 # OpenBLAS's threads spin while they wait for a core, which another of the processes has.
 fast test: export OPENBLAS_NUM_THREADS := 1
 

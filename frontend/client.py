@@ -159,7 +159,7 @@ class Gateway:
                 return Reply(found, monotonic() - started, attempt)
             except Failure as failure:
                 # Jitter, so that clients that were refused together do not retry together.
-                pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # nosec B311
+                pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311
                 pause_s = max(pause_s, failure.pause_s)
                 is_late = pause_s > LONGEST_PAUSE_S or monotonic() + pause_s > last_start
                 if not failure.is_passing or attempt == self.attempts or is_late:

@@ -37,7 +37,7 @@ class Stack:
         return self.outputs[name]
 
 
-class TemplateLoader(yaml.SafeLoader):
+class TemplateLoader(yaml.CSafeLoader):  # ten times as fast as the one in Python
     """YAML with CloudFormation's short functions, which are not evaluated: `!Ref X` becomes "X"."""
 
 
@@ -59,7 +59,7 @@ def stack_name(stage: str) -> str:
 def declared_parameters(template: str) -> dict[str, dict[str, Any]]:
     """Name → declaration of each parameter of a YAML or JSON template. Raises: ReleaseError if it is neither."""
     try:
-        content = yaml.load(template, TemplateLoader)  # nosec B506  # a SafeLoader
+        content = yaml.load(template, TemplateLoader)  # noqa: S506  # a SafeLoader
         return dict(content.get("Parameters") or {})
     except (yaml.YAMLError, AttributeError) as error:
         raise ReleaseError(f"a template cannot be read: {error}") from error

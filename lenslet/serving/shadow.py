@@ -71,7 +71,7 @@ class Shadow:
 
     def draw(self, samples: list[Sample], seen: Seen) -> None:
         """Put what was answered among the samples of its request, if it is drawn."""
-        if random.random() < self._share:  # nosec B311
+        if random.random() < self._share:  # noqa: S311
             samples.append(Sample(seen.pixels.tobytes(), *seen.best))
 
     def offer(self, samples: list[Sample], request_id: str | None) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.containers import ROOT, Builder
 
-MEMORY = Path("/dev/shm")  # nosec B108  # a folder with a random name is made in it
+MEMORY = Path("/dev/shm")  # noqa: S108  # a folder with a random name is made in it
 ROOM_BYTES = 3_000_000_000
 
 

@@ -11,7 +11,7 @@ them: they start processes of `lenslet retrain`, and everything they say is in t
 import json
 import re
 import secrets
-import subprocess  # nosec B404
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ class Training:
     def _spawn(self, identity: str) -> None:
         with self.log_path.open("ab") as log:
             # No word of a request is among these, and there is no shell.
-            process = subprocess.Popen(  # nosec B603
+            process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "lenslet", "retrain", *self.words, "--id", identity],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -120,7 +120,7 @@ class Training:
             return 409, refused("nothing_to_promote", "the last training registered no candidate")
         words = ["register", "promote", f"{saved.get('model')}@candidate", "production"]
         command = [sys.executable, "-m", "lenslet", *words]
-        done = subprocess.run(  # nosec B603
+        done = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, timeout=PROMOTE_S, check=False
         )
         if done.returncode:
