@@ -1,7 +1,9 @@
 """Set-up of every test: no tracking, and each module in one process when several share the work."""
 
 import random
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,17 @@ def nothing_is_tracked() -> Iterator[None]:
     """Else every training of a test would be a run in the .mlflow/ of this repository."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", "off")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models_are_read_once() -> Iterator[None]:
+    """Megabytes of JSON, which botocore keeps for a session; moto begins a session in each test."""
+    with pytest.MonkeyPatch.context() as patched:
+        if loaders := sys.modules.get("botocore.loaders"):
+            patched.setattr(
+                loaders.JSONFileLoader, "load_file", staticmethod(cache(loaders.JSONFileLoader().load_file))
+            )
         yield
 
 

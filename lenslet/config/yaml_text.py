@@ -1,10 +1,17 @@
 """YAML as params.yaml may have it: without aliases, which can make a small file huge, and with readable errors."""
 
+import copy
+from functools import lru_cache
 from typing import Any
 
 
 def load_yaml(text: str) -> Any:
     """The content of a document. Raises: ValueError, with one sentence."""
+    return copy.deepcopy(_parsed(text))
+
+
+@lru_cache(maxsize=8)  # stages that one process runs read the same params.yaml again, which takes 12 ms
+def _parsed(text: str) -> Any:
     # Imported here, because `--help` need not wait for it. PyYAML reads 1e-05 as text, and takes the last of two keys
     # of one name.
     from ruamel.yaml import YAML
