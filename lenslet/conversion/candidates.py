@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from lenslet.dataset.dataset import Dataset
 from lenslet.inference.errors import InputError
 
 ROUNDING = 1e-9  # of a difference of two shares that is the limit itself
+MUCH_SLOWER = (
+    2  # times the time that max_slowdown allows: not worth a full trial as long as a faster one may be served
+)
 FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that rounding may explain
 
 
@@ -31,7 +34,7 @@ class TFLiteCandidate:
 
     precision: str
     model: bytes
-    failure: str = ""  # why the runtime does not load it; then nothing below was measured
+    failure: str = ""  # why it did not run on all pictures; then nothing below was measured
     accuracy: float = 0.0  # on the validation photos
     photos: int = 0  # of these
     agreement: float = 0.0  # share of pictures with the same top label as Keras
@@ -140,6 +143,16 @@ def reason_to_refuse(candidate: TFLiteCandidate, keras_accuracy: float, params: 
     if keras_accuracy - candidate.accuracy > max(params.max_accuracy_loss, one_photo) + ROUNDING:
         return f"loses {keras_accuracy - candidate.accuracy:.2%} of accuracy"
     return ""
+
+
+def slow_candidates(times: Mapping[str, float], params: ConvertParams) -> dict[str, str]:
+    """Precisions that are MUCH_SLOWER, by their `times` in milliseconds, than the fastest one; and that in words."""
+    fastest = min(times, key=times.__getitem__, default="")
+    return {
+        name: f"{time / times[fastest]:.1f} times as slow as {fastest}: not tried on all photos"
+        for name, time in times.items()
+        if time > times[fastest] * (1 + params.max_slowdown) * MUCH_SLOWER
+    }
 
 
 def choose_candidate(

@@ -1,5 +1,7 @@
 """The choice of precision, on candidates written by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,53 @@ def test_objections(precision: str, measured: dict[str, float], words: str) -> N
     from lenslet.conversion.candidates import reason_to_refuse
 
     assert reason_to_refuse(candidate(precision, 5, 3.0, **measured), 0.94, PARAMS) == words
+
+
+def test_slow_ones_are_those_that_cannot_be_chosen() -> None:
+    from lenslet.conversion.candidates import slow_candidates
+
+    times = {
+        "float32": 3.4,
+        "float16": 3.5,
+        "dynamic_range": 7.6,
+        "int8": 7.4,
+    }  # the limit is 3.4 × 1.1 × 2 = 7.48
+    words = "2.2 times as slow as float32: not tried on all photos"
+    assert slow_candidates(times, PARAMS) == {"dynamic_range": words}
+    assert slow_candidates(times, replace(PARAMS, max_slowdown=1)) == {}  # who wants small files gets them
+    assert slow_candidates({}, PARAMS) == {}
+
+
+@pytest.mark.parametrize("is_fast_one_right", [True, False])
+def test_slow_files_run_on_all_pictures_only_where_no_other_may_be_served(
+    is_fast_one_right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lenslet.conversion import servable
+    from lenslet.conversion.candidates import choose_candidate
+    from lenslet.evaluation.runtime_check import RuntimeCheck
+    from lenslet.inference.artifact import Artifact
+
+    expected = np.tile(np.array([[0.9, 0.1]], np.float32), (120, 1))
+    asked: list[tuple[list[str], int]] = []
+
+    def answers(models: dict[str, bytes], _: Artifact, pixels: np.ndarray) -> dict[str, RuntimeCheck]:
+        asked.append(([*models], len(pixels)))
+        rows, nothing = expected[: len(pixels)], np.zeros(len(pixels))
+        given = {"float16": rows if is_fast_one_right else rows[:, ::-1], "int8": rows}
+        times = {"float16": 2.0, "int8": 20.0}
+        return {name: RuntimeCheck(given[name], nothing, nothing, times[name]) for name in models}
+
+    monkeypatch.setattr(servable, "check_in_folders", answers)
+    draft = servable.draft_artifact("mine", ("a", "b"), 8, 1.0, 0.1)
+    pixels, targets = np.zeros((120, 8, 8, 3), np.uint8), np.zeros(40, np.int64)
+    models = {"int8": b"8", "float16": b"16"}
+    candidates, checks = servable.try_out(models, draft, pixels, targets, expected, PARAMS)
+    assert [each.precision for each in candidates] == ["int8", "float16"]
+    chosen = choose_candidate(candidates, 1.0, PARAMS)
+    assert chosen.precision == ("float16" if is_fast_one_right else "int8")
+    assert len(checks[chosen.precision].probabilities) == 40
+    on_all = [["float16"]] if is_fast_one_right else [["float16"], ["int8"]]
+    assert asked == [(["int8", "float16"], servable.TIMED), *((names, 120) for names in on_all)]
 
 
 def test_nothing_is_chosen_where_all_fail() -> None:
