@@ -128,6 +128,7 @@ def test_denied_photo_is_a_row_and_denied_bucket_a_sentence(
     assert "s3://nowhere/run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [

@@ -99,6 +99,7 @@ def test_places_of_every_kind_give_the_same_answers(photos: Path, tmp_path: Path
     assert next(iter(answers["list.parquet"])) == f"{photos}/list.parquet#1"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_a_row(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,7 @@ def aws() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_second_start_finds_the_first(aws: None) -> None:
     boto3.client("cloudformation").create_stack(
         StackName="lenslet-staging-batch", TemplateBody=json.dumps(STACK)

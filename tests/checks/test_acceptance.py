@@ -52,6 +52,7 @@ def serving(
 
     class Answers(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: apart, the second waits 40 ms for an acknowledgement
 
         def answer(self) -> None:
             asked.append(self.command)

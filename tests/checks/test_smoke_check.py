@@ -72,6 +72,7 @@ def serving(
 
     class Answers(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: apart, the second waits 40 ms for an acknowledgement
 
         def answer(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -279,6 +280,7 @@ def test_address_that_is_none(url, code, complaint, capsys):
     assert capsys.readouterr().err.startswith(f"lenslet test: {complaint}")
 
 
+@pytest.mark.slow
 def test_stage_is_not_asked_faster_than_its_throttle_lets(monkeypatch, capsys):
     monkeypatch.setattr(service, "PAUSES_S", (0.0, 0.0, 0.0))  # the gateway itself says how long
     bucket = Bucket(rate=2, burst=4)

@@ -204,6 +204,7 @@ def test_fetched_photo_that_is_damaged_is_fetched_again(tmp_path: Path) -> None:
     assert [Path(again[url]).read_bytes() for url in urls] == [b"/0.jpg", b"/1.jpg", b"/2.jpg"]
 
 
+@pytest.mark.slow
 def test_photos_of_a_server_that_is_slow_or_breaks_off_are_sentences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

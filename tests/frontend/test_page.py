@@ -207,6 +207,7 @@ def test_waking_up_is_said(monkeypatch):
     ) == "Classifying photo 2 of 2…" and "The endpoint is starting" in app.words_of(Progress(0, 2, True))
 
 
+@pytest.mark.slow
 def test_waking_up_is_said_of_a_slow_first_answer(monkeypatch):
     def answer_slowly(*_: object) -> Any:
         time.sleep(1)
@@ -220,6 +221,7 @@ def test_waking_up_is_said_of_a_slow_first_answer(monkeypatch):
     assert told[-1] == Progress(1, 1, is_waking=False)
 
 
+@pytest.mark.slow
 def test_what_is_slow_but_not_waking_up(monkeypatch):
     """A photo that this page reads for long, and an address where nobody answers."""
     monkeypatch.setattr("sent_photos.WAKING_AFTER_S", 0.5)

@@ -291,6 +291,7 @@ def test_canvas_of_an_animation_is_refused_before_it_is_made() -> None:
         decode(bytes(data), 16)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=st.sampled_from(sorted(WHOLE)),

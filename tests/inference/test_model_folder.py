@@ -66,6 +66,7 @@ def test_full_disk_leaves_the_old_model(folder, limit):
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.tflite"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renamed", [0, 1, 2])
 def test_killed_writers_leave_a_whole_model(folder, renamed):
     """Also the second time, when the folder holds what the first one left."""
@@ -79,6 +80,7 @@ def test_killed_writers_leave_a_whole_model(folder, renamed):
     assert not (folder / ".model.previous.tflite").exists()
 
 
+@pytest.mark.slow
 def test_readers_find_one_model_while_it_is_replaced(folder):
     artifact = read_artifact(folder)
     models = [bytes([number]) * 200_000 for number in range(8)]

@@ -88,6 +88,7 @@ def test_false_alarms_of_a_month_are_rare(artifact: Artifact, reference: Referen
     assert false / 200 <= 0.05
 
 
+@pytest.mark.slow
 def test_command_prints_a_template_that_lints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert drift(["--schedule", "production", "--model", "model"]) == 0
     text = capsys.readouterr().out

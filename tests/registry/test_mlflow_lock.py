@@ -9,6 +9,7 @@ from lenslet.registry import mlflow_client
 from lenslet.registry.mlflow_client import MlflowUnavailable, open_client
 
 
+@pytest.mark.slow
 def test_lock_held_elsewhere_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv(mlflow_client.SERVER, raising=False)
     monkeypatch.setattr(mlflow_client, "FOLDER", tmp_path)

@@ -586,6 +586,7 @@ def test_file_replaces_the_one_of_before(client: Any, tmp_path: Path) -> None:
     assert (tmp_path / "got" / "note.txt").read_text() == "second"
 
 
+@pytest.mark.slow
 def test_continued_run_makes_no_experiment_of_its_own(tmp_path: Path, in_folder: Path, capsys) -> None:
     """What converts or evaluates a model adds to the run of its training, and prints the address of that."""
     client = mlflow_client.open_client()

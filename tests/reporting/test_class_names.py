@@ -88,6 +88,7 @@ def test_most_confused_classes_are_shown(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {"b", "d", "e"} <= set(texts) and "a" not in texts
 
 
+@pytest.mark.slow
 def test_figures_of_a_thousand_classes_stay_small() -> None:
     names = [f"class {number}" for number in range(1000)]
     figure = confusion_figure(names, np.ones((1000, 1000), np.int64))

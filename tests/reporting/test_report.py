@@ -522,6 +522,7 @@ def test_report_of_a_training_has_its_curves_and_next_steps(found: dict[str, flo
     assert "Look at photos of no that are taken for yes (10, 50 % of them)" in text
 
 
+@pytest.mark.slow
 def test_pairs_of_many_classes_are_a_table() -> None:
     labels = tuple(f"class {number:02}" for number in range(30))
     counts = 5 * np.eye(30, dtype=np.int64)

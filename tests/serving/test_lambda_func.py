@@ -713,6 +713,7 @@ def test_metrics_can_be_switched_off(monkeypatch, output):
     assert [line["message"] for line in output()] == ["answered"]
 
 
+@pytest.mark.slow
 def test_calls_from_many_threads_do_not_mix(monkeypatch, output):
     """Each picture's answer is known: its mean brightness, in a share that no other picture has."""
 

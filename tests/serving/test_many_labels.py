@@ -69,6 +69,7 @@ def test_more_than_lambda_returns_is_refused(ask):
     assert size < LAMBDA_LIMIT_BYTES
 
 
+@pytest.mark.slow
 def test_largest_answer_that_is_sent_fits(ask):
     """Just below the limit, with the quotes that a proxy response escapes."""
     tops = range(2000, 3000, 10)
