@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import deque
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -48,11 +49,23 @@ def imports_of(path: Path) -> tuple[Import, ...]:
 
 
 def _imports(path: Path) -> Iterator[Import]:
-    tree, importer = tree_of(path), module_of(path)
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    late = {id(inner) for node in ast.walk(tree) if isinstance(node, functions) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        yield from (Import(importer, target, id(node) in late) for target in _targets(node, path))
+    importer = module_of(path)
+    for node, is_late in _suspects(path):
+        yield from (Import(importer, target, is_late) for target in _targets(node, path))
+
+
+@cache
+def _suspects(path: Path) -> tuple[tuple[ast.AST, bool], ...]:
+    """The imports and calls of the module, and whether each is inside a function."""
+    found: list[tuple[ast.AST, bool]] = []
+    waiting: deque[tuple[ast.AST, bool]] = deque([(tree_of(path), False)])
+    while waiting:
+        node, is_late = waiting.popleft()
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
+            found.append((node, is_late))
+        is_late = is_late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        waiting.extend((child, is_late) for child in ast.iter_child_nodes(node))
+    return tuple(found)
 
 
 def _targets(node: ast.AST, path: Path) -> Iterator[str]:
@@ -97,7 +110,7 @@ def _called(named: ast.expr, importer: str) -> Iterator[str]:
 
 def imports_by_variable(path: Path) -> bool:
     """Whether the module imports something whose name its source does not say."""
-    named = [found for node in ast.walk(tree_of(path)) if (found := _named(node)) is not None]
+    named = [found for node, _ in _suspects(path) if (found := _named(node)) is not None]
     return any(not isinstance(each, ast.Constant | ast.JoinedStr) for each in named)
 
 
