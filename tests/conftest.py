@@ -1,5 +1,6 @@
 """Set-up of every test: no tracking, and each module in one process when several share the work."""
 
+import gc
 import random
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     longest = {"slow": LONGEST, "not slow": LONGEST_FAST}.get(str(config.getoption("markexpr")), ())
     ranks = {group: rank for rank, group in enumerate(longest)}
     items.sort(key=lambda item: ranks.get(group_of(item.nodeid), len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: to look for garbage among it takes longer than some of the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def group_of(nodeid: str) -> str:

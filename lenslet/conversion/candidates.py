@@ -19,7 +19,7 @@ from lenslet.inference.errors import InputError
 
 ROUNDING = 1e-9  # of a difference of two shares that is the limit itself
 MUCH_SLOWER = (
-    2  # times the time that max_slowdown allows: not worth a full trial as long as a faster one may be served
+    2  # times the time that max_slowdown allows; never chosen as long as a faster file may be served
 )
 FLOAT32_TOLERANCE = 1e-3  # largest difference of a probability from Keras that rounding may explain
 

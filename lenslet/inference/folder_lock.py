@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -83,7 +84,7 @@ def _acquire(path: Path, folder: Path, holder: str) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            other = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode(errors="replace").strip()
+            other = _holder(descriptor)
             os.close(descriptor)
             raise InputError(
                 f"{folder} is being written by {other or 'another process'}: wait for it, or give another folder"
@@ -101,6 +102,15 @@ def _acquire(path: Path, folder: Path, holder: str) -> int | None:
                 os.pwrite(descriptor, description_of(holder).encode(), 0)
             return descriptor
         os.close(descriptor)  # its holder ended, and deleted it, meanwhile
+
+
+def _holder(descriptor: int) -> str:
+    """What the process that holds the lock wrote; it writes that in the instant after it got the lock."""
+    for pause_s in (0.0, 0.05, 0.2):
+        time.sleep(pause_s)
+        if found := os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode(errors="replace").strip():
+            return found
+    return ""
 
 
 def _opened(path: Path) -> int:

@@ -44,6 +44,27 @@ def test_second_command_names_the_first(tmp_path):
     assert list(folder.iterdir()) == []
 
 
+def test_name_that_is_written_a_moment_later_is_waited_for(tmp_path, monkeypatch):
+    with folder_lock(tmp_path, "lenslet train"):
+        name = (tmp_path / LOCK_NAME).read_text()
+        (tmp_path / LOCK_NAME).write_text("")
+        pauses = []
+
+        def write_meanwhile(pause_s):
+            pauses.append(pause_s)
+            if len(pauses) == 2:
+                (tmp_path / LOCK_NAME).write_text(name)
+
+        monkeypatch.setattr("time.sleep", write_meanwhile)
+        named = r"is being written by lenslet train \(process "
+        with pytest.raises(InputError, match=named), folder_lock(tmp_path, "lenslet convert"):
+            pass
+        (tmp_path / LOCK_NAME).write_text("")
+        unnamed = "is being written by another process: "
+        with pytest.raises(InputError, match=unnamed), folder_lock(tmp_path, "lenslet convert"):
+            pass
+
+
 def test_new_folder_goes_where_nothing_was_written(tmp_path):
     with folder_lock(tmp_path / "a" / "out", "lenslet train"):
         assert (tmp_path / "a" / "out").is_dir()
