@@ -77,7 +77,7 @@ page: $(PAGE)  ## the page alone on http://127.0.0.1:PAGE_PORT, for the function
 
 install: $(FULL)  ## make the full environment, .venv: training, evaluation, tests
 
-check: $(FULL)  ## format, lint (also for security), types and fast tests: 90 seconds on two cores
+check: $(FULL)  ## format, lint (also for security), types and fast tests: 100 seconds on two cores
 	@$(MAKE) --no-print-directory --jobs 3 fast types lint vulnerabilities
 
 # Three on two cores, because some of the tests wait: for a timeout, a retry, a server.
