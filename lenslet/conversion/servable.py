@@ -1,7 +1,7 @@
 """From a trained network to the artifact and the TFLite file that will be served."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def make_servable(
     ranges = drawn_training_photos(dataset, params.calibration_photos, trained.seed)
     models = convert(served, params.precisions, pixels_of(dataset, ranges))
     draft = draft_artifact(name, dataset.labels, trained.input_size, temperature, params.conformal_alpha)
-    candidates, checks = try_out(models, draft, shown, targets, expected, params)
+    candidates, checks = try_out(models, draft, shown, targets, expected, keras_accuracy, params)
     print(candidate_table(candidates, keras_accuracy, params, "training" if answers else "validation"))
     chosen = choose_candidate(candidates, keras_accuracy, params)
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
@@ -212,6 +212,7 @@ def try_out(
     pixels: NDArray[np.uint8],
     targets: NDArray[np.int64],
     expected: NDArray[np.float32],
+    keras_accuracy: float,
     params: ConvertParams,
 ) -> tuple[list[TFLiteCandidate], dict[str, RuntimeCheck]]:
     """Load and run each precision's file exactly as it would be served, in a model folder of its own.
@@ -219,37 +220,29 @@ def try_out(
     Files that are much slower than the fastest one are run on all pictures only if no other may be served.
 
     Args: uint8 RGB pictures, shape (pictures, size, size, 3), and Keras's probabilities for them; `targets` are the
-        classes of the first ones, the validation photos.
+        classes of the first ones, the validation photos, and `keras_accuracy` is on these.
     Returns: what was measured, and what those that ran on all answered for the validation photos, by precision.
     """
 
-    def tried(precisions: Iterable[str]) -> dict[str, TFLiteCandidate]:
-        found = check_in_folders({each: models[each] for each in precisions}, draft, pixels)
-        checks.update({name: check for name, check in found.items() if isinstance(check, RuntimeCheck)})
-        return {
-            name: TFLiteCandidate(name, models[name], failure=str(check))
-            if isinstance(check, ArtifactError)
-            else compare_with_keras(name, models[name], check.probabilities, check.time_ms, targets, expected)
-            for name, check in found.items()
-        }
+    def candidate(precision: str, check: RuntimeCheck | ArtifactError) -> TFLiteCandidate:
+        model = models[precision]
+        if isinstance(check, ArtifactError):
+            return TFLiteCandidate(precision, model, failure=str(check))
+        return compare_with_keras(precision, model, check.probabilities, check.time_ms, targets, expected)
 
-    checks: dict[str, RuntimeCheck] = {}
-    times = times_in_folders(models, draft, pixels[:TIMED]) if len(pixels) > 2 * TIMED else {}
-    slow = slow_candidates(times, params)
-    candidates = tried(name for name in models if name not in slow)
-    keras_accuracy = accuracy(targets, expected[: len(targets)])
+    first = ran(check_in_folders(models, draft, pixels[:TIMED])) if len(pixels) > 2 * TIMED else {}
+    slow = slow_candidates({name: check.time_ms for name, check in first.items()}, params)
+    tried = check_in_folders({name: models[name] for name in models if name not in slow}, draft, pixels)
+    candidates = {name: candidate(name, check) for name, check in tried.items()}
     if slow and all(reason_to_refuse(each, keras_accuracy, params) for each in candidates.values()):
-        candidates |= tried(slow)
+        tried |= check_in_folders({name: models[name] for name in slow}, draft, pixels)
+        candidates |= {name: candidate(name, tried[name]) for name in slow}
     else:
         candidates |= {name: TFLiteCandidate(name, models[name], failure=why) for name, why in slow.items()}
-    return [candidates[name] for name in models], {
-        name: check.first(len(targets)) for name, check in checks.items()
-    }
+    checks = {name: check.first(len(targets)) for name, check in ran(tried).items()}
+    return [candidates[name] for name in models], checks
 
 
-def times_in_folders(
-    models: dict[str, bytes], draft: Artifact, pixels: NDArray[np.uint8]
-) -> dict[str, float]:
-    """Milliseconds for one picture, of the files that the runtime loads."""
-    found = check_in_folders(models, draft, pixels)
-    return {name: check.time_ms for name, check in found.items() if isinstance(check, RuntimeCheck)}
+def ran(tried: Mapping[str, RuntimeCheck | ArtifactError]) -> dict[str, RuntimeCheck]:
+    """Without the files that the runtime could not load."""
+    return {name: check for name, check in tried.items() if isinstance(check, RuntimeCheck)}

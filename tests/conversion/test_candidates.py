@@ -64,12 +64,8 @@ def test_objections(precision: str, measured: dict[str, float], words: str) -> N
 def test_slow_ones_are_those_that_cannot_be_chosen() -> None:
     from lenslet.conversion.candidates import slow_candidates
 
-    times = {
-        "float32": 3.4,
-        "float16": 3.5,
-        "dynamic_range": 7.6,
-        "int8": 7.4,
-    }  # the limit is 3.4 × 1.1 × 2 = 7.48
+    # The limit is 3.4 × 1.1 × 2 = 7.48.
+    times = {"float32": 3.4, "float16": 3.5, "dynamic_range": 7.6, "int8": 7.4}
     words = "2.2 times as slow as float32: not tried on all photos"
     assert slow_candidates(times, PARAMS) == {"dynamic_range": words}
     assert slow_candidates(times, replace(PARAMS, max_slowdown=1)) == {}  # who wants small files gets them
@@ -99,7 +95,7 @@ def test_slow_files_run_on_all_pictures_only_where_no_other_may_be_served(
     draft = servable.draft_artifact("mine", ("a", "b"), 8, 1.0, 0.1)
     pixels, targets = np.zeros((120, 8, 8, 3), np.uint8), np.zeros(40, np.int64)
     models = {"int8": b"8", "float16": b"16"}
-    candidates, checks = servable.try_out(models, draft, pixels, targets, expected, PARAMS)
+    candidates, checks = servable.try_out(models, draft, pixels, targets, expected, 1.0, PARAMS)
     assert [each.precision for each in candidates] == ["int8", "float16"]
     chosen = choose_candidate(candidates, 1.0, PARAMS)
     assert chosen.precision == ("float16" if is_fast_one_right else "int8")
