@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tqdm import tqdm
 
 from lenslet.config import ConvertParams
@@ -62,18 +63,27 @@ def convert(
     `precisions`: of float32, float16 (weights), dynamic_range (int8 weights) and int8 (weights and activations, whose
     ranges are taken from the `calibration` pictures, uint8 RGB, shape (photos, size, size, 3)).
     """
-    image = tf.TensorSpec((1, *network.input_shape[1:]), tf.uint8, name="image")
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    archive.add_endpoint("serve", lambda image: network(image, training=False), input_signature=[image])
     models = {}
     with tempfile.TemporaryDirectory() as folder:
         with _silenced_libraries():
-            archive.write_out(folder, verbose=False)  # takes as long as a conversion: once for all of them
+            _save_frozen(network, folder)
         for precision in tqdm(precisions, "converting", unit=" precisions", leave=False, disable=None):
             with _silenced_libraries():
                 models[precision] = _tflite_of(folder, precision, calibration)
     return models
+
+
+def _save_frozen(network: keras.Model, folder: str) -> None:
+    """A SavedModel whose weights are constants: as variables, they take most of the time, for each precision again."""
+    image = tf.TensorSpec((1, *network.input_shape[1:]), tf.uint8, name="image")
+    traced = tf.function(lambda image: network(image, training=False)).get_concrete_function(image)
+    frozen = convert_variables_to_constants_v2(traced)
+    module = tf.Module()
+    module.serve = tf.function(
+        lambda image: tf.nest.pack_sequence_as(traced.structured_outputs, frozen(image)),
+        input_signature=[image],
+    )
+    tf.saved_model.save(module, folder, signatures=module.serve)
 
 
 def _tflite_of(saved_model: str, precision: str, calibration: NDArray[np.uint8]) -> bytes:

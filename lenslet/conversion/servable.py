@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from lenslet.inference.artifact import ENERGY, FEATURE_RESIDUAL, Artifact, sha25
 from lenslet.inference.classifier import runtime_name
 from lenslet.inference.decode import RESIZE_RULE
 from lenslet.inference.errors import ArtifactError
-from lenslet.network.assembly import features_of, logits_of, served_network
+from lenslet.network.assembly import logits_and_features_of, served_network
 
 TRAINING_PHOTOS = 500  # whose features span what is in distribution; 200 found hardly less
 TIMED = 50  # pictures that tell how fast a file is
@@ -64,57 +64,78 @@ def make_servable(
     where no others validate. Returns: the artifact with its figures on the validation photos, or out of fold, and the
     content of its TFLite file. Raises: ConversionRefused if no candidate keeps the limits.
     """
-    temperature = temperature_of(network, dataset, answers)
     drawn = drawn_training_photos(dataset, TRAINING_PHOTOS, trained.seed)
-    seen = pixels_of(dataset, drawn)
-    subspace = principal_subspace(features_of(network).predict(seen, verbose=0))
+    judged = dataset.members("train" if answers else "validation")
+    keras_answers = ask_keras(network, dataset, np.union1d(judged, drawn))
+    temperature = temperature_of(keras_answers, dataset, answers)
+    subspace = principal_subspace(keras_answers.features[keras_answers.rows(drawn)])
     # A precision is compared with Keras on photos with labels, by which it may lose little; those that trained will do.
-    compared = drawn if answers else dataset.members("validation")
-    pixels, targets = pixels_of(dataset, compared), dataset.targets[compared]
-    served = served_network(network, temperature, subspace)
+    compared = drawn if answers else judged
     # Agreement needs no labels: where there are few validation photos, training photos join them.
-    shown = pixels if answers else np.concatenate([pixels, seen[: max(0, AGREEMENT_PHOTOS - len(pixels))]])
-    expected = served.predict(shown, verbose=0)["probabilities"]
+    joining = drawn[: 0 if answers else max(0, AGREEMENT_PHOTOS - len(judged))]
+    shown = np.concatenate([compared, joining])
+    expected = softmax(keras_answers.logits[keras_answers.rows(shown)] / temperature, axis=1)
+    pixels, targets = pixels_of(dataset, shown), dataset.targets[compared]
     keras_accuracy = accuracy(targets, expected[: len(targets)])
     ranges = drawn_training_photos(dataset, params.calibration_photos, trained.seed)
+    served = served_network(network, temperature, subspace)
     models = convert(served, params.precisions, pixels_of(dataset, ranges))
     draft = draft_artifact(name, dataset.labels, trained.input_size, temperature, params.conformal_alpha)
-    candidates, checks = try_out(models, draft, shown, targets, expected, keras_accuracy, params)
+    candidates, checks = try_out(models, draft, pixels, targets, expected, keras_accuracy, params)
     print(candidate_table(candidates, keras_accuracy, params, "training" if answers else "validation"))
     chosen = choose_candidate(candidates, keras_accuracy, params)
     print(f"chosen: {chosen.precision}, the smallest file among the fastest in {draft.runtime}")
     check = checks[chosen.precision]
     draft = replace(draft, sha256=sha256_of(chosen.model), precision=chosen.precision)
     if answers:
-        check, targets = out_of_fold_check(network, dataset, answers, temperature, check.time_ms)
-    draft, check = with_ood_kind(draft, chosen.model, check, unlike_photos(pixels))
-    draft = replace(draft, explanation=judged_explanation(draft, chosen.model, shown, params))
+        check = out_of_fold_check(keras_answers.features, answers, temperature, check.time_ms)
+        targets = dataset.targets[judged]
+    draft, check = with_ood_kind(draft, chosen.model, check, unlike_photos(pixels[: len(compared)]))
+    draft = replace(draft, explanation=judged_explanation(draft, chosen.model, pixels, params))
     facts = {"data_fingerprint": dataset.fingerprint} | ({"folds": float(answers.count)} if answers else {})
     return finished_artifact(draft, chosen, check, targets, params, facts), chosen.model
 
 
-def temperature_of(network: keras.Model, dataset: Dataset, answers: OutOfFold | None = None) -> float:
+@dataclass(frozen=True)
+class KerasAnswers:
+    """What the network answers in Keras for some photos of a dataset."""
+
+    members: NDArray[np.int64]  # positions of the photos in the dataset, ascending
+    logits: NDArray[np.float32]  # shape (photos, classes)
+    features: NDArray[np.float32]  # average-pooled, shape (photos, channels)
+
+    def rows(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the answers for these photos are; they must be among those that were asked for."""
+        return np.searchsorted(self.members, members)
+
+
+def ask_keras(network: keras.Model, dataset: Dataset, members: NDArray[np.int64]) -> KerasAnswers:
+    """All answers at once: each network that Keras runs is traced first, which takes as long as a hundred photos."""
+    found = logits_and_features_of(network).predict(pixels_of(dataset, members), verbose=0)
+    return KerasAnswers(members, found["logits"], found["features"])
+
+
+def temperature_of(keras_answers: KerasAnswers, dataset: Dataset, answers: OutOfFold | None = None) -> float:
     """The temperature with the lowest log loss on the validation photos, or of out-of-fold `answers`."""
     if answers:
         return fit_temperature(answers.logits, dataset.targets[dataset.members("train")])
     validation = dataset.members("validation")
-    logits = logits_of(network).predict(pixels_of(dataset, validation), verbose=0)
-    return fit_temperature(logits, dataset.targets[validation])
+    return fit_temperature(keras_answers.logits[keras_answers.rows(validation)], dataset.targets[validation])
 
 
 def out_of_fold_check(
-    network: keras.Model, dataset: Dataset, answers: OutOfFold, temperature: float, time_ms: float
-) -> tuple[RuntimeCheck, NDArray[np.int64]]:
-    """The answers for the training photos as a check of the model on photos that it has not seen, and their classes."""
-    members = dataset.members("train")
-    features = features_of(network).predict(pixels_of(dataset, members), verbose=0)
-    check = RuntimeCheck(
+    features: NDArray[np.float32], answers: OutOfFold, temperature: float, time_ms: float
+) -> RuntimeCheck:
+    """The answers for the training photos as a check of the model on photos that it has not seen.
+
+    `features`: of the training photos, shape (photos, channels).
+    """
+    return RuntimeCheck(
         softmax(answers.logits / temperature, axis=1),
         out_of_fold_residual(features, answers.folds, TRAINING_PHOTOS),
         -logsumexp(answers.logits.astype(np.float64), axis=1),
         time_ms,
     )
-    return check, dataset.targets[members]
 
 
 def draft_artifact(
@@ -230,7 +251,8 @@ def try_out(
             return TFLiteCandidate(precision, model, failure=str(check))
         return compare_with_keras(precision, model, check.probabilities, check.time_ms, targets, expected)
 
-    first = ran(check_in_folders(models, draft, pixels[:TIMED])) if len(pixels) > 2 * TIMED else {}
+    is_timed = len(models) > 1 and len(pixels) > 2 * TIMED
+    first = ran(check_in_folders(models, draft, pixels[:TIMED])) if is_timed else {}
     slow = slow_candidates({name: check.time_ms for name, check in first.items()}, params)
     tried = check_in_folders({name: models[name] for name in models if name not in slow}, draft, pixels)
     candidates = {name: candidate(name, check) for name, check in tried.items()}

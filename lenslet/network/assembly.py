@@ -73,9 +73,10 @@ def logits_of(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, network.get_layer("logits").output)
 
 
-def features_of(network: keras.Model) -> keras.Model:
-    """The same layers with the backbone's average-pooled features (batch, channels) as the only output."""
-    return keras.Model(network.input, keras.layers.GlobalAveragePooling2D()(_head_input(network)))
+def logits_and_features_of(network: keras.Model) -> keras.Model:
+    """The same layers with other outputs: `logits`, and the backbone's average-pooled `features` (batch, channels)."""
+    features = keras.layers.GlobalAveragePooling2D()(_head_input(network))
+    return keras.Model(network.input, {"logits": network.get_layer("logits").output, "features": features})
 
 
 def served_network(network: keras.Model, temperature: float, subspace: NDArray[np.float32]) -> keras.Model:

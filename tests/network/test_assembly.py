@@ -86,10 +86,10 @@ def test_temperature_divides_the_logits(params: TrainParams) -> None:
 def test_feature_residual_is_the_sine_of_the_angle_to_the_subspace(
     params: TrainParams, hidden_units: int
 ) -> None:
-    from lenslet.network.assembly import features_of, served_network
+    from lenslet.network.assembly import logits_and_features_of, served_network
 
     network = build(replace(params, head=replace(params.head, hidden_units=hidden_units)))
-    features = features_of(network).predict(pictures(), verbose=0)
+    features = logits_and_features_of(network).predict(pictures(), verbose=0)["features"]
     outside = np.linalg.norm(features[:, 2:], axis=1)  # SUBSPACE is that of the first two channels
     expected = outside / np.linalg.norm(features, axis=1)
     found = served_network(network, 2.0, SUBSPACE).predict(pictures(), verbose=0)["feature_residual"]
