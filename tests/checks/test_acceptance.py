@@ -7,9 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from lenslet.inference.classifier import Classifier
 from lenslet.serving.answer import answer, description
 from lenslet.serving.request import predict_request_of
 from tests.support.endpoint import ROOT, running
+from tests.support.json_server import Reply, Request, answering
 
 SAMPLE = ROOT / "data" / "sample" / "test"
 Answer = tuple[int, Any]  # status, JSON
@@ -50,33 +49,15 @@ def serving(
     """The model behind HTTP, each prediction changed by its number; gives the address and the methods that came."""
     asked: list[str] = []
 
-    class Answers(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # head and body in one packet: apart, the second waits 40 ms for an acknowledgement
+    def reply(request: Request) -> Reply:
+        asked.append(request.method)
+        if request.method == "GET":
+            return Reply(described.get("status", 200), description(classifier.artifact) | described)
+        question = predict_request_of(json.loads(request.body))
+        return Reply(*change(asked.count("POST"), answer(question, classifier)))
 
-        def answer(self) -> None:
-            asked.append(self.command)
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.command == "GET":
-                status, content = described.get("status", 200), description(classifier.artifact) | described
-            else:
-                question = predict_request_of(json.loads(body))
-                status, content = change(asked.count("POST"), answer(question, classifier))
-            data = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = answer  # noqa: N815
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
+    with answering(reply) as address:
+        yield address, asked
 
 
 def exchanged(number: int, content: dict[str, Any]) -> Answer:

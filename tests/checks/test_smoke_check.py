@@ -6,8 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from lenslet.checks import endpoint as service
 from lenslet.cli import main
 from tests.support.endpoint import running
+from tests.support.json_server import Reply, Request, answering
 
 PREDICTION = {
     "predictions": [{"label": "cat", "probability": 0.75}, {"label": "dog", "probability": 0.25}],
@@ -70,52 +70,34 @@ def serving(
     """A server that answers from a table; gives its address, and the headers of the requests it gets."""
     requests_seen: list[dict[str, str]] = []
 
-    class Answers(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # head and body in one packet: apart, the second waits 40 ms for an acknowledgement
+    def reply(request: Request) -> Reply:
+        requests_seen.append(dict(request.headers))
+        if bucket and not bucket.takes():
+            return Reply(*THROTTLED, {"Retry-After": "1", **headers} if bucket.rate else headers)
+        return Reply(*answers[kind_of(request, key)], headers)
 
-        def answer(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            requests_seen.append(dict(self.headers))
-            is_throttled = bucket and not bucket.takes()
-            status, content = THROTTLED if is_throttled else answers[self.kind(body)]
-            text = json.dumps(content).encode() if content is not None else b""
-            self.send_response(status)
-            if is_throttled and bucket.rate:
-                self.send_header("Retry-After", "1")
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+    with answering(reply) as address:
+        yield address, requests_seen
 
-        do_GET = do_POST = do_OPTIONS = answer  # noqa: N815
 
-        def kind(self, body):
-            if self.command == "OPTIONS":
-                return "preflight"
-            if key and self.headers["X-Api-Key"] != key:
-                return "closed"
-            if self.command == "GET":
-                return "health" if self.path == "/health" else "description"
-            if self.headers["Content-Type"].startswith("image/"):
-                return "raw"
-            fields = json.loads(body)
-            if "images" in fields:
-                return "batch"
-            if "url" in fields:
-                return "link"
-            if fields["image"] == "%%%":
-                return "bad"
-            return next((option for option in ("top", "explain") if option in fields), "json")
-
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", requests_seen
-        server.shutdown()
+def kind_of(request: Request, key: str | None) -> str:
+    """Which of the checks it is."""
+    if request.method == "OPTIONS":
+        return "preflight"
+    if key and request.headers.get("X-Api-Key") != key:
+        return "closed"
+    if request.method == "GET":
+        return "health" if request.path == "/health" else "description"
+    if request.headers["Content-Type"].startswith("image/"):
+        return "raw"
+    fields = json.loads(request.body)
+    if "images" in fields:
+        return "batch"
+    if "url" in fields:
+        return "link"
+    if fields["image"] == "%%%":
+        return "bad"
+    return next((option for option in ("top", "explain") if option in fields), "json")
 
 
 def predicting(*pairs, **others):
