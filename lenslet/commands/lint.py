@@ -16,6 +16,7 @@ from lenslet.commands.options import DATA_OPTIONS, add_options, photo_place
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, params_of, parser_for
 from lenslet.commands.report_places import report_of_photos
+from lenslet.commands.train_params import starting_from
 from lenslet.config import BackboneParams
 
 SHOWN = 3  # findings of each kind
@@ -23,9 +24,8 @@ SHOWN = 3  # findings of each kind
 
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
-    params = params_of(
-        arguments
-    ).train  # before the imports, which take seconds: a wrong file is said at once
+    params = params_of(arguments).train  # before the imports, which take seconds
+    params = starting_from(arguments.weights or params.backbone.weights, params, arguments)
 
     from lenslet.dataset.description import describe
     from lenslet.dataset.image_size import sized
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         print(describe(dataset))
         params = sized(params, dataset)
         features = None
-        if backbone := load_backbone(params.backbone, arguments.weights):
+        if backbone := load_backbone(params.backbone, is_wanted=bool(arguments.weights)):
             from lenslet.training.features import features_by_split
 
             features = features_by_split(backbone, dataset, params, tuple(SPLITS), arguments.cache)
@@ -67,12 +67,11 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def load_backbone(params: BackboneParams, wanted: str | None) -> Any:
-    """The backbone of `params` with its weights, or with those `wanted`; None if there are none, with a sentence.
+def load_backbone(params: BackboneParams, is_wanted: bool) -> Any:
+    """The backbone of `params` with its weights; None if there are none, with a sentence.
 
-    Raises: DatasetError if the `wanted` weights cannot be loaded.
+    Raises: DatasetError if weights that were wanted (--weights) cannot be loaded.
     """
-    params = replace(params, weights=wanted or params.weights)
     if params.weights == "none":
         print("labels are not checked: that takes a backbone with weights")
         return None
@@ -86,7 +85,7 @@ def load_backbone(params: BackboneParams, wanted: str | None) -> Any:
         with weights_at_hand(params.weights) as weights:
             return build_backbone(replace(params, weights=weights))
     except (RegistryError, WeightsUnavailable) as error:
-        if wanted:
-            raise DatasetError(f"--weights {wanted} cannot be had: {error}") from error
+        if is_wanted:
+            raise DatasetError(f"--weights {params.weights} cannot be had: {error}") from error
         print(f"labels are not checked: {error}")
         return None

@@ -72,7 +72,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "use this value instead of the file's, as in --set train.head.epochs=20; can be repeated",
     },
     "--weights": {
-        "help": "instead of train.backbone.weights: imagenet, none, a .keras file, or registry:production"
+        "help": "instead of train.backbone.weights: imagenet, none, registry:production, or a .keras file; a trained "
+        "model's bring their backbone along"
     },
     "--cache": {
         "type": Path,

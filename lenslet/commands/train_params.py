@@ -18,7 +18,7 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
         from lenslet.registry.versions import pinned
 
         weights = pinned(weights)
-    params = replace(params, backbone=replace(params.backbone, weights=weights))
+    params = starting_from(weights, params, arguments)
     given = overrides_of(arguments).get("overrides", {})
     params = for_fine_tuning(for_descent(params, given), given)
     if "train.distill.doubtful_weight" in given and params.distill.teachers == "none":
@@ -39,6 +39,32 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
     if params.backbone.weights == "none" and not params.fine_tune.epochs:
         raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
     return params
+
+
+def starting_from(weights: str, params: TrainParams, arguments: argparse.Namespace) -> TrainParams:
+    """With these initial weights, and with the backbone that they are of unless --set gave another."""
+    params = replace(params, backbone=replace(params.backbone, weights=weights))
+    is_given = "train.backbone.name" in overrides_of(arguments).get("overrides", {})
+    name = None if is_given else recorded_backbone(weights)
+    if name in (None, params.backbone.name):
+        return params
+    print(f"{weights} is of this backbone: train.backbone.name={name}")
+    return replace(params, backbone=replace(params.backbone, name=name))
+
+
+def recorded_backbone(weights: str) -> str | None:
+    """The backbone of a trained model, from the record beside its weights or in the registry; None of other weights."""
+    if weights in ("imagenet", "none"):
+        return None
+    from lenslet.registry.mlflow_registry import RegistryError
+    from lenslet.registry.versions import record_at_hand
+    from lenslet.training.record import RecordError
+
+    try:
+        record = record_at_hand(weights)
+    except (RecordError, RegistryError):  # whoever loads the weights says what is wrong with them
+        return None
+    return record.params.backbone.name if record else None
 
 
 def for_descent(params: TrainParams, given: Mapping[str, str]) -> TrainParams:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lenslet.commands.options import DATA_OPTIONS, add_options
 from lenslet.commands.output import json_output
 from lenslet.commands.parser import CommandParser, overrides_of, params_of, parser_for, whole_number
+from lenslet.commands.train_params import starting_from
 from lenslet.commands.tune_steps import datasets_of_sizes, find_learning_rate, note_of_few_photos, with_places
 from lenslet.config import Params, write_params
 
@@ -39,13 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     from lenslet.registry.tracking import Tracker
     from lenslet.registry.versions import pinned, weights_at_hand
     from lenslet.training.photo_lint import check_photos
-    from lenslet.tuning.space import with_weights
 
     probe_folder(arguments.report, "--report")
     probe_folder(arguments.runs, "--runs")
     probe_file(arguments.lint_csv, "--lint-csv")
     with json_output(arguments.json) as print_json, Tracker() as tracker:
-        train = with_weights(params.train, pinned(arguments.weights or params.train.backbone.weights))
+        weights = pinned(arguments.weights or params.train.backbone.weights)
+        train = starting_from(weights, params.train, arguments)
         dataset = read_dataset(arguments.data, train, arguments.cache)
         print(describe(dataset))
         sizes = params.tune.image_sizes if train.image_size == "auto" else ()

@@ -20,7 +20,7 @@ from lenslet.inference.printable import printable
 from lenslet.registry.mlflow_client import is_new, is_off, nothing_here, registering
 from lenslet.registry.mlflow_registry import FILES, ModelVersion, Registry, RegistryError
 from lenslet.registry.run_note import NOTE_NAME
-from lenslet.training.record import KERAS_NAME, read_record
+from lenslet.training.record import KERAS_NAME, RECORD_NAME, TrainingRecord, read_record
 
 ALIASES = ("candidate", "staging", "production")
 PREFIX = "registry:"  # begins a reference where a path is allowed too
@@ -170,6 +170,19 @@ def weights_at_hand(weights: str) -> Iterator[str]:
         return
     with fetched(weights, KERAS_NAME) as folder:
         yield str(folder / KERAS_NAME)
+
+
+def record_at_hand(weights: str) -> TrainingRecord | None:
+    """How the network whose weights these are was trained; None if they are no trained model's.
+
+    `weights`: `registry:name@3`, or the path of a .keras file. Raises: RecordError; RegistryError.
+    """
+    if weights.startswith(PREFIX):
+        with fetched(weights, RECORD_NAME) as folder:
+            return read_record(folder)
+    path = Path(weights)
+    is_trained = path.name == KERAS_NAME and (path.parent / RECORD_NAME).is_file()
+    return read_record(path.parent) if is_trained else None
 
 
 def versions_table(versions: Sequence[ModelVersion]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lenslet.cli import main
+from lenslet.commands.train_params import recorded_backbone
 from lenslet.config import read_params
 from lenslet.inference.artifact import read_artifact, sha256_of, write_artifact, write_model_folder
 from lenslet.inference.errors import ArtifactError
@@ -119,6 +120,12 @@ def test_version_carries_its_facts(registry: Registry, name: str, tmp_path: Path
     assert found.files["model.keras"] == sha256_of(b"keras ")
     page = open_client().get_model_version(name, "1")  # what the page shows
     assert (page.description, page.tags["model_sha256"]) == (PASSED, found.model)
+
+
+@pytest.mark.slow
+def test_weights_of_a_version_name_their_backbone(registry: Registry, name: str, tmp_path: Path) -> None:
+    registered(registry, make_model(tmp_path / "mine", name))
+    assert recorded_backbone(f"registry:{name}@1") == "mobilenet_v2"
 
 
 @pytest.mark.slow
