@@ -80,9 +80,8 @@ install: $(FULL)  ## make the full environment, .venv: training, evaluation, tes
 check: $(FULL)  ## format, lint (also for security), types and fast tests: 100 seconds on two cores
 	@$(MAKE) --no-print-directory --jobs 3 fast types lint vulnerabilities
 
-# Three on two cores, because some of the tests wait: for a timeout, a retry, a server.
 fast: $(FULL)
-	.venv/bin/pytest --numprocesses 3 $(by_module) -m "not slow"
+	.venv/bin/pytest $(in_processes) -m "not slow"
 
 lint: $(FULL)
 	.venv/bin/ruff format --check .
@@ -95,7 +94,7 @@ vulnerabilities: $(FULL)
 	@.venv/bin/python -m infra.audit
 
 test: $(FULL) $(INFRA) $(CHECKOV) $(SAGEMAKER) $(LABEL_STUDIO) $(CLIENTS) $(STEP_FUNCTIONS) $(RAY) check  ## everything: check, then the slow tests (TensorFlow, real processes)
-	.venv/bin/pytest --numprocesses 2 $(by_module) -m slow || { test $$? -eq 1 && echo "What failed runs once more, alone:" && \
+	.venv/bin/pytest $(in_processes) -m slow || { test $$? -eq 1 && echo "What failed runs once more, alone:" && \
 		.venv/bin/pytest -m slow --last-failed --last-failed-no-failures none; }
 
 openapi: $(FULL)  ## write lenslet/serving/openapi.json, which the function serves, from openapi.yaml
@@ -216,8 +215,9 @@ $(RAY): requirements/ray.txt
 	@$(call require_python,sys.version_info[:2] == (3$(comma)11),3.11)
 	$(call make_environment,.venv-ray,requirements/ray.txt)
 
-# Tests in several processes, each module in one of them (tests/conftest.py).
-by_module := --dist loadscope --no-loadscope-reorder
+# Each module in one of the processes (tests/conftest.py); three of them on two cores, because some of the tests wait:
+# for a timeout, a retry, a server.
+in_processes := --numprocesses 3 --dist loadscope --no-loadscope-reorder
 # OpenBLAS's threads spin while they wait for a core, which another of the processes has.
 fast test: export OPENBLAS_NUM_THREADS := 1
 

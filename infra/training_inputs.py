@@ -1,4 +1,4 @@
-"""Inputs of a retraining (of retrain.yml, or of an event's client_payload), written into params.yaml and dvc.yaml.
+"""Inputs of a retraining (of retrain.yml, or of an event's client_payload), written into params.yaml.
 
     python -m infra.training_inputs '{"learning_rate": "2e-4", "augmentation": "zoom=0.3 hue=0.1"}'
 
@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         inputs = json.loads(text) or {}
         overrides = overrides_of(inputs)
         place = data_source(inputs)
-        apply(overrides, Path("params.yaml"), Path("dvc.yaml"))
+        if overrides:
+            set_params(overrides, Path("params.yaml"))
     except (ParamsError, ValueError, AttributeError, OSError) as error:
         print(f"infra.training_inputs: {error}", file=sys.stderr)
         return 2
@@ -69,17 +70,6 @@ def data_source(inputs: Mapping[str, Any]) -> str:
     return place
 
 
-def apply(overrides: Mapping[str, str], params: Path, stages: Path) -> None:
-    """Check all of them against params.yaml first. Raises: ParamsError, and then nothing was changed."""
-    if not overrides:
-        return
-    before = read_params(params).train.backbone.name
-    set_params(overrides, params)
-    if read_params(params).train.backbone.name != before:
-        # dvc.yaml's weights are of the backbone before.
-        stages.write_text(without_own_weights(stages.read_text(encoding="utf-8")), encoding="utf-8")
-
-
 def set_params(overrides: Mapping[str, str], params: Path) -> None:
     """Raises: ParamsError for an unknown key or a value that it does not take, and then nothing was changed."""
     after = read_params(params, [f"{key}={value}" for key, value in overrides.items()])
@@ -93,15 +83,6 @@ def value_at(params: Any, key: str) -> Any:
             raise ParamsError(f"{key} cannot be written by its dotted key: write it into params.yaml")
         params = params[name] if isinstance(params, Mapping) else getattr(params, name)
     return params
-
-
-def without_own_weights(text: str) -> str:
-    """dvc.yaml that starts from the weights of params.yaml, as its comment says."""
-    text = re.sub(r"^    weights: .*\n", "", text, flags=re.MULTILINE)
-    text = text.replace(' --weights "${weights}"', "").replace("      - ${weights}\n", "")
-    return text.replace(
-        "      - train.backbone.name\n", "      - train.backbone.name\n      - train.backbone.weights\n"
-    )
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from lenslet.config import TrainParams
 from lenslet.dataset.image_size import LEAST, SIZES, auto_size
 from lenslet.inference.processors import processors
 
-# Of fine-tuning MobileNetV2 with one processor, measured at 160 pixels (EXPERIMENTS.md); grows with the area.
-CPU_S_PER_PHOTO = 0.04
+# Of fine-tuning with one processor, measured at 160 pixels (EXPERIMENTS.md); grows with the area.
+CPU_S_PER_PHOTO = {"mobilenet_v2": 0.04, "efficientnet_lite0": 0.05}
 FEATURES_SHARE = 0.25  # of that: one pass forward, of every photo, for the head alone
 START_MINUTES = 1.0  # TensorFlow, reading the photos, the head
 MIN_EPOCHS = 3  # fewer of fine-tuning are worse than the head alone
@@ -32,7 +32,8 @@ def plan(
     learned = photos * (1 - params.validation_fraction) * (1 - params.test_fraction)
     tuned = params.fine_tune
     seen = max(learned, tuned.min_steps_per_epoch * tuned.batch_size)  # photos in an epoch
-    speed = (count or processors()) * 60 / CPU_S_PER_PHOTO  # photos a minute at 160 pixels
+    seconds = CPU_S_PER_PHOTO.get(params.backbone.name, max(CPU_S_PER_PHOTO.values()))
+    speed = (count or processors()) * 60 / seconds  # photos a minute at 160 pixels
     left = minutes - START_MINUTES
 
     def epoch_minutes(size: int) -> float:

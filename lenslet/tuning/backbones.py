@@ -23,6 +23,6 @@ def available_backbones(params: BackboneParams, wanted: tuple[str, ...]) -> list
     if not found:
         raise ParamsError(
             f"the weights of none of tune.backbones are in {keras_home() / 'models'}: train once with one of them, "
-            "which downloads its weights, or search on the shipped model's with --weights model/model.keras"
+            "which downloads its weights, or add efficientnet_lite0, whose weights come with lenslet"
         )
     return found

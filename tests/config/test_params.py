@@ -11,7 +11,7 @@ SHIPPED = Path("params.yaml")
 
 def test_shipped_file_is_read() -> None:
     params = read_params(SHIPPED)
-    assert params.train.backbone.name == "mobilenet_v2"
+    assert params.train.backbone.name == "efficientnet_lite0"
     assert params.train.backbone.layers_unfrozen == "all"
     assert params.convert.precisions == ("float32", "float16", "dynamic_range", "int8")
     assert isinstance(params.train.head.dropout, float)

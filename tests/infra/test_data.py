@@ -296,24 +296,25 @@ def test_same_photos_are_one_snapshot(tmp_path: Path, made: Made) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("params.yaml", "dvc.yaml"):
-        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        (ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_inputs_go_into_params(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = {
-        "backbone": "", "batch_size": "16", "optimizer": "sgd", "learning_rate": "1e-4",
+        "backbone": "mobilenet_v2", "batch_size": "16", "optimizer": "sgd", "learning_rate": "1e-4",
         "augmentation": "zoom=0.3 flip=none", "data": "s3://photos/2026",
     }  # fmt: skip
     assert training_inputs.main([json.dumps(inputs)]) == 0
     assert capsys.readouterr().out == "DATA_SOURCE=s3://photos/2026\n"
     train = read_params(project / "params.yaml").train
+    assert train.backbone.name == "mobilenet_v2"
     assert (train.fine_tune.batch_size, train.fine_tune.learning_rate) == (16, 1e-4)
     assert (train.head.optimizer, train.augmentation.zoom, train.augmentation.flip) == ("sgd", 0.3, "none")
     assert train.head.solver == "gradient"  # else the optimizer would be read by nothing
-    assert (project / "dvc.yaml").read_text() == (ROOT / "dvc.yaml").read_text()
 
 
 def test_limit_of_one_model_goes_into_params(project: Path) -> None:
@@ -324,15 +325,6 @@ def test_limit_of_one_model_goes_into_params(project: Path) -> None:
         ParamsError, match=r"gate\.models\.a\.b\.min\.accuracy cannot be written by its dotted key"
     ):
         training_inputs.set_params({"gate.models.a.b.min.accuracy": "0.5"}, path)
-
-
-def test_other_backbone_starts_from_its_own_weights(project: Path) -> None:
-    assert training_inputs.main(['{"backbone": "small_cnn"}']) == 0
-    stages = yaml.safe_load((project / "dvc.yaml").read_text())
-    assert stages["vars"] == [{"photos": {"data": "data/sample"}}]
-    train = stages["stages"]["train"]
-    assert train["cmd"] == "python train.py ${photos} --out out/pipeline"
-    assert "${weights}" not in train["deps"] and "train.backbone.weights" in train["params"]
 
 
 @pytest.mark.parametrize("text", ["null", "{}", '{"backbone": "", "data": ""}'])

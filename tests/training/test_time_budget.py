@@ -10,7 +10,8 @@ from lenslet.commands.train_params import without_overrun
 from lenslet.config import read_params
 from lenslet.training.time_budget import plan
 
-PARAMS = read_params(Path("params.yaml")).train  # 12 epochs of at least 20 batches of 32
+SHIPPED = read_params(Path("params.yaml")).train  # 12 epochs of at least 20 batches of 32
+PARAMS = replace(SHIPPED, backbone=replace(SHIPPED.backbone, name="mobilenet_v2"))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,21 @@ def test_plan(photos: int, side: float | None, minutes: float, size: int, epochs
     chosen = plan(PARAMS, photos, side, minutes, count=2)
     assert (chosen.params.image_size, chosen.params.fine_tune.epochs) == (size, epochs)
     assert f"{size} × {size} pixels" in chosen.sentence
+
+
+@pytest.mark.parametrize(
+    ("minutes", "size", "epochs"),
+    [
+        # Two processors do 2,400 a minute at 160 pixels: 0.27 minutes an epoch, at 192 px 0.38; 224 px are too slow.
+        (10, 192, 12),
+        (5, 160, 12),  # 12 × 0.27 + 1 = 4.2
+        (4, 160, 11),
+    ],
+)
+def test_larger_backbone_takes_longer(minutes: float, size: int, epochs: int) -> None:
+    larger = replace(SHIPPED, backbone=replace(SHIPPED.backbone, name="efficientnet_lite0"))
+    chosen = plan(larger, 120, 256, minutes, count=2)
+    assert (chosen.params.image_size, chosen.params.fine_tune.epochs) == (size, epochs)
 
 
 @pytest.mark.parametrize(("minutes", "epochs"), [(10, 12), (4, 7), (1, 0)])  # (4 − 1) / 0.418 = 7.2

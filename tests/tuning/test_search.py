@@ -160,7 +160,7 @@ def test_only_backbones_whose_weights_are_on_the_disk(
     (tmp_path / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
     imagenet = BackboneParams("mobilenet_v2", "imagenet", "all")
     assert available_backbones(imagenet, ("mobilenet_v2", "vgg16", "small_cnn")) == ["vgg16"]
-    with pytest.raises(ParamsError, match=r"none of tune\.backbones are in .*--weights model/model\.keras"):
+    with pytest.raises(ParamsError, match=r"none of tune\.backbones are in .*add efficientnet_lite0"):
         available_backbones(imagenet, ("mobilenet_v2",))
     with pytest.raises(ParamsError, match="'vgg61' is unknown; known are: mobilenet_v2, "):
         available_backbones(imagenet, ("vgg61",))
@@ -349,7 +349,7 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory, params: Params) -> P
 def own_params(folder: Path) -> Path:
     text = SHIPPED.read_text(encoding="utf-8")
     for old, new in (
-        ("name: mobilenet_v2 ", "name: small_cnn "),
+        ("name: efficientnet_lite0 ", "name: small_cnn "),
         ("image_size: auto", "image_size: 16"),
         ("trials: 50", "trials: 3"),
         ("epochs: 60", "epochs: 3"),
@@ -584,6 +584,10 @@ def test_size_of_the_pictures_is_searched_where_it_is_auto(
         ("backbones: [efficientnet_lite0, ", "backbones: [efficientnet_lite0]  # [ "),
         ("image_sizes: [160, 224] ", "image_sizes: [32, 64] "),
         ("trials: 3", "trials: 6"),
+        (
+            "min_steps_per_epoch: 20 ",
+            "min_steps_per_epoch: 2 ",
+        ),  # one will be fine-tuned, perhaps at 160 pixels
     ):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
