@@ -29,6 +29,7 @@ from lenslet.registry.versions import (
     versions_table,
 )
 from lenslet.registry.versions import register as register_model
+from lenslet.training.record import read_record, write_record
 from tests.support.photos import BLUE, RED, write_class
 from tests.training.test_resume import write_params
 
@@ -296,6 +297,7 @@ def test_training_starts_from_the_registered_weights(
     network = build_network(build_backbone(params.backbone), 2, params)
     folder = make_model(tmp_path / "mine", name)
     network.save(folder / "model.keras")
+    write_record(replace(read_record(folder), params=params), folder)
     registered(registry, folder, "production")
     places = ("--data", tmp_path / "photos", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
     options = (
