@@ -43,13 +43,12 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
 
 def starting_from(weights: str, params: TrainParams, arguments: argparse.Namespace) -> TrainParams:
     """With these initial weights, and with the backbone that they are of unless --set gave another."""
-    params = replace(params, backbone=replace(params.backbone, weights=weights))
-    is_given = "train.backbone.name" in overrides_of(arguments).get("overrides", {})
-    name = None if is_given else recorded_backbone(weights)
-    if name in (None, params.backbone.name):
-        return params
-    print(f"{weights} is of this backbone: train.backbone.name={name}")
-    return replace(params, backbone=replace(params.backbone, name=name))
+    name = params.backbone.name
+    if "train.backbone.name" not in overrides_of(arguments).get("overrides", {}):
+        name = recorded_backbone(weights) or name
+    if name != params.backbone.name:
+        print(f"{weights} is of this backbone: train.backbone.name={name}")
+    return replace(params, backbone=replace(params.backbone, name=name, weights=weights))
 
 
 def recorded_backbone(weights: str) -> str | None:
@@ -62,7 +61,7 @@ def recorded_backbone(weights: str) -> str | None:
 
     try:
         record = record_at_hand(weights)
-    except (RecordError, RegistryError):  # whoever loads the weights says what is wrong with them
+    except (RecordError, RegistryError):  # loading the weights says what is wrong with them
         return None
     return record.params.backbone.name if record else None
 

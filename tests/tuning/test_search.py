@@ -584,10 +584,8 @@ def test_size_of_the_pictures_is_searched_where_it_is_auto(
         ("backbones: [efficientnet_lite0, ", "backbones: [efficientnet_lite0]  # [ "),
         ("image_sizes: [160, 224] ", "image_sizes: [32, 64] "),
         ("trials: 3", "trials: 6"),
-        (
-            "min_steps_per_epoch: 20 ",
-            "min_steps_per_epoch: 2 ",
-        ),  # one will be fine-tuned, perhaps at 160 pixels
+        # One will be fine-tuned, perhaps at 160 pixels.
+        ("min_steps_per_epoch: 20 ", "min_steps_per_epoch: 2 "),
     ):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
