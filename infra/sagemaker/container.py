@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra import snapshot, training_inputs
+from infra.sagemaker.parameters import AS_IN_FILE
 from lenslet.cli import main as lenslet
 from lenslet.inference.artifact import sha256_of
 
 ML = Path("/opt/ml")
-AS_IN_FILE = "-"
 INPUTS = ("backbone", "batch_size", "optimizer", "learning_rate", "augmentation")
 # Of a model folder: what is served, and what the next training starts from.
 MODEL_FILES = ("model.tflite", "model.json", "MODEL_CARD.md", "model.keras", "training.json")

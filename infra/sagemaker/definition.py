@@ -8,10 +8,9 @@ addresses of snapshots hold a hash of the photos (infra/snapshot.py).
 from typing import Any
 
 from infra.sagemaker import sdk
+from infra.sagemaker.parameters import DEFAULTS, NAME
 
-NAME = "lenslet-training"
 GROUP = "lenslet"
-AS_IN_FILE = "-"  # the value of a parameter that leaves the one of params.yaml
 ENTRYPOINT = ["python", "-m", "infra.sagemaker.container"]
 FOLDER = "/opt/ml/processing"
 # Option of the step Prepare, which writes params.yaml → the pipeline's parameter.
@@ -29,25 +28,13 @@ CACHE = sdk.CacheConfig(enable_caching=True, expire_after="30d")
 
 
 def parameters(instance_type: str) -> dict[str, Any]:
-    """Name → parameter. Those of training go into params.yaml, unless they are "-"."""
-    text = {
-        "DataUri": None,
-        "Backbone": AS_IN_FILE,
-        "BatchSize": AS_IN_FILE,
-        "Optimizer": AS_IN_FILE,
-        "LearningRate": AS_IN_FILE,
-        "Augmentation": AS_IN_FILE,
-        "Settings": AS_IN_FILE,
-        "Weights": AS_IN_FILE,
-        "InstanceType": instance_type,
-    }
-    found = {name: sdk.ParameterString(name=name, default_value=value) for name, value in text.items()}
-    return {**found, "MinimumAccuracy": sdk.ParameterFloat(name="MinimumAccuracy", default_value=0.9)}
+    """Name → parameter."""
+    kinds = {str: sdk.ParameterString, float: sdk.ParameterFloat, type(None): sdk.ParameterString}
+    defaults = {**DEFAULTS, "InstanceType": instance_type}
+    return {name: kinds[type(value)](name=name, default_value=value) for name, value in defaults.items()}
 
 
-def pipeline(
-    session: Any, role: str, image: str, *, uses_spot: bool = False, instance_type: str = "ml.m5.xlarge"
-) -> Any:
+def pipeline(session: Any, role: str, image: str, *, uses_spot: bool = False, instance_type: str) -> Any:
     """The pipeline for a PipelineSession. A LocalPipelineSession runs it, if its instance type is "local"."""
     given = parameters(instance_type)
     make = Steps(session, role, image, given)

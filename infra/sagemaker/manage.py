@@ -9,10 +9,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.sagemaker.parameters import DEFAULTS, NAME
 from lenslet.commands.pipeline import make_parser
-
-with redirect_stdout(sys.stderr):  # where the SDK logs what it imports, too: standard output is for --json
-    from infra.sagemaker import definition, sdk
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +23,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def define(arguments: argparse.Namespace) -> int:
+    with redirect_stdout(
+        sys.stderr
+    ):  # where the SDK logs what it imports, too: standard output is for --json
+        from infra.sagemaker import definition, sdk  # now, because it takes seconds
+
     session = sdk.PipelineSession(boto_session=boto3.Session(), default_bucket=arguments.bucket)
     pipeline = definition.pipeline(
         session, arguments.role, arguments.image, uses_spot=arguments.spot, instance_type=arguments.instance_type
@@ -39,14 +42,13 @@ def define(arguments: argparse.Namespace) -> int:
 def start(arguments: argparse.Namespace) -> int:
     """Raises: ValueError for a parameter that the pipeline does not have, which AWS says minutes later."""
     pairs = [text.partition("=") for text in arguments.set]
-    known = definition.parameters("")
-    wrong = [name for name, equals, _ in pairs if not equals or name not in known]
+    wrong = [name for name, equals, _ in pairs if not equals or name not in DEFAULTS]
     if wrong:
-        raise ValueError(f"--set takes NAME=VALUE of {', '.join(known)}, not {wrong[0]}")
+        raise ValueError(f"--set takes NAME=VALUE of {', '.join(DEFAULTS)}, not {wrong[0]}")
     if "DataUri" not in [name for name, _, _ in pairs]:
         raise ValueError("--set DataUri=s3://… is needed: python -m infra.snapshot prints one")
     answer = client().start_pipeline_execution(
-        PipelineName=definition.NAME,
+        PipelineName=NAME,
         PipelineParameters=[{"Name": name, "Value": value} for name, _, value in pairs],
     )
     print(answer["PipelineExecutionArn"])
@@ -58,9 +60,9 @@ def status(arguments: argparse.Namespace) -> int:
     sagemaker = client()
     arn = arguments.execution
     if not arn:
-        found = sagemaker.list_pipeline_executions(PipelineName=definition.NAME)["PipelineExecutionSummaries"]
+        found = sagemaker.list_pipeline_executions(PipelineName=NAME)["PipelineExecutionSummaries"]
         if not found:
-            raise ValueError(f"{definition.NAME} was never started")
+            raise ValueError(f"{NAME} was never started")
         arn = found[0]["PipelineExecutionArn"]
     about = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
     steps = steps_of(sagemaker, arn)

@@ -10,16 +10,17 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.frontend.test_page import GREEN, chosen, html, opened, ran, said, secrets, uploaded
-from tests.support.page_server import DESCRIPTION, PREDICTION, Answer, Endpoint, answering, error
+from tests.support.json_server import Reply
+from tests.support.page_server import DESCRIPTION, PREDICTION, Endpoint, error, recording
 
 __all__ = ["secrets"]
-TAKES = Answer(200, DESCRIPTION | {"takes_feedback": True})
-STORED = Answer(200, {"id": "0f3a9c1b2d4e0f3a9c1b2d4e0f3a9c1b"})
+TAKES = Reply(200, DESCRIPTION | {"takes_feedback": True})
+STORED = Reply(200, {"id": "0f3a9c1b2d4e0f3a9c1b2d4e0f3a9c1b"})
 
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with answering(Answer(200, PREDICTION), STORED, description=TAKES) as endpoint:
+    with recording(Reply(200, PREDICTION), STORED, description=TAKES) as endpoint:
         yield endpoint
 
 
@@ -75,8 +76,8 @@ def test_link_is_sent_as_a_link(endpoint: Endpoint, monkeypatch: pytest.MonkeyPa
 
 
 def test_failure_is_said_and_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = Answer(429, error(429, "too_much_feedback").content, {"Retry-After": "60"})
-    with answering(Answer(200, PREDICTION), refused, STORED, description=TAKES) as endpoint:
+    refused = Reply(429, error(429, "too_much_feedback").content, {"Retry-After": "60"})
+    with recording(Reply(200, PREDICTION), refused, STORED, description=TAKES) as endpoint:
         page = corrected(uploaded(opened(endpoint, monkeypatch), GREEN), 1)
         assert "asks to wait 60 seconds" in said(page.error)
         assert page.selectbox[0].value == 1
@@ -89,7 +90,7 @@ def test_failure_is_said_and_may_be_tried_again(monkeypatch: pytest.MonkeyPatch)
 def test_nothing_is_offered_where_corrections_are_off(
     description: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with answering(description=Answer(200, description)) as endpoint:
+    with recording(description=Reply(200, description)) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
     assert not page.selectbox
     assert [each.label for each in page.expander] == ["Meaning of the metrics"]

@@ -29,7 +29,8 @@ from sent_photos import Progress, SentPhoto, send
 from settings import Given, address_for_others, clean, key_for, may_choose, read_given
 from tests.support.browser import NODE, find_program
 from tests.support.endpoint import ROOT, running
-from tests.support.page_server import DESCRIPTION, PREDICTION, Answer, Endpoint, answering, error
+from tests.support.json_server import Reply
+from tests.support.page_server import DESCRIPTION, PREDICTION, Endpoint, error, recording
 from tests.support.photos import plain
 
 APP = str(ROOT / "frontend" / "app.py")
@@ -86,8 +87,8 @@ def said(elements: Iterable[Any]) -> str:
     return "\n".join(re.sub(r"\\(.)", r"\1", each.value) for each in elements)
 
 
-def prediction(**changes: Any) -> Answer:
-    return Answer(200, {**PREDICTION, **changes})
+def prediction(**changes: Any) -> Reply:
+    return Reply(200, {**PREDICTION, **changes})
 
 
 def ranked(label: str, probability: float) -> list[dict[str, Any]]:
@@ -98,7 +99,7 @@ def ranked(label: str, probability: float) -> list[dict[str, Any]]:
 
 
 def test_nothing_yet(monkeypatch):
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = opened(endpoint, monkeypatch)
     assert page.title[0].value == "recorded"
     assert [tab.label for tab in page.tabs] == ["Classify", "Model card", "Request examples"]
@@ -108,7 +109,7 @@ def test_nothing_yet(monkeypatch):
 
 
 def test_one_photo(monkeypatch):
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
         shown = html(page)
         assert "<h3>forest <span>55.0 %</span></h3>" in shown
@@ -133,16 +134,16 @@ def test_one_photo(monkeypatch):
 
 def test_sure_and_none_of_these(monkeypatch):
     certain = prediction(predictions=ranked("sea", 0.9999), is_certain=True, prediction_set=["sea"])
-    with answering(certain) as endpoint:
+    with recording(certain) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
         assert "Sure: no other label is likely enough to count." in shown and "over 99.9 %" in shown
-    with answering(prediction(is_in_distribution=False)) as endpoint:
+    with recording(prediction(is_in_distribution=False)) as endpoint:
         shown = html(uploaded(opened(endpoint, monkeypatch), GREEN))
         assert "Probably none of these labels" in shown and "Not sure" not in shown
 
 
 def test_model_without_a_map(monkeypatch):
-    with answering(prediction(explanation=None)) as endpoint:
+    with recording(prediction(explanation=None)) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
     assert "No explanation of this model" in said(page.caption)
     assert "lens-map" not in html(page) and not page.toggle
@@ -155,7 +156,7 @@ def test_several_photos_one_of_which_fails(monkeypatch):
         "broken.png": error(422, "broken_image"),
     }
     monkeypatch.setattr("sent_photos.AT_ONCE", 1)  # the answers come in the order of the photos
-    with answering(*by_photo.values()) as endpoint:
+    with recording(*by_photo.values()) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), *((name, GREEN[1], GREEN[2]) for name in by_photo))
     assert len(endpoint.questions) == 3
     assert said(page.error) == (
@@ -182,7 +183,7 @@ def test_several_photos_one_of_which_fails(monkeypatch):
 def test_many_photos_come_in_pages(monkeypatch):
     monkeypatch.setattr("sent_photos.AT_ONCE", 1)
     share = [0.9 - number / 100 for number in range(13)]
-    with answering(*(prediction(predictions=ranked("sea", each)) for each in share)) as endpoint:
+    with recording(*(prediction(predictions=ranked("sea", each)) for each in share)) as endpoint:
         page = uploaded(
             opened(endpoint, monkeypatch), *((f"{number}.png", *GREEN[1:]) for number in range(13))
         )
@@ -196,7 +197,7 @@ def test_waking_up_is_said(monkeypatch):
     """As long as nothing was answered and the endpoint asked to wait."""
     monkeypatch.setattr("client.sleep", lambda seconds: time.sleep(0.6))
     told: list[Progress] = []
-    with answering(Answer(503, ""), prediction()) as endpoint:
+    with recording(Reply(503, ""), prediction()) as endpoint:
         photos = [SentPhoto("a.png", lambda: GREEN[1]), SentPhoto("b.png", lambda: GREEN[1])]
         monkeypatch.setattr("sent_photos.AT_ONCE", 1)
         send(photos, Gateway(endpoint.url), told.append)
@@ -233,7 +234,7 @@ def test_what_is_slow_but_not_waking_up(monkeypatch):
         while_reading.extend(told)
         return GREEN[1]
 
-    with answering() as endpoint:
+    with recording() as endpoint:
         send([SentPhoto("a.png", read_slowly)], Gateway(endpoint.url), told.append)
     assert len(while_reading) > 2 and not any(each.is_waking for each in while_reading)
 
@@ -248,7 +249,7 @@ def test_what_is_slow_but_not_waking_up(monkeypatch):
 
 
 def test_photo_taken_out_of_the_uploader(monkeypatch):
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
         chosen(page, "Link")  # where the uploader is not, no photo was taken out
         chosen(page, "Upload")
@@ -267,7 +268,7 @@ def test_mistake_of_the_page_stops_no_other_photo(caplog):
     def fail() -> bytes:
         raise RuntimeError("a mistake")
 
-    with answering() as endpoint:
+    with recording() as endpoint:
         photos = [SentPhoto("a.png", fail), SentPhoto("b.png", lambda: GREEN[1])]
         send(photos, Gateway(endpoint.url), lambda progress: None)
     assert photos[0].outcome.error == "This page failed on the photo: its log says why. Try another one."
@@ -276,7 +277,7 @@ def test_mistake_of_the_page_stops_no_other_photo(caplog):
 
 
 def test_try_again(monkeypatch):
-    with answering(error(500, "internal_error"), prediction()) as endpoint:
+    with recording(error(500, "internal_error"), prediction()) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
         assert "its log says why" in page.error[0].value
         page.button(key="retry").click()
@@ -313,7 +314,7 @@ def test_csv_is_that_of_predict(tmp_path):
 
 
 def test_link_is_fetched_by_the_endpoint_and_the_browser_only(monkeypatch):
-    with answering() as other, answering() as endpoint:
+    with recording() as other, recording() as endpoint:
         link = f"{other.url}/a.jpg?x=1&y=<2>"
         page = chosen(opened(endpoint, monkeypatch), "Link")
         page.text_input(key="link-0").set_value(link)
@@ -325,7 +326,7 @@ def test_link_is_fetched_by_the_endpoint_and_the_browser_only(monkeypatch):
 
 
 def test_what_is_no_link(monkeypatch):
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = chosen(opened(endpoint, monkeypatch), "Link")
         for link in ("", "example.com/a.jpg", "file:///etc/passwd", "https://", "javascript:alert(1)"):
             page.text_input(key="link-0").set_value(link)
@@ -335,7 +336,7 @@ def test_what_is_no_link(monkeypatch):
 
 
 def test_link_refused(monkeypatch):
-    with answering(error(422, "link_refused", "the host is not public")) as endpoint:
+    with recording(error(422, "link_refused", "the host is not public")) as endpoint:
         page = chosen(opened(endpoint, monkeypatch), "Link")
         page.text_input(key="link-0").set_value("http://10.0.0.1/a.jpg")
         page.button[0].click()
@@ -347,8 +348,8 @@ SCENES = ["buildings", "forest", "glacier", "mountain", "sea", "street"]
 
 
 def test_samples_are_of_the_model_or_not_there(monkeypatch, tmp_path: Path):
-    dishes = Answer(200, {**DESCRIPTION, "name": "my_dishes", "labels": ["baklava", "forest", "../forest"]})
-    with answering(description=dishes) as endpoint:
+    dishes = Reply(200, {**DESCRIPTION, "name": "my_dishes", "labels": ["baklava", "forest", "../forest"]})
+    with recording(description=dishes) as endpoint:
         page = opened(endpoint, monkeypatch)
         assert page.segmented_control(key="input-method").options == ["Upload", "Link", "Camera"]
         assert page.title[0].value == "my dishes"
@@ -361,7 +362,7 @@ def test_samples_are_of_the_model_or_not_there(monkeypatch, tmp_path: Path):
 
 
 def test_errors_of_one_input_do_not_stay_in_another(monkeypatch):
-    with answering(error(422, "link_refused", "the host is not public")) as endpoint:
+    with recording(error(422, "link_refused", "the host is not public")) as endpoint:
         page = chosen(opened(endpoint, monkeypatch), "Link")
         page.text_input(key="link-0").set_value("http://10.0.0.1/a.jpg")
         page.button[0].click()
@@ -372,7 +373,7 @@ def test_errors_of_one_input_do_not_stay_in_another(monkeypatch):
 
 
 def test_samples(monkeypatch):
-    with answering(description=Answer(200, {**DESCRIPTION, "labels": SCENES})) as endpoint:
+    with recording(description=Reply(200, {**DESCRIPTION, "labels": SCENES})) as endpoint:
         page = chosen(opened(endpoint, monkeypatch), "Samples")
         assert 'alt="drawing of glacier"' in html(page)
         page.button(key="try-glacier").click()
@@ -384,7 +385,7 @@ def test_samples(monkeypatch):
 
 
 def test_camera(monkeypatch):
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = chosen(opened(endpoint, monkeypatch), "Camera")
         assert "if you refused, allow the camera" in said(page.caption)
         page.camera_input[0].set_value(("shot.jpg", plain((0, 0, 200), "JPEG"), "image/jpeg"))
@@ -392,7 +393,7 @@ def test_camera(monkeypatch):
 
 
 def test_offline_and_closed(monkeypatch):
-    with answering() as endpoint:
+    with recording() as endpoint:
         pass  # and it is gone
     page = opened(endpoint, monkeypatch)
     assert [button.label for button in page.button] == ["Try again"] * 2  # and on the model card
@@ -401,10 +402,10 @@ def test_offline_and_closed(monkeypatch):
     assert said(page.error).count(sentence) == 3  # above, at the photo, on the model card
     assert [button.label for button in page.button] == ["Try again", "Start over", "Try again"]
     closed = error(401, "key_missing")
-    with answering(closed, description=closed) as endpoint:
+    with recording(closed, description=closed) as endpoint:
         page = opened(endpoint, monkeypatch)
         assert "asks for an API key: enter the right one in the sidebar" in said(page.error)
-        endpoint.description = Answer(200, DESCRIPTION)
+        endpoint.description = Reply(200, DESCRIPTION)
         page.text_input(key="key").set_value("hush")
         assert not ran(page).error
     assert endpoint.requests[-1][1]["X-Api-Key"] == "hush"
@@ -414,20 +415,20 @@ def test_offline_and_closed(monkeypatch):
 
 def test_endpoint_that_comes_back_is_there_at_once(monkeypatch):
     broken = error(500, "internal_error")
-    with answering(broken, prediction(), description=broken) as endpoint:
+    with recording(broken, prediction(), description=broken) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), GREEN)
         assert len(page.error) == 3
-        endpoint.description = Answer(200, DESCRIPTION)
+        endpoint.description = Reply(200, DESCRIPTION)
         page.button(key="retry").click()
         assert not ran(page).error and page.metric and "forest" in html(page)
 
 
 def test_endpoint_that_comes_up_while_photos_are_sent(monkeypatch):
-    with answering(description=error(500, "internal_error")) as endpoint:
+    with recording(description=error(500, "internal_error")) as endpoint:
         page = opened(endpoint, monkeypatch)
 
         def send_and_mend(*arguments: Any) -> None:
-            endpoint.description = Answer(200, DESCRIPTION)
+            endpoint.description = Reply(200, DESCRIPTION)
             send(*arguments)
 
         monkeypatch.setattr("sent_photos.send", send_and_mend)
@@ -446,7 +447,7 @@ def test_what_others_wrote_does_nothing(monkeypatch):
         "labels": [HOSTILE, "sea"],
         "metrics": {HOSTILE: {"photos": 1.0}},
     }
-    with answering(prediction(**label), description=Answer(200, hostile)) as endpoint:
+    with recording(prediction(**label), description=Reply(200, hostile)) as endpoint:
         page = uploaded(opened(endpoint, monkeypatch), (f"{HOSTILE[:28]}.png", GREEN[1], GREEN[2]))
     assert "<img src=x" not in html(page) and "&lt;img src=x onerror=alert(1)&gt;" in html(page)
     for text in [each.value for each in [*page.markdown, *page.header, *page.caption]]:
@@ -460,7 +461,7 @@ def test_model_card_of_few_test_photos_has_the_cross_validated_accuracy_as_headl
         "cross_validation": {"photos": 108.0, "accuracy": 0.7, "accuracy_low": 0.6, "accuracy_high": 0.78},
         "test": {"photos": 12.0, "accuracy": 0.75, "accuracy_low": 0.5, "accuracy_high": 0.9},
     }
-    with answering(description=Answer(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
+    with recording(description=Reply(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
         page = opened(endpoint, monkeypatch)
     assert [(each.label, each.value) for each in page.metric] == [("accuracy", "70.0 %"), ("photos", "108")]
     text = "\n".join(each.value for each in page.markdown)
@@ -474,7 +475,7 @@ def test_model_card_of_few_test_photos_has_the_cross_validated_accuracy_as_headl
 
 def test_model_card_calls_figures_out_of_fold_cross_validated(monkeypatch):
     metrics = {"validation": {"photos": 108.0, "folds": 10.0, "accuracy": 0.7}, "test": {"photos": 12.0}}
-    with answering(description=Answer(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
+    with recording(description=Reply(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
         page = opened(endpoint, monkeypatch)
     assert [(each.label, each.value) for each in page.metric] == [("accuracy", "70.0 %"), ("photos", "108")]
     text = "\n".join(each.value for each in page.markdown)
@@ -482,7 +483,7 @@ def test_model_card_calls_figures_out_of_fold_cross_validated(monkeypatch):
 
 
 def test_model_card(monkeypatch):
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = opened(endpoint, monkeypatch)
     assert [header.value for header in page.header] == ["recorded", "Ask the endpoint yourself"]
     assert [(each.label, each.value, each.delta) for each in page.metric] == [
@@ -506,7 +507,7 @@ def test_model_card(monkeypatch):
 
 @pytest.mark.parametrize("metrics", [{}, {"test": None}, {"test": {"accuracy": "high"}}, None, [1]])
 def test_model_card_without_figures(metrics, monkeypatch):
-    with answering(description=Answer(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
+    with recording(description=Reply(200, {**DESCRIPTION, "metrics": metrics})) as endpoint:
         page = opened(endpoint, monkeypatch)
     assert not page.metric
 
@@ -520,7 +521,7 @@ def test_order_of_settings():
 
 def test_secrets_file(secrets, monkeypatch):
     """Read by Streamlit itself, which lets it go before the environment."""
-    with answering() as endpoint, answering() as other:
+    with recording() as endpoint, recording() as other:
         secrets.write_text(f'LENSLET_ENDPOINT = "{endpoint.url}"\nLENSLET_API_KEY = "hush"\n')
         page = opened(other, monkeypatch)
         assert page.text_input(key="endpoint").value == endpoint.url and not page.error
@@ -529,7 +530,7 @@ def test_secrets_file(secrets, monkeypatch):
 
 def test_mistake_in_the_secrets_file_is_said(secrets, monkeypatch):
     secrets.write_text("LENSLET_API_KEY = hush\n")
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = opened(endpoint, monkeypatch)
     assert "The file secrets.toml cannot be read" in page.error[0].value and "hush" not in page.error[0].value
 
@@ -556,7 +557,7 @@ def test_addresses_are_completed_and_cut(typed, endpoint):
 
 def test_examples_name_the_endpoint_as_people_reach_it(monkeypatch):
     monkeypatch.setenv("LENSLET_PUBLIC_ENDPOINT", "https://example.com/prod/")
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = opened(endpoint, monkeypatch)
     assert all("https://example.com/prod/predict" in code.value for code in page.code)
     given = Given("http://function:8080", "", "https://example.com")
@@ -575,7 +576,7 @@ def test_visitors_of_a_public_page_do_not_choose_the_endpoint(monkeypatch):
     assert may_choose(Given("", ""), "127.0.0.1")
     assert not may_choose(Given("", ""), "0.0.0.0") and not may_choose(Given("", ""), None)
     assert not may_choose(Given("http://a", ""), "127.0.0.1")
-    with answering() as endpoint:
+    with recording() as endpoint:
         page = opened(endpoint, monkeypatch)
         assert page.text_input(key="endpoint").disabled
         assert "Set by the operator of this page." in said(page.caption)
@@ -597,7 +598,7 @@ def test_endpoint_from_the_sidebar(monkeypatch):
     before = st.get_option("server.address")
     st.config.set_option("server.address", "127.0.0.1")
     try:
-        with answering() as endpoint:
+        with recording() as endpoint:
             page = ran(AppTest.from_file(APP, default_timeout=60))
             page.text_input(key="endpoint").set_value(f"{endpoint.url}/")
             assert not ran(page).error
@@ -675,7 +676,7 @@ def test_examples_fail_where_a_gateway_refuses(tmp_path):
     """By its own words, which are no error of Lenslet's."""
     shutil.copy(ROOT / "data" / "sample" / "test" / "forest" / "00.jpg", tmp_path / "photo.jpg")
     find_program("curl")
-    with answering(Answer(403, {"message": "Forbidden"})) as endpoint:
+    with recording(Reply(403, {"message": "Forbidden"})) as endpoint:
         for name, write in examples.LANGUAGES.items():
             command = [*RUNNERS[name], write(endpoint.url, False)]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

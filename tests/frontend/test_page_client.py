@@ -16,9 +16,10 @@ import metrics
 from client import Failure, Gateway, read_pause
 from lenslet.evaluation import metric_table
 from tests.support.endpoint import ROOT
-from tests.support.page_server import DESCRIPTION, PREDICTION, Answer, Endpoint, answering, error
+from tests.support.json_server import Reply
+from tests.support.page_server import DESCRIPTION, PREDICTION, Endpoint, error, recording
 
-GOOD = Answer(200, PREDICTION)
+GOOD = Reply(200, PREDICTION)
 
 
 @pytest.fixture(autouse=True)
@@ -42,20 +43,20 @@ def failure(endpoint: Endpoint, photo: bytes | str = b"photo") -> Failure:
 
 
 def test_photo_goes_as_openapi_has_it(pauses):
-    with answering() as endpoint:
+    with recording() as endpoint:
         assert classify(endpoint) == ("forest", 1)
     assert endpoint.questions == [{"image": base64.b64encode(b"photo").decode(), "explain": True}]
     assert pauses == []
 
 
 def test_link_goes_to_the_endpoint_unread():
-    with answering() as endpoint:
+    with recording() as endpoint:
         Gateway(endpoint.url).classify("https://example.com/a.jpg")
     assert endpoint.questions == [{"url": "https://example.com/a.jpg", "explain": True}]
 
 
 def test_key_is_sent_and_never_shown():
-    with answering() as endpoint:
+    with recording() as endpoint:
         gateway = Gateway(endpoint.url, "hush")
         gateway.classify(b"photo")
         Gateway(endpoint.url).classify(b"photo")
@@ -67,8 +68,8 @@ def test_key_is_sent_and_never_shown():
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_trouble_that_passes_is_tried_again(status, pauses):
-    with answering(
-        Answer(status, "<html>Bad</html>"), Answer(status, {"message": "Too Many"}), GOOD
+    with recording(
+        Reply(status, "<html>Bad</html>"), Reply(status, {"message": "Too Many"}), GOOD
     ) as endpoint:
         assert classify(endpoint) == ("forest", 3)
     assert 0.375 <= pauses[0] <= 0.625  # half a second, a quarter more or less
@@ -76,27 +77,27 @@ def test_trouble_that_passes_is_tried_again(status, pauses):
 
 
 def test_retry_after_is_honoured(pauses):
-    busy = Answer(503, {"error": {"code": "overloaded", "message": "busy"}}, {"Retry-After": "7"})
-    with answering(busy, GOOD) as endpoint:
+    busy = Reply(503, {"error": {"code": "overloaded", "message": "busy"}}, {"Retry-After": "7"})
+    with recording(busy, GOOD) as endpoint:
         assert classify(endpoint) == ("forest", 2)
     assert pauses == [7.0]
 
 
 def test_retry_after_that_is_too_long_is_said(pauses):
-    with answering(Answer(429, {}, {"Retry-After": "300"})) as endpoint:
+    with recording(Reply(429, {}, {"Retry-After": "300"})) as endpoint:
         assert "wait 300 seconds" in str(failure(endpoint))
     assert pauses == [] and len(endpoint.requests) == 1
 
 
 def test_five_attempts_are_all(pauses):
-    with answering(error(503, "overloaded")) as endpoint:
+    with recording(error(503, "overloaded")) as endpoint:
         assert str(failure(endpoint)) == "The endpoint is busy: try again in a moment."
     assert len(endpoint.requests) == 5 and len(pauses) == 4
 
 
 def test_waiting_is_shown():
     told: list[str] = []
-    with answering(Answer(502, ""), GOOD) as endpoint:
+    with recording(Reply(502, ""), GOOD) as endpoint:
         Gateway(endpoint.url).classify(b"photo", lambda failure: told.append(failure.code))
     assert told == ["502"]
 
@@ -112,7 +113,7 @@ def test_read_pause():
 FAILURES = [
     (error(401, "key_missing"), "This endpoint asks for an API key: enter the right one in the sidebar"),
     (error(403, "key_refused"), "does not accept this API key: enter the right one in the sidebar"),
-    (Answer(403, {"message": "Forbidden"}), "most likely the API key is missing or wrong"),
+    (Reply(403, {"message": "Forbidden"}), "most likely the API key is missing or wrong"),
     (
         error(415, "not_an_image"),
         "not a picture in a supported format: use JPEG, PNG, WEBP, GIF, BMP or TIFF",
@@ -120,7 +121,7 @@ FAILURES = [
     (error(422, "broken_image"), "damaged or cut off"),
     (error(413, "image_too_large"), "The picture is too large"),
     (error(413, "request_too_large"), "The file is too large"),
-    (Answer(413, {"message": "Request Too Long"}), "The file is too large"),
+    (Reply(413, {"message": "Request Too Long"}), "The file is too large"),
     (
         error(422, "link_refused", "the host is not public"),
         "refuses this link.* It says: the host is not public.",
@@ -132,26 +133,26 @@ FAILURES = [
         "did not accept the request. It says: unknown field 'x'.",
     ),
     (error(500, "internal_error"), "The endpoint failed: try again; its log says why."),
-    (Answer(404, {"message": "Not Found"}), "no Lenslet at this address: check it; a stage"),
-    (Answer(200, "<html>Hello</html>"), "is not Lenslet: check the address"),
-    (Answer(200, {"predictions": []}), "is not Lenslet"),
+    (Reply(404, {"message": "Not Found"}), "no Lenslet at this address: check it; a stage"),
+    (Reply(200, "<html>Hello</html>"), "is not Lenslet: check the address"),
+    (Reply(200, {"predictions": []}), "is not Lenslet"),
     (
-        Answer(200, {**PREDICTION, "explanation": {"label": "forest", "grid": [[1], [1, 2]]}}),
+        Reply(200, {**PREDICTION, "explanation": {"label": "forest", "grid": [[1], [1, 2]]}}),
         "is not Lenslet",
     ),
-    (Answer(418, "tea"), "is not Lenslet"),
+    (Reply(418, "tea"), "is not Lenslet"),
 ]
 
 
 @pytest.mark.parametrize(("answer", "sentence"), FAILURES)
 def test_failures_are_sentences_and_not_tried_again(answer, sentence):
-    with answering(answer) as endpoint, pytest.raises(Failure, match=sentence):
+    with recording(answer) as endpoint, pytest.raises(Failure, match=sentence):
         Gateway(endpoint.url).classify(b"photo")
     assert len(endpoint.requests) == 1
 
 
 def test_redirect_does_not_take_the_key_along():
-    with answering() as other, answering(Answer(307, "", {"Location": f"{other.url}/predict"})) as endpoint:
+    with recording() as other, recording(Reply(307, "", {"Location": f"{other.url}/predict"})) as endpoint:
         with pytest.raises(Failure, match="redirects to another address"):
             Gateway(endpoint.url, "hush").classify(b"photo")
         assert other.requests == []
@@ -186,10 +187,10 @@ def test_what_is_no_address(url):
 
 
 def test_description():
-    with answering() as endpoint:
+    with recording() as endpoint:
         assert Gateway(endpoint.url).describe() == DESCRIPTION
     with (
-        answering(description=Answer(200, {"hello": "world"})) as endpoint,
+        recording(description=Reply(200, {"hello": "world"})) as endpoint,
         pytest.raises(Failure, match="not Lenslet"),
     ):
         Gateway(endpoint.url).describe()

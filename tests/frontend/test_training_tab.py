@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.frontend.test_page import opened, ran, said, secrets
 from tests.support.browser import OPTIONS, find_chromium, running_page, shoot
-from tests.support.page_server import Answer, Endpoint, answering, error
+from tests.support.json_server import Reply
+from tests.support.page_server import Endpoint, error, recording
 
 __all__ = ["secrets"]
 IDLE = {"state": "idle", "stage": None, "figures": {}, "can_promote": False, "lines": []}
@@ -22,7 +23,7 @@ FIGURES = {
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     """One that trains, and asks for a key first."""
-    with answering() as endpoint:
+    with recording() as endpoint:
         endpoint.by_path["GET /train"] = error(401, "training_key_missing")
         yield endpoint
 
@@ -33,7 +34,7 @@ def tabs(page: AppTest) -> list[str]:
 
 def with_key(page: AppTest, endpoint: Endpoint, **state: Any) -> AppTest:
     """The page after the key was typed, and the endpoint has told this state."""
-    endpoint.by_path["GET /train"] = Answer(200, {**IDLE, **state})
+    endpoint.by_path["GET /train"] = Reply(200, {**IDLE, **state})
     page.text_input(key="training-key").set_value("the key")
     return ran(page)
 
@@ -53,9 +54,9 @@ def test_tab_is_there_only_where_the_endpoint_trains(
 
 
 @pytest.mark.parametrize(
-    "answer", [error(404, "not_found"), error(401, "key_missing"), Answer(200, {"name": "x"})]
+    "answer", [error(404, "not_found"), error(401, "key_missing"), Reply(200, {"name": "x"})]
 )
-def test_no_tab(answer: Answer, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_tab(answer: Reply, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint.by_path["GET /train"] = answer
     assert "Training" not in tabs(opened(endpoint, monkeypatch))
 
@@ -64,7 +65,7 @@ def test_training_is_started_with_the_key(endpoint: Endpoint, monkeypatch: pytes
     page = with_key(opened(endpoint, monkeypatch), endpoint)
     assert "No training was started" in said(page.markdown)
     assert button(page, "promote").disabled
-    endpoint.by_path["POST /train"] = Answer(202, {"id": "20261129-100000-ab12"})
+    endpoint.by_path["POST /train"] = Reply(202, {"id": "20261129-100000-ab12"})
     button(page, "train").click()
     ran(page)
     [(_, headers, _)] = [each for each in endpoint.requests if each[0] == "/train" and each[2] is not None]
@@ -89,7 +90,7 @@ def test_figures_and_promotion_behind_the_gate(endpoint: Endpoint, monkeypatch: 
         ("Accuracy after", "90.0%"),
     ]
     assert page.metric[-1].delta == "+5.0 points"
-    endpoint.by_path["POST /train/promote"] = Answer(200, {"promoted": "scenes 2 is in production"})
+    endpoint.by_path["POST /train/promote"] = Reply(200, {"promoted": "scenes 2 is in production"})
     button(page, "promote").click()
     assert "scenes 2 is in production. Restart" in said(ran(page).info)
 
@@ -111,13 +112,13 @@ def test_tab_in_a_browser(endpoint: Endpoint) -> None:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(address)
         page.get_by_role("tab", name="Training").click(timeout=60_000)
-        endpoint.by_path["GET /train"] = Answer(200, {**IDLE, "state": "running", "stage": "convert"})
+        endpoint.by_path["GET /train"] = Reply(200, {**IDLE, "state": "running", "stage": "convert"})
         page.get_by_label("Training key").fill("the key")
         page.get_by_label("Training key").press("Enter")
         expect(page.get_by_text("Step 2 of 4: convert")).to_be_visible(timeout=30_000)
         expect(page.get_by_role("button", name="Promote the candidate")).to_be_disabled()
         done = {"state": "registered", "figures": FIGURES, "can_promote": True, "lines": ["register …"]}
-        endpoint.by_path["GET /train"] = Answer(200, {**IDLE, **done})
+        endpoint.by_path["GET /train"] = Reply(200, {**IDLE, **done})
         expect(page.get_by_role("button", name="Promote the candidate")).to_be_enabled(timeout=30_000)
         expect(page.get_by_text("90.0%")).to_be_visible()
         shoot(page, "training-1440-light")

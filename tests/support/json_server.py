@@ -20,8 +20,13 @@ class Request:
 @dataclass(frozen=True)
 class Reply:
     status: int
-    content: Any  # in JSON; None: no body
+    content: Any  # in JSON; a text: as it is; None: no body
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        if isinstance(self.content, str):
+            return self.content.encode()
+        return json.dumps(self.content).encode() if self.content is not None else b""
 
 
 @contextmanager
@@ -35,7 +40,7 @@ def answering(answer: Callable[[Request], Reply]) -> Iterator[str]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             reply = answer(Request(self.command, self.path, dict(self.headers), body))
-            data = json.dumps(reply.content).encode() if reply.content is not None else b""
+            data = reply.body()
             self.send_response(reply.status)
             for name, value in {**reply.headers, "Content-Length": str(len(data))}.items():
                 self.send_header(name, value)
