@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from lenslet.dataset.remote import answered, bucket_client
 from lenslet.inference.atomic import replacing
 from lenslet.inference.errors import InputError
-from lenslet.inference.object_keys import S3_URL
+from lenslet.inference.object_keys import bucket_and_key
 from lenslet.serving.batch_plan import PART
 
 
@@ -61,9 +61,7 @@ class BucketOutput:
     """Objects below `s3://bucket/prefix`."""
 
     def __init__(self, place: str) -> None:
-        match = S3_URL.match(place)
-        assert match, place
-        self.bucket, prefix = match.groups()
+        self.bucket, prefix = bucket_and_key(place)
         self.prefix = prefix.rstrip("/")
         self._client: Any = None
 

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from lenslet.inference.explanation import Explanation
 
 
+MOST_ERROR = (
+    0.2  # completeness error of gradients, above which the picture is of the steps more than of the network
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
 
@@ -51,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         for label, probability in prediction.ranked()[:3]:
             print(f"{printable(label):<16}{probability:>7.1%}")
         error = draw(arguments, pixels, prediction, explanation)
-        print(f"integrated gradients add up to the change of the logit within {error:.2%}")
+        print(f"integrated gradients add up to the change of the logit within {error:.2%}{doubt(error)}")
         print(f"written: {arguments.out}")
         answer = object_of(row_of(str(arguments.photo), prediction), prediction.labels)
         found = {"explanation": explanation and explanation.kind, "completeness_error": error}
@@ -79,6 +84,11 @@ def draw(
     with replacing(arguments.out) as temporary:
         figure.savefig(temporary, dpi=150)
     return float(attribution.completeness_error)
+
+
+def doubt(error: float) -> str:
+    """What to do about gradients that do not add up, as the end of a sentence."""
+    return ": too far off to rely on, give more --steps" if error > MOST_ERROR else ""
 
 
 def make_parser() -> CommandParser:

@@ -45,6 +45,12 @@ def photo_place(text: str) -> Path:
     return Path(text)
 
 
+def override(text: str) -> str:
+    """The type of --set: its value without the spaces around the key, which others compare."""
+    key, equals, value = text.partition("=")
+    return f"{key.strip()}{equals}{value}"
+
+
 # Option → how argparse reads it. `add_options` adds them by name.
 OPTIONS: dict[str, dict[str, Any]] = {
     "--data": {
@@ -66,6 +72,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--set": {
         "dest": "overrides",
+        "type": override,
         "action": "append",
         "default": [],
         "metavar": "SECTION.KEY=VALUE",

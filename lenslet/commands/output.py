@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from textwrap import indent
 from typing import Any
 
@@ -50,8 +51,12 @@ def json_text(answer: Any) -> str:
 def command_line(*words: object) -> str:
     """An indented command line that works as it is printed, quoted for a shell where that is needed.
 
-    Where no `lenslet` is on the PATH, the interpreter that runs now is named.
+    Where no `lenslet` is on the PATH, the interpreter that runs now is named. A path that begins with a dash would be
+    taken for an option, and is written with ./ before it.
     """
+    words = tuple(
+        f"./{each}" if isinstance(each, Path) and str(each).startswith("-") else each for each in words
+    )
     if words[0] == "lenslet" and not shutil.which("lenslet"):
         words = (sys.executable, "-m", *words)
     return "  " + shlex.join(map(str, words))

@@ -73,13 +73,13 @@ class CommandParser(argparse.ArgumentParser):
 
     def _check_sections(self, overrides: Sequence[str]) -> None:
         """Refuse a --set of a section that the command does not read: it would change nothing."""
-        others = [each for each in overrides if each.strip().partition(".")[0] not in self.sections]
+        others = [each for each in overrides if section_of(each) not in self.sections]
         if not others:
             return
         from lenslet.config import Params
 
         for override in others:
-            section = override.strip().partition(".")[0]
+            section = section_of(override)
             if section in Params.__dataclass_fields__:  # anything else is said when the file is read
                 self.error(
                     f"--set {override}: {self.prog} reads {' and '.join(self.sections)}, not {section}"
@@ -102,6 +102,11 @@ def parser_for(command: str, document: str | None, sections: Sequence[str] = ())
         parser.sections = sections
         add_options(parser, "--params", "--set")
     return parser
+
+
+def section_of(override: str) -> str:
+    """The section of params.yaml that a value of --set is in, or replaces."""
+    return override.partition("=")[0].partition(".")[0]
 
 
 def params_of(arguments: argparse.Namespace) -> "Params":

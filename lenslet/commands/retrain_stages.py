@@ -3,6 +3,7 @@
 import argparse
 import ctypes
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lenslet.commands.gate import figures_at
+from lenslet.commands.parser import section_of
 from lenslet.evaluation.gate import GateError, check_same_photos, decide
 from lenslet.inference.errors import ArtifactError, InputError
 from lenslet.labelling.retraining import FAILED, LOG_NAME, REFUSED, REGISTERED, STAGES, State
@@ -65,13 +67,13 @@ def words_of(stage: str, folder: Path, arguments: argparse.Namespace, state: Sta
     section = {"register": "gate"}.get(stage, stage)
     words += ["--params", str(arguments.params)] if arguments.params else []
     return words + [
-        word for each in arguments.overrides if each.startswith(f"{section}.") for word in ("--set", each)
+        word for each in arguments.overrides if section_of(each) == section for word in ("--set", each)
     ]
 
 
 def run_stage(words: list[str], log: IO[bytes], is_tracked: bool = True) -> int:
     """The exit code of a command, which ends with this process, however that ends."""
-    log.write(f"$ lenslet {' '.join(words)}\n".encode(errors="replace"))
+    log.write(f"$ lenslet {shlex.join(words)}\n".encode(errors="replace"))
     log.flush()
     process = subprocess.Popen(
         [sys.executable, "-m", "lenslet", *words],

@@ -99,10 +99,8 @@ def make_parser() -> CommandParser:
 
 def train(params: TrainParams, arguments: argparse.Namespace, tracker: "Tracker") -> "TrainingRecord":
     """All steps from photos to model.keras and training.json."""
-    from lenslet.network.backbones import require_weights
     from lenslet.training.record import KERAS_NAME, place_of_training
 
-    require_weights(params.backbone)
     chosen = read_photos(params, arguments)
     seeds = wanted_seeds(chosen, arguments.seeds)
     if len(seeds) > 1:

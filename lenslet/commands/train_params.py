@@ -36,6 +36,11 @@ def chosen_params(arguments: argparse.Namespace) -> TrainParams:
             "--seeds averages networks that begin with the same weights, which a backbone without weights does not: "
             "give --weights, or leave --seeds out"
         )
+    if params.distill.teachers != "none" and not params.fine_tune.epochs:
+        raise ParamsError(
+            "train.distill.teachers label photos for fine-tuning, which is off: let the network be fine-tuned, or set "
+            "train.distill.teachers=none"
+        )
     if params.backbone.weights == "none" and not params.fine_tune.epochs:
         raise ParamsError("a backbone without weights has nothing to build a head on: let it be fine-tuned")
     return params

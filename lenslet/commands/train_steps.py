@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 
 def read_photos(params: TrainParams, arguments: argparse.Namespace) -> "Chosen":
-    """Read the photos, and choose what so many need; prints both."""
+    """Read the photos, and choose what so many need; prints both. Weights and teachers are looked at before."""
     from lenslet.dataset.description import describe
     from lenslet.dataset.image_size import sized
     from lenslet.dataset.reading import read_dataset
+    from lenslet.network.backbones import require_weights
+    from lenslet.training.distillation import require_teachers
     from lenslet.training.small_folders import chosen_for
 
+    require_weights(params.backbone)
+    require_teachers(params.distill)
     dataset = read_dataset(arguments.data, params, arguments.cache)
     chosen = chosen_for(sized(params, dataset), dataset)
     print("\n".join((describe(chosen.dataset), *chosen.sentences)))
@@ -135,9 +139,6 @@ def fine_tune_run(
         start_run(folder, run)
     tracker.note(folder)
     labels = labels_of_teachers(dataset, params, arguments.data, arguments.cache)
-    targets, weights, doubtful = (
-        (labels.targets, labels.weights, labels.doubtful) if labels else (None, None, {})
-    )
     on_epoch, deadline = partial(tracker.add_epoch, "fine_tune"), arguments.deadline
-    history = fine_tune(network, dataset, params, folder, run.precision, on_epoch, targets, deadline, weights)
-    return history, doubtful
+    history = fine_tune(network, dataset, params, folder, run.precision, on_epoch, labels, deadline)
+    return history, labels.doubtful if labels else {}

@@ -101,7 +101,7 @@ def summarize(findings: Sequence[Finding], shown: int = 0) -> str:
         for finding in found[:shown]:
             beside = f" | {printable(finding.other)}" if finding.other else ""
             lines.append(f"{'':<23}{printable(finding.path)}{beside}: {printable(finding.detail)}")
-    return "\n".join(lines) or "nothing was found"
+    return "\n".join(lines) or ("nothing else was found" if findings else "nothing was found")
 
 
 def report_findings(findings: Sequence[Finding], csv_path: Path, leaks: str, shown: int = 0) -> None:

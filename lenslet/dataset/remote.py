@@ -19,7 +19,7 @@ from lenslet.dataset.checksums import checksum_of, checksum_of_stream
 from lenslet.dataset.photos import DatasetError, LeftOut
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.json_text import parse_json
-from lenslet.inference.object_keys import S3_URL, objects_below
+from lenslet.inference.object_keys import S3_URL, bucket_and_key, objects_below
 
 CONNECTIONS = 8
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
@@ -68,9 +68,7 @@ def fetch_prefix(place: object, cache: Path) -> tuple[Path, tuple[LeftOut, ...]]
     Returns: the folder, or the file if the prefix is the key of an object, and the objects whose keys are no paths.
     Raises: DatasetError.
     """
-    match = S3_URL.match(str(place))
-    assert match, place
-    bucket, prefix = match.groups()
+    bucket, prefix = bucket_and_key(place)
     folder = cache / f"s3-{sha256(f'{bucket}/{prefix}'.encode()).hexdigest()[:16]}"
     client = bucket_client()
     wanted: dict[PurePosixPath, tuple[str, str]] = {}
@@ -97,9 +95,7 @@ def list_objects(place: str, client: Any) -> Iterator[tuple[str, str]]:
 
     Raises: DatasetError if S3 refuses, or there is none.
     """
-    match = S3_URL.match(place)
-    assert match, place
-    bucket, prefix = match.groups()
+    bucket, prefix = bucket_and_key(place)
     objects = objects_below(client, bucket, prefix)
     found = answered(lambda: next(objects, None), place)
     if found is None:
@@ -240,7 +236,7 @@ def read_link(url: str, client: Callable[[], Any]) -> bytes:
 
 def _fetch_into(url: str, file: IO[bytes], client: Callable[[], Any]) -> None:
     if is_s3(url):
-        bucket, key = S3_URL.match(url).groups()  # type: ignore[union-attr]
+        bucket, key = bucket_and_key(url)
         # Not `download_fileobj`, which asks for the size first: two requests a photo.
         body = answered(lambda: client().get_object(Bucket=bucket, Key=key)["Body"], url)
         answered(lambda: _write_pieces(body.iter_chunks(PIECE), file), url)

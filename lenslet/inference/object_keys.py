@@ -7,6 +7,14 @@ from typing import Any
 S3_URL = re.compile(r"s3:/{1,2}([^/]+)/?(.*)")  # a Path has a single slash
 
 
+def bucket_and_key(address: object) -> tuple[str, str]:
+    """Of `s3://bucket/key`, or of a prefix; it may be empty. Raises: ValueError if the address is none of S3."""
+    match = S3_URL.match(str(address))
+    if not match:
+        raise ValueError(f"{address} is no address in S3")
+    return match[1], match[2]
+
+
 def objects_below(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
     """Key and entity tag of each object at or below the prefix, in the order of UTF-8; no marks of folders."""
     inside = prefix if not prefix or prefix.endswith("/") else prefix + "/"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from lenslet.inference.object_keys import S3_URL
+from lenslet.inference.object_keys import bucket_and_key
 from lenslet.labelling.label_studio import LabelStudio, LabelStudioError
 
 
@@ -47,9 +47,7 @@ class S3Photos:
         return {"image": address, "path": address}
 
     def connect(self, studio: LabelStudio, project: int, paths: Iterable[Path]) -> None:
-        match = S3_URL.match(self.address)
-        assert match, self.address
-        studio.add_s3_storage(project, match[1], match[2])
+        studio.add_s3_storage(project, *bucket_and_key(self.address))
 
 
 Photos = LocalPhotos | S3Photos

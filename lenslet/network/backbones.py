@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from lenslet.config import BackboneParams
 from lenslet.inference.errors import InputError
 from lenslet.network.batch_norm import rescale_to_he
 from lenslet.network.efficientnet_lite import efficientnet_lite
+from lenslet.network.keras_file import KerasFileError, check_keras_file, load_keras_file
 
 
 class WeightsUnavailable(InputError):
@@ -139,12 +141,18 @@ def build_backbone(params: BackboneParams) -> keras.Model:
 
 
 def require_weights(params: BackboneParams) -> None:
-    """Make sure that ImageNet's weights, if they are wanted, are on this disk: a missing file is downloaded now.
+    """Make sure that the initial weights are on this disk: a missing file of ImageNet's is downloaded now.
 
     Before photos are read, which may take minutes. Raises: WeightsUnavailable.
     """
-    if params.weights == "imagenet" and not imagenet_weights(BACKBONES[params.name]):
-        build_backbone(params)
+    if params.weights == "imagenet":
+        if not imagenet_weights(BACKBONES[params.name]):
+            build_backbone(params)
+    elif params.weights != "none" and ":" not in params.weights:  # a registered model is fetched later
+        try:
+            check_keras_file(Path(params.weights))
+        except KerasFileError as error:
+            raise _no_weights(params, str(error)) from error
 
 
 def _with_imagenet_weights(name: str, row: Backbone, construct: Callable[..., keras.Model]) -> keras.Model:
@@ -187,18 +195,25 @@ def _loaded(path: Path, name: str, construct: Callable[..., keras.Model]) -> ker
     backbone = construct(weights=None)
     try:
         backbone.load_weights(path)
+        if not all(np.isfinite(weight).all() for weight in backbone.get_weights()):
+            raise ValueError("weights that are not finite numbers")
     except Exception as error:  # Keras raises whatever h5py, zipfile and its own loaders do
         raise WeightsUnavailable(f"{path} holds no weights of {name}: remove the file") from error
     return backbone
 
 
 def _copy_weights(path: Path, backbone: keras.Model, params: BackboneParams) -> None:
-    if not path.is_file():
-        raise WeightsUnavailable(f"{path}, where the initial weights should be, does not exist")
     try:
-        source = keras.models.load_model(path, compile=False).get_layer("backbone")
-        backbone.set_weights(source.get_weights())
-    except Exception as error:  # Keras raises whatever h5py, zipfile and its own loaders do
-        raise WeightsUnavailable(
-            f"{params.weights} holds no weights for the backbone {params.name}"
-        ) from error
+        backbone.set_weights(load_keras_file(path).get_layer("backbone").get_weights())
+    except KerasFileError as error:
+        raise _no_weights(params, str(error)) from error
+    except ValueError as error:  # of other shapes
+        reason = (
+            "they are of another; name it with --set train.backbone.name, or keep the training.json of their training "
+            "beside them"
+        )
+        raise _no_weights(params, reason) from error
+
+
+def _no_weights(params: BackboneParams, reason: str) -> WeightsUnavailable:
+    return WeightsUnavailable(f"{params.weights} holds no weights for the backbone {params.name}: {reason}")

@@ -24,8 +24,9 @@ from lenslet.evaluation.metrics import accuracy
 from lenslet.inference.artifact import sha256_of
 from lenslet.inference.errors import InputError
 from lenslet.network.assembly import logits_of
+from lenslet.network.keras_file import KerasFileError, check_keras_file
 from lenslet.training.batches import one_hot
-from lenslet.training.record import KERAS_NAME, load_network, read_record
+from lenslet.training.record import KERAS_NAME, RECORD_NAME, TrainingRecord, load_network, read_record
 
 BATCH_SIZE = 64
 # Mean calibrated probabilities of the teachers for the label, and for some other class, of a doubtful label.
@@ -57,6 +58,8 @@ def soft_labels(dataset: Dataset, params: TrainParams, place: Path, cache: Path)
     votes = np.zeros(len(dataset.photos), np.int64)
     for folder in teacher_folders(params.distill):
         unseen, logits = _out_of_fold(folder, dataset, place, cache)
+        if not np.isfinite(logits).all():
+            raise DistillationRefused(f"{folder} gives answers that are no numbers: take another teacher")
         temperature = fit_temperature(logits, dataset.targets[unseen])
         total[unseen] += softmax(logits / (temperature * params.distill.temperature), axis=1)
         calibrated[unseen] += softmax(logits / temperature, axis=1)
@@ -114,22 +117,54 @@ def doubtful_in_words(labels: SoftLabels, weight: float) -> str:
 
 
 def teacher_folders(params: DistillParams) -> list[Path]:
-    """The model folders that `params.teachers` names; none for "none"."""
-    names = [] if params.teachers == "none" else params.teachers.split(",")
-    return [Path(name.strip()) for name in names]
+    """The model folders that `params.teachers` names; none for "none". Raises: DistillationRefused."""
+    names = [] if params.teachers == "none" else [name.strip() for name in params.teachers.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise DistillationRefused(
+            f"train.distill.teachers names each model folder once, separated by commas, not {params.teachers!r}"
+        )
+    return [Path(name) for name in names]
 
 
-def _out_of_fold(
-    folder: Path, dataset: Dataset, place: Path, cache: Path
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Positions of the training photos that the teacher has not learned from, and its logits for them."""
+def require_teachers(params: DistillParams) -> None:
+    """Make sure that the teachers can be read, before photos are, which may take minutes.
+
+    Raises: DistillationRefused; RecordError.
+    """
+    for folder in teacher_folders(params):
+        _teachers_record(folder)
+        try:
+            check_keras_file(folder / KERAS_NAME)
+        except KerasFileError as error:
+            raise DistillationRefused(str(error)) from error
+
+
+def _teachers_record(folder: Path) -> TrainingRecord:
     record = read_record(folder)
     if not record.params.fold:
         raise DistillationRefused(
             f"{folder} has learned from every training photo: "
             "train its teachers with train.training_fold 1/2 and 2/2"
         )
-    network = load_network(folder)
+    return record
+
+
+def _read_teacher(folder: Path) -> tuple[TrainingRecord, keras.Model]:
+    """Record and network of a teacher that has not learned from every training photo."""
+    record, network = _teachers_record(folder), load_network(folder)
+    if network.input_shape[1] != record.params.input_size:
+        raise DistillationRefused(
+            f"{folder / KERAS_NAME} takes pictures of {network.input_shape[1]} pixels, and the {RECORD_NAME} beside "
+            f"it says {record.params.input_size}: they are not of one training, take another teacher"
+        )
+    return record, network
+
+
+def _out_of_fold(
+    folder: Path, dataset: Dataset, place: Path, cache: Path
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions of the training photos that the teacher has not learned from, and its logits for them."""
+    record, network = _read_teacher(folder)
     classes = network.output["probabilities"].shape[-1]
     if classes != len(dataset.labels):
         raise DistillationRefused(

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from lenslet.config import TrainParams
 from lenslet.dataset.dataset import Dataset
@@ -20,6 +18,7 @@ from lenslet.network.optimizers import build_optimizer
 from lenslet.training.batches import split_batches, steps_per_epoch, train_batches
 from lenslet.training.checkpoint import Checkpointing, TimeLimit, restore, state_of
 from lenslet.training.class_weights import class_weights
+from lenslet.training.distillation import SoftLabels
 from lenslet.training.features import LabelledFeatures
 from lenslet.training.head_fit import train_head
 from lenslet.training.moving_average import MovingAverage
@@ -36,9 +35,8 @@ def fine_tune(
     run: Path,
     precision: str = "float32",
     on_epoch_end: EpochCallback | None = None,
-    targets: NDArray[np.float32] | None = None,
+    labels: SoftLabels | None = None,
     deadline: float = math.inf,
-    weights: NDArray[np.float32] | None = None,
 ) -> History:
     """Train backbone and head together on augmented photos; leaves `network` with the best epoch's weights.
 
@@ -47,7 +45,7 @@ def fine_tune(
     above 0, the moving average of the weights is what is validated and kept.
     `run` is the folder for logs and checkpoint; training resumes from a checkpoint that it holds. `precision`: the
     backbone's Keras dtype policy during training. `on_epoch_end` is called after an epoch's checkpoint is written.
-    `targets` and `weights` are as `train_batches` takes them. `deadline`: seconds of `time.monotonic` at which training
+    `labels` are learned in place of the photos' own. `deadline`: seconds of `time.monotonic` at which training
     ends, as if the epochs were over; the learning rate has not decayed then.
     Raises: CheckpointError if the checkpoint is damaged or of another network.
     """
@@ -56,7 +54,7 @@ def fine_tune(
         trained = fold_network(network)
     with network.distribute_strategy.scope(), computing_in(precision, trained.get_layer("backbone")):
         _compile(trained, params, steps_per_epoch(len(dataset.members("train")), params.fine_tune), precision)
-        checkpoint = _fit(trained, dataset, params, run, on_epoch_end, targets, deadline, weights)
+        checkpoint = _fit(trained, dataset, params, run, on_epoch_end, labels, deadline)
         trained.set_weights(checkpoint.best)
     unfold(trained, network)
     return checkpoint.history
@@ -68,9 +66,8 @@ def _fit(
     params: TrainParams,
     run: Path,
     on_epoch_end: EpochCallback | None,
-    targets: NDArray[np.float32] | None,
+    labels: SoftLabels | None,
     deadline: float,
-    weights: NDArray[np.float32] | None,
 ) -> Checkpoint:
     """Fit the compiled model for the epochs that the checkpoint of `run` lacks. Returns: the last checkpoint."""
     tuned, members = params.fine_tune, dataset.members("train")
@@ -86,6 +83,7 @@ def _fit(
     # Scalars only: the graph and profiles are large, and slow every epoch.
     board = keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False, profile_batch=0)
     classes, rule = len(dataset.labels), params.class_weights
+    targets, weights = (labels.targets, labels.weights) if labels else (None, None)
     by_class = None if weights is not None else class_weights(dataset.targets[members], classes, rule)
     reporting = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
     averaging = [average] if average else []

@@ -16,6 +16,7 @@ from lenslet.inference.artifact import JSON_NAME
 from lenslet.inference.atomic import replacing, write_text
 from lenslet.inference.errors import InputError
 from lenslet.inference.json_text import has_shape, parse_json
+from lenslet.network.keras_file import KerasFileError, load_keras_file
 
 History = Mapping[str, list[float]]  # metric → its value after each epoch
 
@@ -153,12 +154,10 @@ def adopt(place: Path, folder: Path) -> None:
 
 def load_network(folder: Path) -> Any:
     """The Keras network in `folder`. Raises: RecordError if there is none, or it is damaged."""
-    import keras  # here only: evaluation reads records without it
-
     try:
-        return keras.models.load_model(folder / KERAS_NAME, compile=False)
-    except Exception as error:  # Keras raises whatever h5py, zipfile and its own loaders do
-        raise RecordError(f"{folder / KERAS_NAME} cannot be read: {str(error).splitlines()[0]}") from error
+        return load_keras_file(folder / KERAS_NAME)
+    except KerasFileError as error:
+        raise RecordError(str(error)) from error
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

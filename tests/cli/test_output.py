@@ -29,6 +29,7 @@ def test_without_json_everything_is_printed_as_ever(capsys: pytest.CaptureFixtur
 def test_command_line_is_quoted_where_a_shell_needs_it() -> None:
     line = command_line("python", "convert.py", "--data", Path("my photos"), "--model", Path("out/it's"))
     assert shlex.split(line) == ["python", "convert.py", "--data", "my photos", "--model", "out/it's"]
+    assert command_line("python", "convert.py", "--data", Path("-photos")).endswith(" --data ./-photos")
     assert (
         command_line("python", "convert.py", "--data", Path("photos")) == "  python convert.py --data photos"
     )

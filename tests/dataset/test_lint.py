@@ -294,6 +294,7 @@ def test_csv_and_summary(tmp_path: Path) -> None:
     assert lines[1] == "a, b.jpg | ü.jpg: train and test, 3 of 256 bits differ"
     assert lines[3:] == ["c.jpg: 8 × 9 pixels"]
     assert summarize([]) == "nothing was found"
+    assert summarize([Finding("no label", Path("e.jpg"), "in no class folder")]) == "nothing else was found"
 
 
 def test_command_refuses_leaks_in_one_sentence(

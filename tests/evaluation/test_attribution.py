@@ -110,5 +110,7 @@ def test_damaged_network_is_one_sentence(tmp_path: Path) -> None:
     ]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
-    assert f"lenslet explain: {tmp_path}/model/model.keras cannot be read: " in finished.stderr
+    assert (
+        f"lenslet explain: {tmp_path}/model/model.keras is damaged, or not a .keras file\n" in finished.stderr
+    )
     assert "Traceback" not in finished.stderr

@@ -71,7 +71,7 @@ def names() -> list[str]:
 def test_all_stages_once_and_nothing_when_nothing_is_new(
     retrain: Retrain, stages: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert retrain(3, "--set", "train.fine_tune.epochs=2", "--set", "gate.min.accuracy=0.5") == 0
+    assert retrain(3, "--set", "train.fine_tune.epochs=2", "--set", " gate.min.accuracy =0.5") == 0
     assert names() == ["train", "convert", "evaluate", "register"]
     train, convert, _, register = begun
     assert train[-2:] == ["--set", "train.fine_tune.epochs=2"] and "--name" in train

@@ -1,7 +1,10 @@
 """The network: its two outputs, its head, what fine-tuning may change, and every row of the backbone table."""
 
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,9 +206,9 @@ def test_weights_are_required_before_photos_are_read(monkeypatch: pytest.MonkeyP
     ("name", "weights", "message"),
     [
         ("small_cnn", "imagenet", "small_cnn has no ImageNet weights"),
-        ("small_cnn", "nowhere.keras", "nowhere.keras, where the initial weights should be, does not exist"),
-        ("small_cnn", "model/model.keras", "model/model.keras holds no weights for the backbone small_cnn"),
-        ("small_cnn", "README.md", "README.md holds no weights for the backbone small_cnn"),
+        ("small_cnn", "nowhere.keras", "for the backbone small_cnn: nowhere.keras does not exist"),
+        ("small_cnn", "model/model.keras", "for the backbone small_cnn: they are of another; name it with"),
+        ("small_cnn", "README.md", "README.md is damaged, or not a .keras file"),
     ],
 )
 def test_weights_that_cannot_be_had_are_one_sentence(name: str, weights: str, message: str) -> None:
@@ -213,6 +216,54 @@ def test_weights_that_cannot_be_had_are_one_sentence(name: str, weights: str, me
 
     with pytest.raises(WeightsUnavailable, match=message):
         build_backbone(BackboneParams(name, weights, "all"))
+
+
+@pytest.mark.parametrize("weights", ["nowhere.keras", "README.md"])
+def test_file_of_weights_is_looked_at_before_photos_are_read(weights: str) -> None:
+    from lenslet.network.backbones import WeightsUnavailable, require_weights
+
+    require_weights(
+        BackboneParams("small_cnn", "model/model.keras", "all")
+    )  # of another, which takes longer to see
+    with pytest.raises(WeightsUnavailable, match="holds no weights for the backbone small_cnn: "):
+        require_weights(BackboneParams("small_cnn", weights, "all"))
+
+
+def spoiled(network: Any) -> Any:
+    network.set_weights([np.full_like(weight, np.nan) for weight in network.get_weights()])
+    return network
+
+
+def without_logits(network: Any) -> Any:
+    import keras
+
+    return keras.Model(network.input, network.get_layer("logits").output)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(spoiled, "holds weights that are not finite numbers"), (without_logits, "holds another network than")],
+)
+def test_network_that_answers_nothing_is_one_sentence(
+    change: Callable[[Any], Any], message: str, params: TrainParams, tmp_path: Path
+) -> None:
+    from lenslet.network.backbones import WeightsUnavailable, build_backbone
+    from lenslet.training.record import RecordError, load_network
+
+    change(build(params)).save(tmp_path / "model.keras")
+    with pytest.raises(RecordError, match=rf"model\.keras {message}"):
+        load_network(tmp_path)
+    with pytest.raises(WeightsUnavailable, match=rf"small_cnn: .*model\.keras {message}"):
+        build_backbone(BackboneParams("small_cnn", str(tmp_path / "model.keras"), "all"))
+
+
+def test_file_that_unpacks_to_much_more_is_not_unpacked(tmp_path: Path) -> None:
+    from lenslet.network.keras_file import KerasFileError, load_keras_file
+
+    with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(100 << 20))
+    with pytest.raises(KerasFileError, match=r"model\.keras would unpack to 100 MB, which no network does"):
+        load_keras_file(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_lite1"])

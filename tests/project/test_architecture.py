@@ -147,17 +147,26 @@ def test_what_is_imported_by_name_is_seen(tmp_path: Path) -> None:
         "    importlib.import_module(f'lenslet.tuning.{name}')\n"
         "    runpy.run_module('lenslet.batch.run')\n"
         "    importlib.import_module(f'PIL.{name}')\n"
+        "    importlib.import_module(name='lenslet.labelling.push')\n"
     )
     (tmp_path / "module.py").write_text(source)
     found = {each.target: each.is_late for each in imports_of(tmp_path / "module.py")}
-    assert {"lenslet.training.run", "lenslet.cli", "lenslet.tuning.space", "lenslet.batch.run", "PIL"} <= set(
-        found
-    )
+    assert {
+        "lenslet.training.run",
+        "lenslet.cli",
+        "lenslet.tuning.space",
+        "lenslet.batch.run",
+        "PIL",
+        "lenslet.labelling.push",
+    } <= set(found)
     assert found["lenslet.tuning.space"] is True
     assert not imports_by_variable(tmp_path / "module.py")
     (tmp_path / "renamed.py").write_text("from importlib import import_module as load\n")
     with pytest.raises(AssertionError, match="import_module goes by another name"):
         imports_of(tmp_path / "renamed.py")
+    (tmp_path / "relative.py").write_text("import_module('..run', __package__)\n")
+    with pytest.raises(AssertionError, match="relative import"):
+        imports_of(tmp_path / "relative.py")
     (tmp_path / "other.py").write_text("from importlib import import_module\nimport_module(input())\n")
     assert imports_by_variable(tmp_path / "other.py")
 

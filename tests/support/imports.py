@@ -91,15 +91,17 @@ def _beside(path: Path, name: str) -> str:
 
 def _named(node: ast.AST) -> ast.expr | None:
     """The argument of a call that imports or runs the module of this name."""
-    if not isinstance(node, ast.Call) or not node.args:
+    if not isinstance(node, ast.Call):
         return None
     function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return node.args[0] if function in BY_NAME else None
+    named = [*node.args[:1], *(each.value for each in node.keywords if each.arg in ("name", "mod_name"))]
+    return named[0] if named and function in BY_NAME else None
 
 
 def _called(named: ast.expr, importer: str) -> Iterator[str]:
     """The module of a string; of an f-string, every other module whose name it may become."""
     if isinstance(named, ast.Constant):
+        assert not str(named.value).startswith("."), f"{importer}:{named.lineno}: relative import"
         yield str(named.value)
     if isinstance(named, ast.JoinedStr):
         parts = [part.value if isinstance(part, ast.Constant) else None for part in named.values]

@@ -1,6 +1,7 @@
 """Soft labels: which photos each teacher labels, how they are mixed with the labels, and which teachers are refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def dataset(photos: Path, params: TrainParams) -> Dataset:
 
 
 def write_teacher(
-    folder: Path, photos: Path, params: TrainParams, fold: str, sign: int = 1, classes: int = 2
+    folder: Path, photos: Path, params: TrainParams, fold: str, sign: float = 1, classes: int = 2
 ) -> None:
     """A teacher whose logit for red is 4 × sign × (mean red − mean blue) / 255: right, or always wrong."""
     import keras
@@ -46,7 +47,7 @@ def write_teacher(
 
     params = replace(params, training_fold=fold)
     image = keras.Input((params.image_size, params.image_size, 3), dtype="uint8", name="image")
-    colour = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    colour = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255, name="backbone")(image))
     logits = keras.layers.Dense(classes, use_bias=False, name="logits")
     network = keras.Model(image, {"probabilities": keras.layers.Softmax()(logits(colour))})
     kernel = np.zeros((3, classes), np.float32)
@@ -155,17 +156,51 @@ def test_teachers_that_cannot_label_are_one_sentence(
     content = (tmp_path / "half" / "model.keras").read_bytes()
     (tmp_path / "half" / "model.keras").write_bytes(content[: len(content) // 2])
     (tmp_path / "empty").mkdir()
+    write_teacher(tmp_path / "alone", photos, params, "1/2")
+    (tmp_path / "alone" / "model.keras").unlink()
+    write_teacher(tmp_path / "larger", photos, replace(params, image_size=16), "1/2")
+    write_teacher(tmp_path / "mixed", photos, params, "1/2")
+    shutil.copy(tmp_path / "larger" / "model.keras", tmp_path / "mixed" / "model.keras")
+    write_teacher(tmp_path / "sure", photos, params, "1/2", sign=float("inf"))
     messages = {
         tmp_path / "all": "has learned from every training photo",
         tmp_path / "four": "knows 4 classes, but .* has 2: take another teacher",
         other / "teacher": "was trained on other photos, labels or splits than those of",
-        tmp_path / "half": r"model\.keras cannot be read",
+        tmp_path / "half": r"model\.keras is damaged, or not a \.keras file",
         tmp_path / "empty": r"training\.json does not exist",
+        tmp_path / "alone": r"model\.keras does not exist",
+        tmp_path / "mixed": r"takes pictures of 16 pixels, and the training\.json beside it says 8",
+        tmp_path / "sure": "holds weights that are not finite numbers",
     }
     for folder, message in messages.items():
         with pytest.raises(InputError, match=message) as caught:
             soft_labels(dataset, distilled(params, folder), photos, photos.parent / "cache")
         assert "\n" not in str(caught.value)
+
+
+def test_teachers_are_looked_at_before_photos_are_read(
+    photos: Path, params: TrainParams, tmp_path: Path
+) -> None:
+    from lenslet.inference.errors import InputError
+    from lenslet.training.distillation import require_teachers
+
+    write_teacher(tmp_path / "one", photos, params, "1/2")
+    require_teachers(distilled(params, tmp_path / "one").distill)
+    one = str(tmp_path / "one")
+    for names, message in {
+        f"{one},": "names each model folder once, separated by commas, not '",
+        f"{one}, {one}": "names each model folder once",
+        "": "names each model folder once",
+        f"{one},{tmp_path}/none": r"none/training\.json does not exist",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            require_teachers(DistillParams(names))
+
+
+def test_teachers_without_fine_tuning_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", "data/sample", "--out", "out/none", "--set", "train.distill.teachers=out/one"]
+    assert main(["train", *words, "--no-fine-tune"]) == 2
+    assert "train.distill.teachers label photos for fine-tuning, which is off" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fold", ["2/1", "0/2", "half", "1/", "1/2/3"])
@@ -267,8 +302,7 @@ def test_fine_tuning_weighs_the_photos(mislabelled: tuple[Path, TrainParams], tm
     balanced = replace(params, fine_tune=still, class_weights="balanced")
     network = build_network(build_backbone(params.backbone), 2, balanced)
     set_head(network, [np.zeros((128, 2), np.float32), np.array([1, 0], np.float32)])
-    learned = labels.targets, labels.weights
-    history = fine_tune(network, dataset, balanced, tmp_path, targets=learned[0], weights=learned[1])
+    history = fine_tune(network, dataset, balanced, tmp_path, labels=labels)
     # Weights of the classes: 60 / (2 × 40) and 60 / (2 × 20).
     expected = (0.75 * 38.5 * 0.3133 + 1.5 * 20 * 1.3133) / 60
     assert history["loss"] == pytest.approx([expected], abs=1e-3)
