@@ -23,10 +23,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def define(arguments: argparse.Namespace) -> int:
-    with redirect_stdout(
-        sys.stderr
-    ):  # where the SDK logs what it imports, too: standard output is for --json
-        from infra.sagemaker import definition, sdk  # now, because it takes seconds
+    # The SDK logs what it imports; standard output is for --json. Only now, because it takes seconds.
+    with redirect_stdout(sys.stderr):
+        from infra.sagemaker import definition, sdk
 
     session = sdk.PipelineSession(boto_session=boto3.Session(), default_bucket=arguments.bucket)
     pipeline = definition.pipeline(

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from lenslet.inference.explanation import Explanation
 
 
-MOST_ERROR = (
-    0.2  # completeness error of gradients, above which the picture is of the steps more than of the network
-)
+# Completeness error of gradients, above which the picture shows the steps more than the network.
+MOST_ERROR = 0.2
 
 
 def main(argv: list[str] | None = None) -> int:

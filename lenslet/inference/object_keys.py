@@ -8,7 +8,7 @@ S3_URL = re.compile(r"s3:/{1,2}([^/]+)/?(.*)")  # a Path has a single slash
 
 
 def bucket_and_key(address: object) -> tuple[str, str]:
-    """Of `s3://bucket/key`, or of a prefix; it may be empty. Raises: ValueError if the address is none of S3."""
+    """Bucket and key, or prefix, of `s3://bucket/key`; it may be empty. Raises: ValueError for other addresses."""
     match = S3_URL.match(str(address))
     if not match:
         raise ValueError(f"{address} is no address in S3")
